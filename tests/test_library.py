@@ -1,0 +1,192 @@
+"""The catalog: identity, transactions, locks, migrations."""
+
+import multiprocessing
+import sqlite3
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vidrec.errors import LibraryError, LockedError, UsageError
+from vidrec.library import FileStamp, Library
+from vidrec.schema import MIGRATIONS
+from vidrec.types import Embedding, Fingerprint, Video, VideoInfo
+
+FINGERPRINT = Fingerprint("test", "model", 3, {"frames": 8})
+
+
+def a_video(number: int = 1, **changes: object) -> Video:
+    values: dict[str, object] = {
+        "id": f"{number:064x}",
+        "filename": f"{number}.mp4",
+        "path": Path(f"/videos/{number}.mp4"),
+        "size": 10,
+        "label": "Cats",
+        "info": VideoInfo(12.5, 640, 360, 25.0),
+    }
+    return Video(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def embeddings_of(video: Video, clips: int = 2, value: float = 1.0) -> list[Embedding]:
+    vector = np.array([value, 0, 0], np.float32)
+    key = str(FINGERPRINT)
+    rows = [
+        Embedding(video.id, key, "clip", 10.0 * i, 10.0 * (i + 1), vector) for i in range(clips)
+    ]
+    return [*rows, Embedding(video.id, key, "video", 0.0, 10.0 * clips, vector)]
+
+
+def test_what_goes_in_comes_out(tmp_path: Path) -> None:
+    with Library(tmp_path) as library:
+        library.add_video(a_video(), FileStamp(10, 99))
+        library.register(FINGERPRINT)
+        library.save_embeddings(a_video().id, embeddings_of(a_video()), 10.0)
+    with Library(tmp_path) as library:
+        assert library.video(a_video().id) == a_video()
+        assert library.known_id(Path("/videos/1.mp4"), FileStamp(10, 99)) == a_video().id
+        assert library.known_id(Path("/videos/1.mp4"), FileStamp(10, 98)) is None
+        stored = [embedding for _, embedding in library.embeddings(str(FINGERPRINT))]
+        assert [e.scope for e in stored] == ["clip", "clip", "video"]
+        assert stored[0].vector.tolist() == [1, 0, 0]
+        assert library.fingerprints() == [FINGERPRINT]
+        assert library.is_embedded(a_video().id, str(FINGERPRINT), 10.0)
+        assert not library.is_embedded(a_video().id, str(FINGERPRINT), 5.0)
+
+
+def test_embedding_again_replaces_and_is_seen_as_new(tmp_path: Path) -> None:
+    with Library(tmp_path) as library:
+        library.add_video(a_video())
+        library.register(FINGERPRINT)
+        library.save_embeddings(a_video().id, embeddings_of(a_video(), clips=3), 10.0)
+        last = max(number for number, _ in library.embeddings(str(FINGERPRINT)))
+        library.save_embeddings(a_video().id, embeddings_of(a_video(), clips=1), 30.0)
+        new = list(library.embeddings(str(FINGERPRINT), after=last))
+        assert len(new) == 2
+        assert library.count_embeddings(str(FINGERPRINT)) == (1, 2)
+
+
+def test_a_failed_write_changes_nothing(tmp_path: Path) -> None:
+    with Library(tmp_path) as library:
+        library.add_video(a_video())
+        library.register(FINGERPRINT)
+        library.save_embeddings(a_video().id, embeddings_of(a_video()), 10.0)
+        twice = embeddings_of(a_video(), clips=1)[:1] * 2
+        with pytest.raises(LibraryError):
+            library.save_embeddings(a_video().id, twice, 10.0)
+        assert library.count_embeddings(str(FINGERPRINT)) == (1, 3)
+
+
+def test_what_is_not_known_keeps_its_old_value(tmp_path: Path) -> None:
+    with Library(tmp_path) as library:
+        library.add_video(a_video())
+        library.add_video(a_video(label=None, info=None, path=None, filename="renamed.mp4"))
+        stored = library.video(a_video().id)
+        assert stored is not None
+        assert stored.filename == "renamed.mp4"
+        assert stored.label == "Cats"
+        assert stored.duration_sec == 12.5
+
+
+def test_find_by_prefix(tmp_path: Path) -> None:
+    with Library(tmp_path) as library:
+        library.add_video(a_video(0xABC))
+        library.add_video(a_video(0xABD))
+        assert library.find_video(f"{0xABC:064x}") == a_video(0xABC)
+        for prefix in ("000", "ffff", "", "x", "*"):
+            with pytest.raises(UsageError):
+                library.find_video(prefix)
+
+
+def test_remove_forgets_everything(tmp_path: Path) -> None:
+    with Library(tmp_path) as library:
+        library.add_video(a_video(), FileStamp(10, 99))
+        library.register(FINGERPRINT)
+        library.save_embeddings(a_video().id, embeddings_of(a_video()), 10.0)
+        library.remove_video(a_video().id)
+        assert list(library.videos()) == []
+        assert library.count_embeddings(str(FINGERPRINT)) == (0, 0)
+        assert library.known_id(Path("/videos/1.mp4"), FileStamp(10, 99)) is None
+
+
+def test_failures_are_kept_until_cleared(tmp_path: Path) -> None:
+    stamp = FileStamp(1, 2)
+    with Library(tmp_path) as library:
+        library.record_failure("scan", "/a.mp4", "empty", stamp=stamp)
+        assert library.failed_before("scan", "/a.mp4", stamp) == "empty"
+        assert library.failed_before("scan", "/a.mp4", FileStamp(1, 3)) is None
+        library.record_failure("scan", "/a.mp4", "no permission", permanent=False, stamp=stamp)
+        assert library.failed_before("scan", "/a.mp4", stamp) is None
+        assert [failure.reason for failure in library.failures()] == ["no permission"]
+        library.clear_failure("scan", "/a.mp4")
+        assert library.failures() == []
+
+
+def test_texts_asked_before(tmp_path: Path) -> None:
+    with Library(tmp_path) as library:
+        assert library.cached_query("cats", "f") is None
+        library.cache_query("cats", "f", np.array([0.6, 0.8], np.float32))
+        cached = library.cached_query("cats", "f")
+        assert cached is not None
+        assert cached.tolist() == pytest.approx([0.6, 0.8])
+        assert library.cached_query("cats", "g") is None
+
+
+def test_a_newer_catalog_is_refused(tmp_path: Path) -> None:
+    Library(tmp_path).close()
+    db = sqlite3.connect(tmp_path / "catalog.sqlite3")
+    db.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    db.close()
+    with pytest.raises(LibraryError, match="newer vidrec"):
+        Library(tmp_path)
+
+
+def test_a_file_that_is_no_catalog_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "catalog.sqlite3").write_bytes(b"not a database" * 100)
+    with pytest.raises(LibraryError, match="cannot open the library"):
+        Library(tmp_path)
+    with pytest.raises(LibraryError, match="no library in"):
+        Library(tmp_path / "absent", create=False)
+
+
+def _hold(folder: Path, ready: object) -> None:
+    with Library(folder) as library, library.lock("embed"):
+        ready.set()  # type: ignore[attr-defined]
+        time.sleep(60)
+
+
+def test_the_second_to_lock_is_told_who_holds_it(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    holder = context.Process(target=_hold, args=(tmp_path, ready))
+    holder.start()
+    try:
+        assert ready.wait(30)
+        with Library(tmp_path) as library:
+            with pytest.raises(LockedError, match=str(holder.pid)), library.lock("embed"):
+                pass
+            holder.kill()
+            holder.join()
+            with library.lock("embed"):
+                pass
+    finally:
+        holder.kill()
+        holder.join()
+
+
+def _add_many(folder: Path, start: int) -> None:
+    with Library(folder) as library:
+        for number in range(start, start + 50):
+            library.add_video(a_video(number))
+
+
+def test_two_processes_open_and_write_at_once(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=_add_many, args=(tmp_path, 1 + 50 * i)) for i in range(2)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+        assert writer.exitcode == 0
+    with Library(tmp_path) as library:
+        assert len(list(library.videos())) == 100

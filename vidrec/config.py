@@ -1,0 +1,267 @@
+"""Settings: a flag wins over ``VIDREC_*``, which wins over the TOML file, then the default.
+
+The TOML file is the first of: ``--config FILE``, ``$VIDREC_CONFIG``, ``./vidrec.toml``, and
+``config.toml`` in the user's config folder. An environment variable names its section and key:
+``VIDREC_QDRANT_URL`` is ``[qdrant] url``, ``VIDREC_LIBRARY`` is ``library``. Unknown keys are
+refused by name; secrets are ``SecretStr`` and show as ``**********`` wherever they are printed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from platformdirs import user_cache_path, user_config_path, user_data_path
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from vidrec.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ENV_PREFIX = "VIDREC_"
+# Environment variables under the prefix that are not settings.
+NOT_SETTINGS = ("VIDREC_CONFIG", "VIDREC_TEST_", "VIDREC_BENCH_")
+
+
+class Section(BaseModel):
+    """A table of the config file; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", validate_default=True)
+
+
+class EmbedderSettings(Section):
+    """Which embedder, and how videos are cut for it."""
+
+    name: str = "conse"
+    clip_seconds: float = Field(default=10.0, ge=1, le=3600)
+    workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=64)
+
+
+class ConseSettings(Section):
+    """The offline default embedder."""
+
+    frames: int = Field(default=8, ge=1, le=64)
+
+
+class ResnetSettings(Section):
+    """The embedder that `vidrec train` makes."""
+
+    checkpoint: Path | None = None
+    windows: int = Field(default=2, ge=1, le=16)
+
+
+class MarengoSettings(Section):
+    """Twelve Labs' Marengo."""
+
+    api_key: SecretStr | None = None
+    base_url: str | None = None
+    model: str = "marengo3.5"
+    dim: int | None = None
+    option: Literal["visual", "audio", "fused"] = "visual"
+    source: Literal["auto", "url", "asset"] = "auto"
+    jobs: int = Field(default=4, ge=1, le=64)
+    rpm: int = Field(default=60, ge=1)
+    timeout_sec: float = Field(default=60.0, gt=0)
+
+
+class StoreSettings(Section):
+    """Which store `index` writes and `recommend` reads."""
+
+    name: str = "knn"
+
+
+class KnnSettings(Section):
+    """The local index; by default it lies in the library."""
+
+    path: Path | None = None
+
+
+class QdrantSettings(Section):
+    """Qdrant: a cloud cluster or server by url or host and port, or a folder by path."""
+
+    url: str | None = None
+    host: str | None = None
+    port: int | None = None
+    path: Path | None = None
+    api_key: SecretStr | None = None
+    collection: str = "vidrec"
+    prefer_grpc: bool = False
+    timeout: int = Field(default=30, ge=1)
+
+
+class S3Settings(Section):
+    """Object storage for uploads; credentials come from the usual AWS places."""
+
+    bucket: str | None = None
+    prefix: str = "vidrec/"
+    endpoint_url: str | None = None
+    region: str | None = None
+    profile: str | None = None
+    public: bool = False
+
+
+class TrainSettings(Section):
+    """Defaults of `vidrec train`."""
+
+    recipe: Literal["default", "reference"] = "default"
+    epochs: int = Field(default=50, ge=1)
+    batch_size: int = Field(default=8, ge=1)
+    seed: int = 0
+
+
+class Settings(BaseSettings):
+    """All settings, checked. Build one with ``load_settings``."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+        env_ignore_empty=True,
+        validate_default=True,
+    )
+
+    library: Path = Field(default_factory=lambda: user_data_path("vidrec", appauthor=False))
+    cache: Path = Field(default_factory=lambda: user_cache_path("vidrec", appauthor=False))
+    embedder: EmbedderSettings = EmbedderSettings()
+    conse: ConseSettings = ConseSettings()
+    resnet: ResnetSettings = ResnetSettings()
+    marengo: MarengoSettings = MarengoSettings()
+    store: StoreSettings = StoreSettings()
+    knn: KnnSettings = KnnSettings()
+    qdrant: QdrantSettings = QdrantSettings()
+    s3: S3Settings = S3Settings()
+    train: TrainSettings = TrainSettings()
+
+    @field_validator("library", "cache")
+    @classmethod
+    def _expand(cls, path: Path) -> Path:
+        return path.expanduser().absolute()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, _toml_source(settings_cls)
+
+
+class _TomlSource(PydanticBaseSettingsSource):
+    """The parsed config file as the weakest source above the defaults."""
+
+    def __init__(self, settings_cls: type[BaseSettings], values: Mapping[str, Any]) -> None:
+        super().__init__(settings_cls)
+        self._values = values
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return self._values.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        return dict(self._values)
+
+
+_file_values: Mapping[str, Any] = {}
+
+
+def _toml_source(settings_cls: type[BaseSettings]) -> _TomlSource:
+    return _TomlSource(settings_cls, _file_values)
+
+
+def config_file(explicit: Path | None = None) -> Path | None:
+    """Return the config file that applies, or None.
+
+    Raises:
+        ConfigError: a file named by flag or by ``VIDREC_CONFIG`` does not exist.
+    """
+    named = explicit or (Path(value) if (value := os.environ.get("VIDREC_CONFIG")) else None)
+    if named is not None:
+        if not named.is_file():
+            origin = "--config" if explicit else "VIDREC_CONFIG"
+            raise ConfigError(f"no config file {named} (named by {origin})")
+        return named
+    for candidate in (
+        Path("vidrec.toml"),
+        user_config_path("vidrec", appauthor=False) / "config.toml",
+    ):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def load_settings(
+    explicit: Path | None = None, overrides: Mapping[str, Any] | None = None
+) -> Settings:
+    """Read and check all settings.
+
+    Args:
+        explicit: the config file given on the command line.
+        overrides: values of flags by dotted name (``{"embedder.name": "conse"}``); None values
+            are flags that were not given and are skipped.
+
+    Raises:
+        ConfigError: a missing or malformed file, an unknown key, a value of the wrong kind.
+    """
+    global _file_values
+    path = config_file(explicit)
+    _file_values = _read_toml(path) if path else {}
+    _refuse_unknown_environment()
+    try:
+        return Settings(**_nested(overrides or {}))
+    except ValidationError as exc:
+        raise ConfigError(_first_problem(exc, path)) from exc
+    finally:
+        _file_values = {}
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path} is not valid TOML: {exc}") from exc
+    except OSError as exc:
+        raise ConfigError(f"cannot read {path}: {exc.strerror}") from exc
+    return values
+
+
+def _nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, value in overrides.items():
+        if value is None:
+            continue
+        section, _, key = name.rpartition(".")
+        (values.setdefault(section, {}) if section else values)[key] = value
+    return values
+
+
+def _refuse_unknown_environment() -> None:
+    """A typo in a variable's name must not be ignored in silence."""
+    for name in os.environ:
+        if not name.startswith(ENV_PREFIX) or name.startswith(NOT_SETTINGS):
+            continue
+        top = name[len(ENV_PREFIX) :].lower()
+        section, _, key = top.partition("_")
+        field = Settings.model_fields.get(section)
+        known = top in Settings.model_fields or (field is not None and bool(key))
+        if not known:
+            raise ConfigError(f"unknown environment variable {name}: no such setting")
+
+
+def _first_problem(error: ValidationError, path: Path | None) -> str:
+    """One line for the first problem, naming the key; the received value is never a secret's."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    name = ".".join(str(part) for part in first["loc"])
+    where = f" (flags, VIDREC_* environment, {path})" if path else " (flags, VIDREC_* environment)"
+    if first["type"] == "extra_forbidden":
+        return f"unknown setting {name}{where}"
+    return f"setting {name}: {first['msg']}{where}"

@@ -1,0 +1,42 @@
+"""Embedders: one module and one outside library each, chosen by name."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
+
+from vidrec.errors import ConfigError
+
+if TYPE_CHECKING:
+    from vidrec.config import Settings
+    from vidrec.embedders.base import Embedder
+
+BUILT_IN = ("conse",)
+
+
+def load_embedder(settings: Settings) -> Embedder:
+    """Return the embedder that the settings name, cheaply: no model is loaded yet.
+
+    A third party adds one by an entry point of the group ``vidrec.embedders``: a callable that
+    takes the ``Settings`` and returns an ``Embedder``.
+
+    Raises:
+        ConfigError: no embedder has that name.
+        EmbedderError: what it needs is missing (a checkpoint, a key).
+    """
+    match settings.embedder.name:
+        case "conse":
+            from vidrec.embedders.conse import ConseEmbedder
+
+            return ConseEmbedder(settings)
+        case name:
+            return _third_party(name, settings)
+
+
+def _third_party(name: str, settings: Settings) -> Embedder:
+    found = {entry.name: entry for entry in entry_points(group="vidrec.embedders")}
+    if name not in found:
+        known = ", ".join([*BUILT_IN, *sorted(found)])
+        raise ConfigError(f"no embedder {name!r}: choose one of {known}")
+    embedder: Embedder = found[name].load()(settings)
+    return embedder

@@ -1,0 +1,112 @@
+"""Everything that can go wrong, as one tree.
+
+    VidrecError                     1   any failure that a user can cause or mend
+    ├── UsageError                  2   a wrong argument ("Received: k=-1")
+    │   └── ConfigError             2   a config file, environment variable or option is wrong
+    ├── LibraryError                1   the catalog cannot be opened, read or written
+    │   └── LockedError             1   another vidrec holds what this command needs
+    ├── MediaError                  1   a file that is no readable video or image
+    ├── EmbedderError               1   an embedder cannot be loaded or used
+    │   ├── CapabilityError         1   this embedder cannot embed that kind of input
+    │   ├── JobError                1   one video was refused or failed for good by the embedder
+    │   ├── TransientError          1   a failure that a later run may not meet
+    │   └── QuotaError              1   the provider wants no more today: the run stops
+    ├── StoreError                  1   a store cannot be reached, read or written
+    │   ├── NoIndexError            1   nothing is indexed there yet
+    │   └── FingerprintError        1   the vectors there come from another embedder
+    ├── StorageError                1   object storage refused or failed
+    ├── DatasetError                1   a data set cannot be fetched or read
+    ├── TrainingError               1   a training run cannot start or go on
+    ├── NoConfidentMatch            3   nothing matched well enough
+    └── PartialFailure              4   part of a batch failed; the rest is done
+
+The number is the exit code. A message is one line: what, which, and what to do.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class VidrecError(Exception):
+    """Base of every failure that is reported as one line, without a traceback."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(VidrecError):
+    """A wrong argument."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A wrong config file, environment variable or option."""
+
+
+class LibraryError(VidrecError):
+    """The library cannot be opened, read or written."""
+
+
+class LockedError(LibraryError):
+    """Another process holds what this command needs."""
+
+
+class MediaError(VidrecError):
+    """A file that cannot be read as the video or image it should be."""
+
+
+class EmbedderError(VidrecError):
+    """An embedder cannot be loaded or used."""
+
+
+class CapabilityError(EmbedderError):
+    """The embedder does not embed this kind of input."""
+
+
+class JobError(EmbedderError):
+    """One video was refused or failed for good; trying again will not help."""
+
+
+class TransientError(EmbedderError):
+    """A failure that a later run may not meet."""
+
+
+class QuotaError(EmbedderError):
+    """The provider wants no more work for now; the whole run stops."""
+
+
+class StoreError(VidrecError):
+    """A store cannot be reached, read or written."""
+
+
+class NoIndexError(StoreError):
+    """Nothing is indexed there yet."""
+
+
+class FingerprintError(StoreError):
+    """The stored vectors come from another embedder than the query's."""
+
+
+class StorageError(VidrecError):
+    """Object storage refused or failed."""
+
+
+class DatasetError(VidrecError):
+    """A data set cannot be fetched or read."""
+
+
+class TrainingError(VidrecError):
+    """A training run cannot start or go on."""
+
+
+class NoConfidentMatch(VidrecError):
+    """Nothing matched well enough."""
+
+    exit_code = 3
+
+
+class PartialFailure(VidrecError):
+    """Part of a batch failed; what could be done is done and stored."""
+
+    exit_code = 4

@@ -1,0 +1,415 @@
+"""The library: a folder whose ``catalog.sqlite3`` is the source of truth.
+
+It holds videos, embeddings, provider jobs, uploads, failures and the vectors of texts asked
+before; every store can be rebuilt from it without a model. Transactions are short, so that one
+process may embed while others recommend (SQLite in WAL mode).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vidrec.errors import LibraryError, LockedError, UsageError
+from vidrec.schema import migrate
+from vidrec.types import Embedding, Fingerprint, Scope, Video, VideoInfo
+
+if TYPE_CHECKING:
+    from vidrec.types import Vector
+
+CATALOG = "catalog.sqlite3"
+BUSY_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A file that could not be taken up, and why."""
+
+    stage: str
+    source: str
+    reason: str
+    permanent: bool
+    failed_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class FileStamp:
+    """What tells cheaply whether a file is the one seen before."""
+
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> FileStamp:
+        stat = path.stat()
+        return cls(stat.st_size, stat.st_mtime_ns)
+
+
+class Library:
+    """An open library. Use as a context manager; safe to share between threads."""
+
+    def __init__(self, folder: Path, *, create: bool = True) -> None:
+        """Open the library in ``folder``.
+
+        Raises:
+            LibraryError: it does not exist (with ``create`` off), cannot be opened, or was
+                written by a newer vidrec.
+        """
+        self.folder = folder
+        path = folder / CATALOG
+        if not create and not path.is_file():
+            raise LibraryError(f"no library in {folder}: run `vidrec embed` on some videos first")
+        self._mutex = threading.RLock()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(
+                path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            # FULL: what a provider was paid for survives a power cut, not only a crash.
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            migrate(self._db, path)
+        except (sqlite3.Error, OSError) as exc:
+            raise LibraryError(f"cannot open the library {path}: {exc}") from exc
+
+    def __enter__(self) -> Library:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """A short write transaction; an exception rolls it back.
+
+        Raises:
+            LibraryError: the catalog cannot be written (disk full, locked, damaged).
+        """
+        with self._mutex:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._db
+                    self._db.execute("COMMIT")
+                except BaseException:
+                    if self._db.in_transaction:
+                        self._db.execute("ROLLBACK")
+                    raise
+            except sqlite3.Error as exc:
+                raise LibraryError(f"cannot write to the library {self.folder}: {exc}") from exc
+
+    def read(self, sql: str, *values: Any) -> list[Any]:
+        """Run one SELECT and return its rows.
+
+        Raises:
+            LibraryError: the catalog cannot be read.
+        """
+        with self._mutex:
+            try:
+                return self._db.execute(sql, values).fetchall()
+            except sqlite3.Error as exc:
+                raise LibraryError(f"cannot read the library {self.folder}: {exc}") from exc
+
+    @contextmanager
+    def lock(self, task: str) -> Iterator[None]:
+        """Hold the library's lock for a task ("embed", "index"); a killed holder frees it.
+
+        Raises:
+            LockedError: another process holds it; the message names that process.
+        """
+        from filelock import FileLock, Timeout
+
+        path = self.folder / f"{task}.lock"
+        holder = self.folder / f"{task}.lock.holder"
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as exc:
+            who = holder.read_text(encoding="utf-8") if holder.is_file() else "unknown"
+            raise LockedError(
+                f"another `vidrec {task}` works on {self.folder} (process {who}): "
+                "wait for it, or use another library"
+            ) from exc
+        try:
+            holder.write_text(f"{os.getpid()}", encoding="utf-8")
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
+
+    # Videos
+
+    def known_id(self, path: Path, stamp: FileStamp) -> str | None:
+        """Return the id of a file that has not changed since it was hashed, else None."""
+        rows = self.read(
+            "SELECT video_id FROM files WHERE path = ? AND size = ? AND mtime_ns = ?",
+            str(path), stamp.size, stamp.mtime_ns,
+        )  # fmt: skip
+        return str(rows[0][0]) if rows else None
+
+    def add_video(self, video: Video, stamp: FileStamp | None = None) -> None:
+        """Add a video or refresh what is known of it; what is None keeps its old value."""
+        info = video.info
+        values = (
+            video.id, video.filename, str(video.path) if video.path else None, video.url,
+            video.size, video.label, video.group,
+            info.duration_sec if info else None, info.width if info else None,
+            info.height if info else None, info.fps if info else None,
+            info.codec if info else None, info.rotation if info else None, time.time(),
+        )  # fmt: skip
+        kept = ("path", "url", "label", "grp", "duration_sec", "width", "height", "fps",
+                "codec", "rotation")  # fmt: skip
+        updates = ", ".join(f"{name} = coalesce(excluded.{name}, {name})" for name in kept)
+        marks = ", ".join("?" * len(values))
+        with self.transaction() as db:
+            db.execute(
+                f"INSERT INTO videos VALUES ({marks}) ON CONFLICT(id) DO UPDATE SET "
+                f"filename = excluded.filename, size = excluded.size, {updates}",
+                values,
+            )
+            if video.path is not None and stamp is not None:
+                db.execute(
+                    "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)",
+                    (str(video.path), stamp.size, stamp.mtime_ns, video.id),
+                )
+
+    def video(self, video_id: str) -> Video | None:
+        """Return one video by its whole id."""
+        rows = self.read(f"SELECT {_VIDEO} FROM videos WHERE id = ?", video_id)
+        return _video(rows[0]) if rows else None
+
+    def find_video(self, prefix: str) -> Video:
+        """Return the one video whose id begins so.
+
+        Raises:
+            UsageError: none or several do.
+        """
+        clean = "".join(c for c in prefix.lower() if c in "0123456789abcdef")
+        if not clean or clean != prefix.lower():
+            raise UsageError(f"{prefix!r} is no video id: `vidrec list` shows them")
+        rows = self.read(f"SELECT {_VIDEO} FROM videos WHERE id GLOB ? LIMIT 2", f"{clean}*")
+        if len(rows) != 1:
+            what = (
+                "several videos have ids that begin" if rows else "no video has an id that begins"
+            )
+            raise UsageError(f"{what} with {prefix}: `vidrec list` shows them")
+        return _video(rows[0])
+
+    def videos(self) -> Iterator[Video]:
+        """Iterate over all videos by file name, then id."""
+        for row in self.read(f"SELECT {_VIDEO} FROM videos ORDER BY filename, id"):
+            yield _video(row)
+
+    def remove_video(self, video_id: str) -> None:
+        """Forget a video, its embeddings, jobs and uploads. The file itself stays."""
+        with self.transaction() as db:
+            for table in ("embeddings", "embedded", "jobs", "uploads", "files"):
+                db.execute(f"DELETE FROM {table} WHERE video_id = ?", (video_id,))
+            db.execute("DELETE FROM videos WHERE id = ?", (video_id,))
+
+    # Embeddings
+
+    def register(self, fingerprint: Fingerprint) -> int:
+        """Return the catalog's number for a fingerprint, adding it when new."""
+        found = self._fingerprint_id(str(fingerprint))
+        if found is not None:
+            return found
+        with self.transaction() as db:
+            db.execute(
+                "INSERT OR IGNORE INTO fingerprints"
+                "(fingerprint, embedder, model, dim, options, created_at)"
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    str(fingerprint), fingerprint.embedder, fingerprint.model, fingerprint.dim,
+                    json.dumps(dict(fingerprint.options), sort_keys=True), time.time(),
+                ),
+            )  # fmt: skip
+        number = self._fingerprint_id(str(fingerprint))
+        assert number is not None
+        return number
+
+    def fingerprints(self) -> list[Fingerprint]:
+        """Return all fingerprints that the library has seen, oldest first."""
+        rows = self.read("SELECT embedder, model, dim, options FROM fingerprints ORDER BY id")
+        return [Fingerprint(row[0], row[1], row[2], json.loads(row[3])) for row in rows]
+
+    def is_embedded(self, video_id: str, fingerprint: str, clip_seconds: float) -> bool:
+        """Tell whether a video is finished under a fingerprint and clip length."""
+        rows = self.read(
+            "SELECT 1 FROM embedded JOIN fingerprints f ON f.id = fingerprint_id "
+            "WHERE video_id = ? AND f.fingerprint = ? AND clip_seconds = ?",
+            video_id, fingerprint, clip_seconds,
+        )  # fmt: skip
+        return bool(rows)
+
+    def save_embeddings(
+        self, video_id: str, embeddings: Sequence[Embedding], clip_seconds: float
+    ) -> None:
+        """Store a finished video's embeddings in one transaction, replacing earlier ones.
+
+        Embeddings of several fingerprints may come together; each must be registered.
+        """
+        numbers = {}
+        for fingerprint in {embedding.fingerprint for embedding in embeddings}:
+            number = self._fingerprint_id(fingerprint)
+            if number is None:
+                raise LibraryError(f"fingerprint {fingerprint} is not registered")
+            numbers[fingerprint] = number
+        with self.transaction() as db:
+            for number in numbers.values():
+                db.execute(
+                    "DELETE FROM embeddings WHERE video_id = ? AND fingerprint_id = ?",
+                    (video_id, number),
+                )
+                db.execute(
+                    "INSERT OR REPLACE INTO embedded VALUES (?, ?, ?, ?)",
+                    (video_id, number, clip_seconds, time.time()),
+                )
+            db.executemany(
+                "INSERT INTO embeddings"
+                "(video_id, fingerprint_id, scope, start_sec, end_sec, vector)"
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (video_id, numbers[e.fingerprint], e.scope, e.start_sec, e.end_sec,
+                     e.vector.astype("<f4").tobytes())
+                    for e in embeddings
+                ],
+            )  # fmt: skip
+
+    def embeddings(
+        self, fingerprint: str, *, after: int = 0, batch: int = 4096
+    ) -> Iterator[tuple[int, Embedding]]:
+        """Iterate over (number, embedding) in the order they were stored, in bounded memory.
+
+        Numbers only grow, also when a video is embedded again; ``after`` skips up to one.
+        """
+        number = self._fingerprint_id(fingerprint)
+        while number is not None:
+            rows = self.read(
+                "SELECT id, video_id, scope, start_sec, end_sec, vector FROM embeddings "
+                "WHERE fingerprint_id = ? AND id > ? ORDER BY id LIMIT ?",
+                number, after, batch,
+            )  # fmt: skip
+            for row in rows:
+                yield row[0], _embedding(fingerprint, *row[1:])
+            if len(rows) < batch:
+                return
+            after = rows[-1][0]
+
+    def video_embeddings(
+        self, video_id: str, fingerprint: str, scope: Scope | None = None
+    ) -> list[Embedding]:
+        """Return one video's embeddings, by start."""
+        rows = self.read(
+            "SELECT video_id, scope, start_sec, end_sec, vector FROM embeddings "
+            "WHERE video_id = ? AND fingerprint_id = ? AND (? IS NULL OR scope = ?) "
+            "ORDER BY scope, start_sec, end_sec",
+            video_id, self._fingerprint_id(fingerprint), scope, scope,
+        )  # fmt: skip
+        return [_embedding(fingerprint, *row) for row in rows]
+
+    def count_embeddings(self, fingerprint: str) -> tuple[int, int]:
+        """Return (videos, embeddings) stored under a fingerprint."""
+        number = self._fingerprint_id(fingerprint)
+        videos = self.read("SELECT count(*) FROM embedded WHERE fingerprint_id = ?", number)
+        rows = self.read("SELECT count(*) FROM embeddings WHERE fingerprint_id = ?", number)
+        return int(videos[0][0]), int(rows[0][0])
+
+    def _fingerprint_id(self, fingerprint: str) -> int | None:
+        rows = self.read("SELECT id FROM fingerprints WHERE fingerprint = ?", fingerprint)
+        return int(rows[0][0]) if rows else None
+
+    # Failures
+
+    def record_failure(
+        self,
+        stage: str,
+        source: str,
+        reason: str,
+        *,
+        permanent: bool = True,
+        stamp: FileStamp | None = None,
+    ) -> None:
+        """Write down that a source failed in a stage; a later failure replaces it."""
+        with self.transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (stage, source, reason, permanent, stamp.size if stamp else None,
+                 stamp.mtime_ns if stamp else None, time.time()),
+            )  # fmt: skip
+
+    def failed_before(self, stage: str, source: str, stamp: FileStamp) -> str | None:
+        """Return why this very file failed for good before, or None."""
+        rows = self.read(
+            "SELECT reason FROM failures WHERE stage = ? AND source = ? AND permanent "
+            "AND size = ? AND mtime_ns = ?",
+            stage, source, stamp.size, stamp.mtime_ns,
+        )  # fmt: skip
+        return str(rows[0][0]) if rows else None
+
+    def clear_failure(self, stage: str, source: str) -> None:
+        """Forget a failure, if there is one."""
+        if self.read("SELECT 1 FROM failures WHERE stage = ? AND source = ?", stage, source):
+            with self.transaction() as db:
+                db.execute("DELETE FROM failures WHERE stage = ? AND source = ?", (stage, source))
+
+    def failures(self) -> list[Failure]:
+        """Return all recorded failures, by stage and source."""
+        rows = self.read(
+            "SELECT stage, source, reason, permanent, failed_at FROM failures "
+            "ORDER BY stage, source"
+        )
+        return [Failure(row[0], row[1], row[2], bool(row[3]), row[4]) for row in rows]
+
+    # Texts asked before
+
+    def cached_query(self, text: str, fingerprint: str) -> Vector | None:
+        """Return the vector of a text that was asked before, or None."""
+        rows = self.read(
+            "SELECT vector FROM queries WHERE text = ? AND fingerprint = ?", text, fingerprint
+        )
+        return _vector(rows[0][0]) if rows else None
+
+    def cache_query(self, text: str, fingerprint: str, vector: Vector) -> None:
+        """Keep the vector of a text."""
+        with self.transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO queries VALUES (?, ?, ?)",
+                (text, fingerprint, vector.astype("<f4").tobytes()),
+            )
+
+
+_VIDEO = (
+    "id, filename, path, url, size, label, grp, duration_sec, width, height, fps, codec, rotation"
+)
+
+
+def _video(row: Sequence[Any]) -> Video:
+    info = None
+    if row[7] is not None:
+        info = VideoInfo(row[7], row[8], row[9], row[10], row[11] or "", row[12] or 0)
+    path = Path(row[2]) if row[2] else None
+    return Video(row[0], row[1], path, row[3], row[4], row[5], row[6], info)
+
+
+def _vector(blob: bytes) -> Vector:
+    import numpy as np
+
+    return np.frombuffer(blob, dtype="<f4")
+
+
+def _embedding(
+    fingerprint: str, video_id: str, scope: Scope, start: float, end: float, blob: bytes
+) -> Embedding:
+    return Embedding(video_id, fingerprint, scope, start, end, _vector(blob))

@@ -1,0 +1,1 @@
+"""The video decoder: probing, clips and frame sampling."""

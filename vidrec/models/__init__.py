@@ -1,0 +1,1 @@
+"""Networks and text encoders: built, trained and served here."""

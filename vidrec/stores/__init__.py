@@ -1,0 +1,43 @@
+"""Stores: one module and one outside library each, chosen by name."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
+
+from vidrec.errors import ConfigError
+
+if TYPE_CHECKING:
+    from vidrec.config import Settings
+    from vidrec.stores.base import VectorStore
+
+BUILT_IN = ("knn",)
+
+
+def open_store(settings: Settings) -> VectorStore:
+    """Return the collection of the settings' embedder in the settings' store.
+
+    A third party adds a store by an entry point of the group ``vidrec.stores``: a callable that
+    takes the ``Settings`` and returns a ``VectorStore``.
+
+    Raises:
+        ConfigError: no store has that name.
+        StoreError: the store cannot be opened.
+    """
+    match settings.store.name:
+        case "knn":
+            from vidrec.stores.knn import KnnStore
+
+            folder = settings.knn.path or settings.library / "knn"
+            return KnnStore(folder, settings.embedder.name)
+        case name:
+            return _third_party(name, settings)
+
+
+def _third_party(name: str, settings: Settings) -> VectorStore:
+    found = {entry.name: entry for entry in entry_points(group="vidrec.stores")}
+    if name not in found:
+        known = ", ".join([*BUILT_IN, *sorted(found)])
+        raise ConfigError(f"no store {name!r}: choose one of {known}")
+    store: VectorStore = found[name].load()(settings)
+    return store

@@ -1,0 +1,202 @@
+"""The things that flow through vidrec, from a video to a recommendation.
+
+All are small frozen dataclasses without behaviour beyond naming themselves; a vector is a
+``(dim,)`` float32 array of unit length. Nothing heavy is imported here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Vector: TypeAlias = NDArray[np.float32]
+    Frames: TypeAlias = NDArray[np.uint8]  # (t, h, w, 3), RGB
+
+Scope: TypeAlias = Literal["clip", "video"]
+Modality: TypeAlias = Literal["video", "text", "image"]
+Scalar: TypeAlias = "str | int | float | bool | None"
+
+# The namespace of point ids: uuid5(POINT_NAMESPACE, key of the embedding).
+POINT_NAMESPACE = uuid.UUID("6f1c5e0a-6a7e-5d0c-9a55-0c5be2a1f6d4")
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """What probing says of a video. Sizes are as displayed (after rotation), in pixels."""
+
+    duration_sec: float
+    width: int
+    height: int
+    fps: float | None = None
+    codec: str = ""
+    rotation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """A video of the library.
+
+    ``id`` is the SHA-256 of its bytes (64 hexadecimal digits); ``path`` is where the file was
+    last seen on this machine; ``url`` is its stable ``s3://`` or ``https://`` address, if any.
+    """
+
+    id: str
+    filename: str
+    path: Path | None = None
+    url: str | None = None
+    size: int = 0
+    label: str | None = None
+    group: str | None = None
+    info: VideoInfo | None = None
+
+    @property
+    def duration_sec(self) -> float | None:
+        return self.info.duration_sec if self.info else None
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A stretch of a video, in seconds from its first frame."""
+
+    start_sec: float
+    end_sec: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Names everything that changes an embedder's vectors.
+
+    Two vectors may be compared only if their fingerprints are equal; a dimension alone says
+    nothing (two model versions can share it). ``options`` holds what else matters: weights,
+    sampling, recipe.
+    """
+
+    embedder: str
+    model: str
+    dim: int
+    options: Mapping[str, Scalar] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        text = json.dumps(dict(self.options), sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+        return f"{self.embedder}:{self.model}:{self.dim}:{digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """A unit vector for a clip or a whole video, under one fingerprint.
+
+    Its key is (video_id, fingerprint, scope, start, end). An embedder may yield embeddings of
+    several fingerprints for one video (say, visual and audio of one paid job).
+    """
+
+    video_id: str
+    fingerprint: str
+    scope: Scope
+    start_sec: float
+    end_sec: float
+    vector: Vector
+
+    @property
+    def point_id(self) -> str:
+        return point_id(self.video_id, self.fingerprint, self.scope, self.start_sec, self.end_sec)
+
+
+def point_id(video_id: str, fingerprint: str, scope: str, start_sec: float, end_sec: float) -> str:
+    """Return the id of an embedding's point: the same embedding is always the same point."""
+    span = f"{round(start_sec * 1000)}-{round(end_sec * 1000)}"
+    return str(uuid.uuid5(POINT_NAMESPACE, f"{video_id}|{fingerprint}|{scope}|{span}"))
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """What a point says about its vector besides the vector.
+
+    ``extra`` carries metadata that vidrec does not know (of imported vectors); its keys can be
+    filtered on like the others.
+    """
+
+    video_id: str
+    filename: str
+    scope: Scope
+    start_sec: float
+    end_sec: float
+    path: str | None = None
+    url: str | None = None
+    label: str | None = None
+    group: str | None = None
+    duration_sec: float | None = None
+    extra: Mapping[str, Scalar] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return one flat mapping; ``extra`` is merged in, known names win."""
+        known = {name: getattr(self, name) for name in PAYLOAD_FIELDS}
+        return {**self.extra, **known}
+
+    @classmethod
+    def from_dict(cls, flat: Mapping[str, Any]) -> Payload:
+        """Undo ``as_dict``; missing names get their defaults."""
+        known = {name: flat[name] for name in PAYLOAD_FIELDS if name in flat}
+        extra = {name: value for name, value in flat.items() if name not in PAYLOAD_FIELDS}
+        return cls(**known, extra=extra)
+
+
+PAYLOAD_FIELDS = (
+    "video_id", "filename", "scope", "start_sec", "end_sec",
+    "path", "url", "label", "group", "duration_sec",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What a store holds: an id (a UUID as text), a unit vector and its payload."""
+
+    id: str
+    vector: Vector
+    payload: Payload
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which points may match, decided before ranking; every condition must hold.
+
+    ``equals`` compares payload values; several values for one name mean any of them.
+    """
+
+    scope: Scope | None = None
+    equals: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
+    exclude_videos: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A point found by a query; ``score`` is the cosine, larger is better."""
+
+    id: str
+    score: float
+    payload: Payload
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """One row of a result: a video, its score and its best moment."""
+
+    rank: int
+    score: float
+    video_id: str
+    path: str | None
+    url: str | None
+    filename: str
+    label: str | None
+    start_sec: float
+    end_sec: float
+    duration_sec: float | None
