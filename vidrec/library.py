@@ -161,23 +161,25 @@ class Library:
     def add_video(self, video: Video, stamp: FileStamp | None = None) -> None:
         """Add a video or refresh what is known of it; what is None keeps its old value."""
         info = video.info
-        values = (
-            video.id, video.filename, str(video.path) if video.path else None, video.url,
-            video.size, video.label, video.group,
-            info.duration_sec if info else None, info.width if info else None,
-            info.height if info else None, info.fps if info else None,
-            info.codec if info else None, info.rotation if info else None, time.time(),
-        )  # fmt: skip
-        kept = ("path", "url", "label", "grp", "duration_sec", "width", "height", "fps",
-                "codec", "rotation")  # fmt: skip
-        updates = ", ".join(f"{name} = coalesce(excluded.{name}, {name})" for name in kept)
-        marks = ", ".join("?" * len(values))
         with self.transaction() as db:
-            db.execute(
-                f"INSERT INTO videos VALUES ({marks}) ON CONFLICT(id) DO UPDATE SET "
-                f"filename = excluded.filename, size = excluded.size, {updates}",
-                values,
-            )
+            found = db.execute(f"SELECT {_VIDEO} FROM videos WHERE id = ?", (video.id,)).fetchone()
+            row = [
+                video.id, video.filename, str(video.path) if video.path else None, video.url,
+                video.size, video.label, video.group,
+                *((info.duration_sec, info.width, info.height, info.fps, info.codec,
+                   info.rotation) if info else (None,) * 6),
+            ]  # fmt: skip
+            if found:
+                row = [old if new is None else new for new, old in zip(row, found, strict=True)]
+            if not found or tuple(row) != tuple(found):
+                db.execute("UPDATE counters SET value = value + 1 WHERE name = 'revision'")
+                db.execute(
+                    f"INSERT OR REPLACE INTO videos ({_VIDEO}, added_at, revision) VALUES "
+                    f"({', '.join('?' * len(row))}, "
+                    "coalesce((SELECT added_at FROM videos WHERE id = ?), ?), "
+                    "(SELECT value FROM counters WHERE name = 'revision'))",
+                    (*row, video.id, time.time()),
+                )
             if video.path is not None and stamp is not None:
                 db.execute(
                     "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)",
@@ -210,6 +212,20 @@ class Library:
         """Iterate over all videos by file name, then id."""
         for row in self.read(f"SELECT {_VIDEO} FROM videos ORDER BY filename, id"):
             yield _video(row)
+
+    def videos_by_id(self, ids: Sequence[str]) -> dict[str, Video]:
+        """Return those of some videos that exist, by id."""
+        found: dict[str, Video] = {}
+        for start in range(0, len(ids), 500):
+            some = ids[start : start + 500]
+            marks = ", ".join("?" * len(some))
+            for row in self.read(f"SELECT {_VIDEO} FROM videos WHERE id IN ({marks})", *some):
+                found[row[0]] = _video(row)
+        return found
+
+    def changed_videos(self, revision: int) -> set[str]:
+        """Return the ids of videos that changed after a revision."""
+        return {row[0] for row in self.read("SELECT id FROM videos WHERE revision > ?", revision)}
 
     def remove_video(self, video_id: str) -> None:
         """Forget a video, its embeddings, jobs and uploads. The file itself stays."""
@@ -325,6 +341,35 @@ class Library:
         videos = self.read("SELECT count(*) FROM embedded WHERE fingerprint_id = ?", number)
         rows = self.read("SELECT count(*) FROM embeddings WHERE fingerprint_id = ?", number)
         return int(videos[0][0]), int(rows[0][0])
+
+    # How far the stores have followed
+
+    def position(self, fingerprint: str) -> tuple[int, int]:
+        """Return the latest (revision of videos, number of an embedding under a fingerprint)."""
+        revision = self.read("SELECT value FROM counters WHERE name = 'revision'")[0][0]
+        rows = self.read(
+            "SELECT max(id) FROM embeddings WHERE fingerprint_id = ?",
+            self._fingerprint_id(fingerprint),
+        )
+        return int(revision), int(rows[0][0] or 0)
+
+    def indexed_position(self, target: str, fingerprint: str) -> tuple[int, int]:
+        """Return the position that a collection has followed to; (0, 0) if never."""
+        rows = self.read(
+            "SELECT revision, last_id FROM indexed WHERE target = ? AND fingerprint = ?",
+            target, fingerprint,
+        )  # fmt: skip
+        return (int(rows[0][0]), int(rows[0][1])) if rows else (0, 0)
+
+    def set_indexed_position(
+        self, target: str, fingerprint: str, position: tuple[int, int]
+    ) -> None:
+        """Note that a collection has followed to a position."""
+        with self.transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO indexed VALUES (?, ?, ?, ?)",
+                (target, fingerprint, *position),
+            )
 
     def _fingerprint_id(self, fingerprint: str) -> int | None:
         rows = self.read("SELECT id FROM fingerprints WHERE fingerprint = ?", fingerprint)

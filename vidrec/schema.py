@@ -22,8 +22,19 @@ MIGRATIONS = (
         label TEXT,
         grp TEXT,
         duration_sec REAL, width INTEGER, height INTEGER, fps REAL, codec TEXT, rotation INTEGER,
-        added_at REAL NOT NULL
+        added_at REAL NOT NULL,
+        revision INTEGER NOT NULL       -- grows when something that an index shows has changed
     );
+    CREATE INDEX videos_revision ON videos(revision);
+    CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+    INSERT INTO counters VALUES ('revision', 0);
+    CREATE TABLE indexed (              -- how far each store has followed
+        target TEXT NOT NULL,           -- where the collection is
+        fingerprint TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        last_id INTEGER NOT NULL,       -- of embeddings
+        PRIMARY KEY (target, fingerprint)
+    ) WITHOUT ROWID;
     CREATE TABLE files (                -- spares re-hashing; never the truth
         path TEXT PRIMARY KEY,
         size INTEGER NOT NULL,

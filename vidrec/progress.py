@@ -1,0 +1,37 @@
+"""How a long stage tells what it does, without knowing who listens."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """A listener that may be called from any thread."""
+
+    def start(self, task: str, total: int | None, unit: str) -> None:
+        """A task begins; ``total`` counts units ("video", "B"), None where it is not known."""
+
+    def step(self, count: int = 1, detail: str = "") -> None:
+        """So many more units are done; ``detail`` is a few words about the last one."""
+
+    def warn(self, message: str) -> None:
+        """Something the user should know, in one line; the task goes on."""
+
+    def finish(self) -> None:
+        """The task is over."""
+
+
+class Silent:
+    """A listener that ignores everything."""
+
+    def start(self, task: str, total: int | None, unit: str) -> None:
+        return None
+
+    def step(self, count: int = 1, detail: str = "") -> None:
+        return None
+
+    def warn(self, message: str) -> None:
+        return None
+
+    def finish(self) -> None:
+        return None
