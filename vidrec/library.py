@@ -371,6 +371,17 @@ class Library:
                 (target, fingerprint, *position),
             )
 
+    def embedders_by_video(self) -> dict[str, list[str]]:
+        """Return the names of the embedders that finished each video, by video id."""
+        names: dict[str, list[str]] = {}
+        rows = self.read(
+            "SELECT DISTINCT video_id, embedder FROM embedded "
+            "JOIN fingerprints f ON f.id = fingerprint_id ORDER BY video_id, embedder"
+        )
+        for video_id, embedder in rows:
+            names.setdefault(video_id, []).append(embedder)
+        return names
+
     def _fingerprint_id(self, fingerprint: str) -> int | None:
         rows = self.read("SELECT id FROM fingerprints WHERE fingerprint = ?", fingerprint)
         return int(rows[0][0]) if rows else None

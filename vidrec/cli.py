@@ -1,0 +1,69 @@
+"""The command line. A command is options, settings, one pipeline call, one display call.
+
+Exit codes: 0 done; 1 error; 2 wrong usage; 3 no confident match; 4 part of a batch failed;
+130 interrupted. Results go to stdout, all else to stderr. Only what `--help` needs is imported
+here; each command imports its own stage.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import typer.core
+
+from vidrec import __version__, display
+from vidrec.commands import care, flow
+from vidrec.commands.options import use_config
+from vidrec.errors import VidrecError
+
+
+class _Commands(typer.core.TyperGroup):
+    """Turns what a command raises into one line and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except VidrecError as exc:
+            display.show_error(exc)
+            raise typer.Exit(exc.exit_code) from None
+        except KeyboardInterrupt:
+            display.note("interrupted")
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    cls=_Commands,
+    name="vidrec",
+    help="Recommend videos by what is in them.",
+    epilog="Exit codes: 0 done, 1 error, 2 wrong usage, 3 no confident match, "
+    "4 part of a batch failed, 130 interrupted.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def root(
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Config file.", show_default=False)
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
+    ] = False,
+) -> None:
+    if version:
+        print(f"vidrec {__version__}")
+        raise typer.Exit
+    use_config(config)
+
+
+for _command in (flow.embed, flow.index, flow.recommend, care.status, care.list_, care.remove):
+    app.command(name=_command.__name__.rstrip("_").replace("_", "-"))(_command)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,1 @@
+"""The commands: options, settings, one pipeline call, one display call each."""

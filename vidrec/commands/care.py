@@ -1,0 +1,52 @@
+"""status, list, remove: looking after the library."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vidrec import display
+from vidrec.commands.options import Library, OutputFormat, settings_for
+from vidrec.display import Format
+
+
+def status(format: OutputFormat = Format.auto, library: Library = None) -> None:
+    """Show what the library holds, what is indexed, and what failed.
+
+    Example: vidrec status
+    """
+    from vidrec.commands.options import config_in_use
+    from vidrec.pipeline.status import status as stage
+
+    wished = display.choose_format(format)
+    settings = settings_for(library=library)
+    display.show_status(stage(settings), wished, config_in_use())
+
+
+def list_(format: OutputFormat = Format.auto, library: Library = None) -> None:
+    """List the videos of the library.
+
+    Example: vidrec list --format paths
+    """
+    from vidrec.pipeline.status import list_videos as stage
+
+    wished = display.choose_format(format)
+    display.show_videos(stage(settings_for(library=library)), wished)
+
+
+def remove(
+    videos: Annotated[
+        list[str], typer.Argument(help="id:… or paths of videos, or - for a list on stdin.")
+    ],
+    library: Library = None,
+) -> None:
+    """Forget videos: their embeddings leave the library and its index. Files stay.
+
+    Example: vidrec remove old.mp4
+    """
+    from vidrec.commands.flow import with_stdin
+    from vidrec.pipeline.remove import remove as stage
+
+    report = stage(settings_for(library=library), with_stdin(videos))
+    display.show_removed(report)

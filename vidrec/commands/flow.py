@@ -1,0 +1,153 @@
+"""embed, index, recommend: the main job."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from vidrec import display
+from vidrec.commands.options import (
+    EmbedderName,
+    Library,
+    OutputFormat,
+    StoreName,
+    settings_for,
+)
+from vidrec.display import Format
+from vidrec.errors import PartialFailure, UsageError
+
+
+def embed(
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(help="Videos, folders, or - for a list on stdin.", show_default=False),
+    ] = None,
+    embedder: EmbedderName = None,
+    clip_seconds: Annotated[
+        float | None, typer.Option(help="Wished length of a clip.", show_default="10")
+    ] = None,
+    label_from: Annotated[
+        str | None,
+        typer.Option(
+            help="folder: label a video with its folder; none: do not. By default files below "
+            "a folder that is named are labelled with theirs.",
+            show_default=False,
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Embed at most so many videos.", show_default=False)
+    ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try again what failed before.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Embed again what is done.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done; embed nothing.")
+    ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Videos in work at once.", show_default="one a processor"),
+    ] = None,
+    library: Library = None,
+) -> None:
+    """Embed videos into the library; what is done already is skipped.
+
+    Example: vidrec embed ~/Videos
+    """
+    from vidrec.pipeline import embed as stage
+
+    if label_from not in (None, "folder", "none"):
+        raise UsageError(f"--label-from is folder or none. Received: {label_from}")
+    settings = settings_for(
+        embedder__name=embedder,
+        embedder__clip_seconds=clip_seconds,
+        embedder__workers=workers,
+        library=library,
+    )
+    options = stage.EmbedOptions(limit, retry_failed, force, label_from or "auto")  # type: ignore[arg-type]
+    sources = with_stdin(paths or [])
+    if dry_run:
+        plan = stage.plan(settings, sources, options)
+        display.show_plan(plan)
+        return
+    report = stage.embed(settings, sources, options, display.Bar())
+    display.show_embed_report(report)
+    if report.interrupted:
+        raise typer.Exit(130)
+    if report.failed:
+        raise typer.Exit(PartialFailure.exit_code)
+
+
+def with_stdin(paths: list[str]) -> list[str]:
+    """Put the lines of stdin where a dash stands."""
+    if "-" not in paths:
+        return paths
+    listed = [line.rstrip("\r\n") for line in sys.stdin]
+    return [path for path in paths if path != "-"] + [line for line in listed if line]
+
+
+def index(
+    embedder: EmbedderName = None,
+    store: StoreName = None,
+    recreate: Annotated[
+        bool, typer.Option("--recreate", help="Build all anew, then replace at once.")
+    ] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Delete what the library no longer has.")
+    ] = False,
+    library: Library = None,
+) -> None:
+    """Bring a store up to date with the library; no model is called.
+
+    Example: vidrec index
+    """
+    from vidrec.pipeline.index import index as stage
+
+    settings = settings_for(embedder__name=embedder, store__name=store, library=library)
+    report = stage(settings, recreate=recreate, prune=prune, progress=display.Bar())
+    display.show_index_report(report)
+
+
+def recommend(
+    query: Annotated[
+        list[str], typer.Argument(help="A text, a video, an image, or id:… of a video.")
+    ],
+    top_k: Annotated[int, typer.Option("--top-k", "-k", help="How many results.")] = 10,
+    embedder: EmbedderName = None,
+    store: StoreName = None,
+    clips: Annotated[
+        bool, typer.Option("--clips", help="Rank moments: a video may appear more than once.")
+    ] = False,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="Only videos with this, as key=value; may be repeated.", metavar="K=V"),
+    ] = None,
+    min_score: Annotated[
+        float | None, typer.Option(help="Leave out lower scores.", show_default=False)
+    ] = None,
+    format: OutputFormat = Format.auto,
+    library: Library = None,
+) -> None:
+    """Recommend videos for a text, a clip, an image or a video of the library.
+
+    Example: vidrec recommend "sci-fi dark tone"
+    """
+    from vidrec.pipeline.recommend import recommend as stage
+
+    wished = display.choose_format(format)
+    settings = settings_for(embedder__name=embedder, store__name=store, library=library)
+    conditions = _conditions(where or [])
+    answer = stage(settings, query, k=top_k, clips=clips, where=conditions, min_score=min_score)
+    display.show_recommended(answer, wished)
+
+
+def _conditions(where: list[str]) -> dict[str, list[str]]:
+    conditions: dict[str, list[str]] = {}
+    for condition in where:
+        key, equals, value = condition.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--where takes key=value. Received: {condition}")
+        conditions.setdefault(key.strip(), []).append(value.strip())
+    return conditions

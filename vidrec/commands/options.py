@@ -1,0 +1,49 @@
+"""Options that several commands share, and the settings that they make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vidrec.display import Format
+
+if TYPE_CHECKING:
+    from vidrec.config import Settings
+
+_config: Path | None = None
+
+Library = Annotated[
+    Path | None, typer.Option("--library", help="Folder of the library.", show_default=False)
+]
+EmbedderName = Annotated[
+    str | None, typer.Option("--embedder", "-e", help="Which embedder.", show_default="conse")
+]
+StoreName = Annotated[
+    str | None, typer.Option("--store", "-s", help="Which store.", show_default="knn")
+]
+OutputFormat = Annotated[
+    Format,
+    typer.Option("--format", "-f", help="auto: a table on a terminal, JSON lines in a pipe."),
+]
+
+
+def use_config(path: Path | None) -> None:
+    """Remember the config file that the command line names."""
+    global _config
+    _config = path
+
+
+def settings_for(**flags: Any) -> Settings:
+    """Settings with the flags that were given; ``section__key`` names a section's key."""
+    from vidrec.config import load_settings
+
+    return load_settings(_config, {name.replace("__", "."): v for name, v in flags.items()})
+
+
+def config_in_use() -> Path | None:
+    """Return the config file that the settings were read from, if any."""
+    from vidrec.config import config_file
+
+    return config_file(_config)

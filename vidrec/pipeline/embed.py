@@ -1,0 +1,276 @@
+"""Embed: videos in, embeddings in the library out; every video is committed as it is done."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from vidrec.config import Settings
+from vidrec.embedders import load_embedder
+from vidrec.embedders.base import EmbedContext, Embedded, Embedder
+from vidrec.errors import MediaError, TransientError, UsageError
+from vidrec.library import CATALOG, Library
+from vidrec.media.probe import probe
+from vidrec.pipeline.scan import LabelFrom, Source, find_sources, identify, peek, stamp_of
+from vidrec.progress import Progress, Silent
+from vidrec.types import Video
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedOptions:
+    """What the user asks of one run."""
+
+    limit: int | None = None
+    retry_failed: bool = False
+    force: bool = False
+    label_from: LabelFrom = "auto"
+
+
+@dataclass(slots=True)
+class EmbedReport:
+    """What a run did. ``skipped`` were done before; ``known_failures`` failed before."""
+
+    embedder: str
+    fingerprint: str
+    videos: int = 0
+    clips: int = 0
+    footage_sec: float = 0.0
+    seconds: float = 0.0
+    skipped: int = 0
+    known_failures: int = 0
+    failed: int = 0
+    left: int = 0
+    interrupted: bool = False
+
+
+@dataclass(slots=True)
+class _Run:
+    """The state of one run, shared by the thread that scans and the one that commits."""
+
+    library: Library
+    embedder: Embedder
+    clip_seconds: float
+    options: EmbedOptions
+    progress: Progress
+    report: EmbedReport
+    in_work: dict[str, Source] = field(default_factory=dict)
+
+    def pending(self, sources: Iterable[Source]) -> Iterator[Video]:
+        """Yield the videos that are to be embedded now; note the others."""
+        taken = 0
+        for source in sources:
+            if self.options.limit is not None and taken >= self.options.limit:
+                self.report.left += 1
+                self.progress.step()
+                continue
+            video = self._take(source)
+            if video is None:
+                self.progress.step()
+                continue
+            taken += 1
+            yield video
+
+    def _take(self, source: Source) -> Video | None:
+        name = str(source.path)
+        try:
+            if source.problem is None and not (self.options.retry_failed or self.options.force):
+                known = self.library.failed_before(self.embedder.name, name, stamp_of(source.path))
+                if known is not None:
+                    self.report.known_failures += 1
+                    return None
+            video = identify(source, self.library, self.options.label_from)
+        except MediaError as exc:
+            self._failed(source, exc)
+            return None
+        done = not self.options.force and self.library.is_embedded(
+            video.id, str(self.embedder.fingerprint), self.clip_seconds
+        )
+        if done or video.id in self.in_work:
+            self.report.skipped += 1
+            return None
+        self.in_work[video.id] = source
+        return replace(video, path=source.path)
+
+    def commit(self, outcome: Embedded) -> None:
+        """Store one video's outcome."""
+        source = self.in_work[outcome.video.id]
+        if outcome.error is not None:
+            self._failed(source, outcome.error)
+            self.progress.step()
+            return
+        video = outcome.video
+        self.library.add_video(video)
+        self.library.save_embeddings(video.id, outcome.embeddings, self.clip_seconds)
+        self.library.clear_failure(self.embedder.name, str(source.path))
+        for warning in outcome.warnings:
+            self.progress.warn(f"{source.path}: {warning}")
+        mine = str(self.embedder.fingerprint)
+        clips = sum(e.scope == "clip" and e.fingerprint == mine for e in outcome.embeddings)
+        self.report.videos += 1
+        self.report.clips += clips
+        self.report.footage_sec += video.duration_sec or 0.0
+        self.progress.step(detail=video.filename)
+
+    def _failed(self, source: Source, error: Exception) -> None:
+        self.report.failed += 1
+        reason = str(error)
+        self.progress.warn(f"skipping {source.path}: {reason}")
+        stamp = None
+        if source.problem is None:
+            try:
+                stamp = stamp_of(source.path)
+            except MediaError:
+                stamp = None
+        permanent = stamp is not None and not isinstance(error, TransientError)
+        self.library.record_failure(
+            self.embedder.name, str(source.path), reason, permanent=permanent, stamp=stamp
+        )
+
+
+def embed(
+    settings: Settings,
+    paths: Iterable[str | Path],
+    options: EmbedOptions | None = None,
+    progress: Progress | None = None,
+) -> EmbedReport:
+    """Embed every video among files and folders that is not embedded yet.
+
+    Returns:
+        What was done; an interrupt (Ctrl-C) ends the run early with what is finished kept and
+        ``interrupted`` set.
+
+    Raises:
+        UsageError: no path was given, and no failure is to be tried again.
+        LockedError: another process embeds into this library.
+        EmbedderError: the embedder cannot be loaded, or its provider wants no more.
+    """
+    options = options or EmbedOptions()
+    progress = progress or Silent()
+    started = time.monotonic()
+    embedder = load_embedder(settings)
+    clip_seconds = 0.0 if embedder.own_clips else settings.embedder.clip_seconds
+    report = EmbedReport(embedder.name, str(embedder.fingerprint))
+    with Library(settings.library) as library, library.lock(f"embed-{embedder.name}"):
+        sources = list(_sources(library, embedder, paths, options))
+        library.register(embedder.fingerprint)
+        run = _Run(library, embedder, clip_seconds, options, progress, report)
+        progress.start("embedding", len(sources), "video")
+        try:
+            _drain(run, sources, settings)
+        finally:
+            progress.finish()
+            embedder.close()
+            report.seconds = time.monotonic() - started
+    return report
+
+
+def _sources(
+    library: Library, embedder: Embedder, paths: Iterable[str | Path], options: EmbedOptions
+) -> Iterator[Source]:
+    named = list(paths)
+    if not named and options.retry_failed:
+        named = [f.source for f in library.failures() if f.stage == embedder.name]
+    elif not named:
+        raise UsageError("nothing to embed: name files or folders, or - for a list on stdin")
+    return find_sources(named)
+
+
+def _drain(run: _Run, sources: list[Source], settings: Settings) -> None:
+    cancel = threading.Event()
+    context = EmbedContext(
+        clip_seconds=settings.embedder.clip_seconds,
+        workers=settings.embedder.workers,
+        cancelled=cancel.is_set,
+    )
+    with first_interrupt(cancel):
+        for outcome in run.embedder.embed_videos(run.pending(sources), context):
+            run.commit(outcome)
+    run.report.interrupted = cancel.is_set()
+
+
+@contextmanager
+def first_interrupt(cancel: threading.Event) -> Iterator[None]:
+    """Let the first Ctrl-C (or SIGTERM) ask for an end, so that work in hand is kept.
+
+    A second one interrupts as usual. Outside the main thread signals are left alone.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(number: int, frame: object) -> None:
+        if cancel.is_set():
+            raise KeyboardInterrupt
+        cancel.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@dataclass(slots=True)
+class EmbedPlan:
+    """What a run would do. ``todo`` holds each video with its length, None where unknown."""
+
+    embedder: str
+    fingerprint: str
+    todo: list[tuple[Path, float | None]] = field(default_factory=list)
+    problems: list[tuple[Path, str]] = field(default_factory=list)
+    skipped: int = 0
+    known_failures: int = 0
+
+
+def plan(
+    settings: Settings, paths: Iterable[str | Path], options: EmbedOptions | None = None
+) -> EmbedPlan:
+    """Say what ``embed`` would do, without a model and without changing anything.
+
+    Raises:
+        UsageError: no path was given, and no failure is to be tried again.
+    """
+    options = options or EmbedOptions()
+    embedder = load_embedder(settings)
+    clip_seconds = 0.0 if embedder.own_clips else settings.embedder.clip_seconds
+    found = EmbedPlan(embedder.name, str(embedder.fingerprint))
+    with TemporaryDirectory() as nowhere:
+        exists = (settings.library / CATALOG).is_file()
+        with Library(settings.library if exists else Path(nowhere)) as library:
+            seen: set[str] = set()
+            for source in _sources(library, embedder, paths, options):
+                if options.limit is not None and len(found.todo) >= options.limit:
+                    break
+                _plan_one(found, source, library, options, clip_seconds, seen)
+    return found
+
+
+def _plan_one(
+    found: EmbedPlan,
+    source: Source,
+    library: Library,
+    options: EmbedOptions,
+    clip_seconds: float,
+    seen: set[str],
+) -> None:
+    again = options.force or options.retry_failed
+    try:
+        video_id, stamp = peek(source, library)
+        if not again and library.failed_before(found.embedder, str(source.path), stamp):
+            found.known_failures += 1
+            return
+        done = library.is_embedded(video_id, found.fingerprint, clip_seconds)
+        if video_id in seen or (done and not options.force):
+            found.skipped += 1
+            return
+        seen.add(video_id)
+        found.todo.append((source.path, probe(source.path).duration_sec))
+    except MediaError as exc:
+        found.problems.append((source.path, str(exc)))

@@ -1,0 +1,196 @@
+"""Index: the library's embeddings become points of a store. No model is called."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+
+from vidrec.config import Settings
+from vidrec.embedders import load_embedder
+from vidrec.errors import FingerprintError, NoIndexError
+from vidrec.library import Library
+from vidrec.progress import Progress, Silent
+from vidrec.stores import open_store
+from vidrec.stores.base import VectorStore
+from vidrec.types import Embedding, Payload, Point, Video
+
+BATCH = 4096
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class IndexReport:
+    """What a run did. ``stale`` points are in the store but no longer in the library."""
+
+    store: str
+    where: str
+    collection: str
+    fingerprint: str
+    written: int = 0
+    deleted: int = 0
+    stale: int = 0
+    total: int = 0
+    rebuilt: bool = False
+    seconds: float = 0.0
+
+
+def index(
+    settings: Settings,
+    *,
+    recreate: bool = False,
+    prune: bool = False,
+    progress: Progress | None = None,
+) -> IndexReport:
+    """Bring the store up to date with the library, for the settings' embedder.
+
+    Only what is new or changed is written; ``recreate`` builds all anew beside the served
+    collection and then replaces it at once; ``prune`` deletes what the library no longer has.
+
+    Raises:
+        NoIndexError: the library holds no embeddings of this embedder.
+        FingerprintError: the collection holds vectors of another fingerprint and ``recreate``
+            is off.
+        LockedError: another process indexes this library.
+    """
+    progress = progress or Silent()
+    started = time.monotonic()
+    embedder = load_embedder(settings)
+    fingerprint = str(embedder.fingerprint)
+    with Library(settings.library, create=False) as library, library.lock("index"):
+        videos, total = library.count_embeddings(fingerprint)
+        if not videos and not prune:
+            raise NoIndexError(_nothing(library, embedder.name, fingerprint))
+        store = open_store(settings)
+        try:
+            sync = _Sync(library, store, fingerprint, embedder.dim, progress)
+            report = sync.run(total, recreate=recreate, prune=prune)
+        finally:
+            store.close()
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def _nothing(library: Library, name: str, fingerprint: str) -> str:
+    message = f"{library.folder} holds no embeddings of {fingerprint}"
+    others = [str(f) for f in library.fingerprints() if library.count_embeddings(str(f))[0]]
+    if others:
+        message += f" (it holds {', '.join(others)})"
+    return f"{message}: run `vidrec embed --embedder {name}` first"
+
+
+class _Sync:
+    """One run over one collection."""
+
+    def __init__(
+        self,
+        library: Library,
+        store: VectorStore,
+        fingerprint: str,
+        dim: int,
+        progress: Progress,
+    ) -> None:
+        self.library = library
+        self.store = store
+        self.fingerprint = fingerprint
+        self.dim = dim
+        self.progress = progress
+
+    def run(self, total: int, *, recreate: bool, prune: bool) -> IndexReport:
+        position = self.library.position(self.fingerprint)
+        served = self.store.info()
+        report = IndexReport(self.store.name, "", "", self.fingerprint)
+        if served is None or recreate:
+            self.progress.start("indexing", total, "point")
+            with self.store.rebuild(self.fingerprint, self.dim) as writer:
+                report.written = writer.upsert(self._counted(self._points()))
+            report.rebuilt = True
+        elif served.fingerprint != self.fingerprint:
+            raise FingerprintError(
+                f"{served.where} serves {served.fingerprint}, the embedder is "
+                f"{self.fingerprint}: run `vidrec index --recreate` to replace it"
+            )
+        else:
+            self._follow(report, served.where, total, prune=prune)
+        self.progress.finish()
+        now = self.store.info()
+        assert now is not None
+        report.where, report.collection, report.total = now.where, now.name, now.count
+        self.library.set_indexed_position(now.where, self.fingerprint, position)
+        return report
+
+    def _follow(self, report: IndexReport, where: str, total: int, *, prune: bool) -> None:
+        """Write what is new or changed, and delete what a new embedding of a video replaced."""
+        stored = set(self.store.ids())
+        revision, _ = self.library.indexed_position(where, self.fingerprint)
+        changed = self.library.changed_videos(revision)
+        self.progress.start("indexing", total, "point")
+        report.written = self.store.upsert(self._missing(stored, changed))
+        # _missing has removed from `stored` what the library has; what is left is stale.
+        stale = sorted(stored)
+        if not prune:
+            stale = [point.id for point in self._replaced(stale)]
+        report.deleted = self.store.delete(stale) if stale else 0
+        report.stale = len(stored) - len(stale)
+
+    def _missing(self, stored: set[str], changed: set[str]) -> Iterator[Point]:
+        for point in self._counted(self._points()):
+            if point.id in stored:
+                stored.remove(point.id)
+                if point.payload.video_id not in changed:
+                    continue
+            yield point
+
+    def _replaced(self, stale: list[str]) -> Iterator[Point]:
+        """Yield stale points of videos that the library still has under this fingerprint."""
+        for ids in _batches(stale, BATCH):
+            points = self.store.get(ids)
+            known = {
+                video_id
+                for video_id in {point.payload.video_id for point in points}
+                if self.library.video_embeddings(video_id, self.fingerprint, "video")
+            }
+            yield from (point for point in points if point.payload.video_id in known)
+
+    def _counted(self, points: Iterable[Point]) -> Iterator[Point]:
+        count = 0
+        for point in points:
+            yield point
+            count += 1
+            if count % BATCH == 0:
+                self.progress.step(BATCH)
+        self.progress.step(count % BATCH)
+
+    def _points(self) -> Iterator[Point]:
+        """Yield the library's points under this fingerprint, in bounded memory."""
+        rows = (embedding for _, embedding in self.library.embeddings(self.fingerprint))
+        for embeddings in _batches(rows, BATCH):
+            videos = self.library.videos_by_id(list({e.video_id for e in embeddings}))
+            for embedding in embeddings:
+                video = videos.get(embedding.video_id)
+                if video is not None:
+                    yield Point(embedding.point_id, embedding.vector, payload_of(embedding, video))
+
+
+def payload_of(embedding: Embedding, video: Video) -> Payload:
+    """Return what a point says about an embedding and its video."""
+    return Payload(
+        video_id=video.id,
+        filename=video.filename,
+        scope=embedding.scope,
+        start_sec=embedding.start_sec,
+        end_sec=embedding.end_sec,
+        path=str(video.path) if video.path else None,
+        url=video.url,
+        label=video.label,
+        group=video.group,
+        duration_sec=video.duration_sec,
+    )
+
+
+def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch

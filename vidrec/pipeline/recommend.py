@@ -1,0 +1,218 @@
+"""Recommend: a text, a clip or a video of the library in, the nearest videos out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from vidrec.config import Settings
+from vidrec.embedders import load_embedder
+from vidrec.embedders.base import EmbedContext, Embedder, unit
+from vidrec.errors import NoConfidentMatch, NoIndexError, UsageError
+from vidrec.library import Library
+from vidrec.media.extensions import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
+from vidrec.pipeline.scan import hash_file
+from vidrec.stores import open_store
+from vidrec.stores.base import check_fingerprint
+from vidrec.types import Filter, Match, Recommendation, Video
+
+if TYPE_CHECKING:
+    from vidrec.types import Vector
+
+QueryKind = Literal["text", "video", "image", "id"]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One thing asked with: its kind and the text, path or id prefix."""
+
+    kind: QueryKind
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recommended:
+    """The answer. ``unindexed`` tells that the library holds more than the store."""
+
+    query: str
+    embedder: str
+    store: str
+    results: Sequence[Recommendation]
+    unindexed: bool = False
+
+
+def parse_queries(words: Sequence[str]) -> list[Query]:
+    """Tell texts, files and ids apart; loose words are one text.
+
+    Raises:
+        UsageError: nothing was asked, or what looks like a path does not exist.
+    """
+    queries: list[Query] = []
+    texts: list[str] = []
+    for word in words:
+        query = _parse(word)
+        if query.kind == "text":
+            texts.append(query.value)
+        else:
+            queries.append(query)
+    text = " ".join(" ".join(texts).split())
+    if text:
+        queries.insert(0, Query("text", text))
+    if not queries:
+        raise UsageError("nothing to look for: give a text, a video, an image or id:…")
+    return queries
+
+
+def _parse(word: str) -> Query:
+    if word.startswith("id:"):
+        return Query("id", word.removeprefix("id:"))
+    path = Path(word).expanduser()
+    suffix = path.suffix.lower()
+    extensions = VIDEO_EXTENSIONS | IMAGE_EXTENSIONS
+    looks_like_path = "/" in word or "\\" in word or suffix in extensions
+    if path.is_file() and (looks_like_path or suffix):
+        image = suffix in IMAGE_EXTENSIONS and suffix not in VIDEO_EXTENSIONS
+        return Query("image" if image else "video", word)
+    if looks_like_path:
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise UsageError(f"{word} looks like a file but {what}: give a video, an image or a text")
+    return Query("text", word)
+
+
+def recommend(
+    settings: Settings,
+    words: Sequence[str],
+    *,
+    k: int = 10,
+    clips: bool = False,
+    where: Mapping[str, Sequence[str]] | None = None,
+    min_score: float | None = None,
+) -> Recommended:
+    """Return the ``k`` best videos (or, with ``clips``, moments) for a query.
+
+    Several queries are mixed: the unit mean of their vectors is looked for. A video that is
+    asked with is never among the results.
+
+    Raises:
+        UsageError: the query or a condition is wrong.
+        NoIndexError: nothing is indexed yet.
+        FingerprintError: the index holds vectors of another embedder.
+        NoConfidentMatch: nothing (above ``min_score``) was found.
+    """
+    if k < 1:
+        raise UsageError(f"--top-k must be at least 1. Received: k={k}")
+    queries = parse_queries(words)
+    embedder = load_embedder(settings)
+    with Library(settings.library, create=False) as library:
+        store = open_store(settings)
+        try:
+            info = store.info()
+            if info is None:
+                raise NoIndexError(f"no index of {embedder.name} in {library.folder}: "
+                                   f"run `vidrec index --embedder {embedder.name}`")  # fmt: skip
+            check_fingerprint(info, str(embedder.fingerprint), embedder.name)
+            asked = _Asked(library, embedder, settings)
+            vector = asked.vector(queries)
+            matches = store.query(
+                vector, k=k, where=_filter(where or {}, asked.seen), by_video=not clips
+            )
+            position = library.position(info.fingerprint)
+            followed = library.indexed_position(info.where, info.fingerprint)
+        finally:
+            store.close()
+            embedder.close()
+    results = [_row(rank, match) for rank, match in enumerate(matches, 1)]
+    kept = [row for row in results if min_score is None or row.score >= min_score]
+    if not kept:
+        raise NoConfidentMatch(_no_match(results, min_score))
+    text = " + ".join(query.value for query in queries)
+    return Recommended(text, str(embedder.fingerprint), store.name, kept, position != followed)
+
+
+def _no_match(results: Sequence[Recommendation], min_score: float | None) -> str:
+    if results:
+        return f"no confident match: the best score is {results[0].score:.3f}, below {min_score}"
+    return "no match: nothing that is indexed fits the conditions"
+
+
+def _filter(where: Mapping[str, Sequence[str]], seen: frozenset[str]) -> Filter:
+    scope = where.get("scope", ["clip"])
+    if len(scope) != 1 or scope[0] not in ("clip", "video"):
+        raise UsageError(f"scope is clip or video. Received: scope={','.join(scope)}")
+    equals = {name: tuple(values) for name, values in where.items() if name != "scope"}
+    return Filter("video" if scope[0] == "video" else "clip", equals, seen)
+
+
+def _row(rank: int, match: Match) -> Recommendation:
+    payload = match.payload
+    return Recommendation(
+        rank, match.score, payload.video_id, payload.path, payload.url, payload.filename,
+        payload.label, payload.start_sec, payload.end_sec, payload.duration_sec,
+    )  # fmt: skip
+
+
+class _Asked:
+    """Turns queries into one vector and remembers which videos were asked with."""
+
+    def __init__(self, library: Library, embedder: Embedder, settings: Settings) -> None:
+        self.library = library
+        self.embedder = embedder
+        self.settings = settings
+        self.seen: frozenset[str] = frozenset()
+
+    def vector(self, queries: Sequence[Query]) -> Vector:
+        vectors = [self._one(query) for query in queries]
+        if len(vectors) == 1:
+            return vectors[0]
+        import numpy as np
+
+        return unit(np.mean(vectors, axis=0))
+
+    def _one(self, query: Query) -> Vector:
+        match query.kind:
+            case "text":
+                return self._text(query.value)
+            case "image":
+                return self.embedder.embed_image(Path(query.value).expanduser())
+            case "id":
+                return self._stored(self.library.find_video(query.value))
+            case "video":
+                return self._file(Path(query.value).expanduser().absolute())
+
+    def _text(self, text: str) -> Vector:
+        fingerprint = str(self.embedder.fingerprint)
+        vector = self.library.cached_query(text, fingerprint)
+        if vector is None:
+            vector = self.embedder.embed_text(text)
+            self.library.cache_query(text, fingerprint, vector)
+        return vector
+
+    def _stored(self, video: Video) -> Vector:
+        self.seen |= {video.id}
+        found = self.library.video_embeddings(video.id, str(self.embedder.fingerprint), "video")
+        if found:
+            return found[0].vector
+        if video.path is None or not video.path.is_file():
+            raise UsageError(
+                f"{video.filename} has no embedding of {self.embedder.name}: run `vidrec embed`"
+            )
+        return self._embed(video)
+
+    def _file(self, path: Path) -> Vector:
+        """A file of the library is looked up by its bytes; any other is embedded, not kept."""
+        video_id = hash_file(path)
+        known = self.library.video(video_id)
+        return self._stored(known or Video(video_id, path.name, path, size=path.stat().st_size))
+
+    def _embed(self, video: Video) -> Vector:
+        context = EmbedContext(clip_seconds=self.settings.embedder.clip_seconds)
+        fingerprint = str(self.embedder.fingerprint)
+        for outcome in self.embedder.embed_videos([video], context):
+            if outcome.error is not None:
+                raise type(outcome.error)(f"{video.filename}: {outcome.error}")
+            for embedding in outcome.embeddings:
+                if embedding.scope == "video" and embedding.fingerprint == fingerprint:
+                    return embedding.vector
+        raise UsageError(f"{video.filename} gave no embedding")

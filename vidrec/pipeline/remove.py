@@ -1,0 +1,68 @@
+"""Remove: videos leave the library and the store; the files themselves stay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vidrec.config import Settings
+from vidrec.errors import UsageError
+from vidrec.library import Library
+from vidrec.stores import open_store
+from vidrec.types import Video
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveReport:
+    """What left: videos, and points of the store."""
+
+    videos: Sequence[Video]
+    points: int
+
+
+def remove(settings: Settings, names: Sequence[str]) -> RemoveReport:
+    """Forget videos named by ``id:…``, by path or, where it is one video's alone, by file name.
+
+    Raises:
+        UsageError: a name fits no video or several; nothing is removed then.
+    """
+    with Library(settings.library, create=False) as library:
+        videos = {video.id: video for video in (_find(library, name) for name in names)}
+        points = _leave_stores(settings, library, videos)
+        for video_id in videos:
+            library.remove_video(video_id)
+    return RemoveReport(list(videos.values()), points)
+
+
+def _find(library: Library, name: str) -> Video:
+    if name.startswith("id:"):
+        return library.find_video(name.removeprefix("id:"))
+    path = str(Path(name).expanduser().absolute())
+    found = [v for v in library.videos() if str(v.path) == path or v.url == name]
+    found = found or [v for v in library.videos() if v.filename == name]
+    if len(found) != 1:
+        problem = "is the name of several videos" if found else "is no video of the library"
+        raise UsageError(f"{name} {problem}: `vidrec list` shows their ids")
+    return found[0]
+
+
+def _leave_stores(settings: Settings, library: Library, videos: dict[str, Video]) -> int:
+    """Delete the videos' points from the settings' store, for every embedder."""
+    removed = 0
+    for fingerprint in library.fingerprints():
+        ids = [
+            embedding.point_id
+            for video_id in videos
+            for embedding in library.video_embeddings(video_id, str(fingerprint))
+        ]
+        chosen = settings.model_copy(deep=True)
+        chosen.embedder.name = fingerprint.embedder
+        store = open_store(chosen)
+        try:
+            info = store.info()
+            if ids and info is not None and info.fingerprint == str(fingerprint):
+                removed += store.delete(ids)
+        finally:
+            store.close()
+    return removed
