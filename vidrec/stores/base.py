@@ -41,6 +41,7 @@ class VectorStore(ABC):
     """One embedder's collection in a store."""
 
     name: ClassVar[str]
+    where: str  # a path or URL without secrets, known before the store is asked anything
 
     @abstractmethod
     def info(self) -> CollectionInfo | None:
@@ -64,14 +65,23 @@ class VectorStore(ABC):
 
     @abstractmethod
     def query(
-        self, vector: Vector, *, k: int, where: Filter | None = None, by_video: bool = True
+        self,
+        vector: Vector,
+        *,
+        k: int,
+        where: Filter | None = None,
+        by_video: bool = True,
+        fingerprint: str | None = None,
     ) -> list[Match]:
         """Return the ``k`` best matches, best first, equal scores by point id.
 
-        With ``by_video`` each video appears once, with its best point.
+        With ``by_video`` each video appears once, with its best point. With ``fingerprint``
+        (the query's) a collection of another one is refused; a remote store checks it in the
+        same request.
 
         Raises:
             NoIndexError: nothing is indexed there.
+            FingerprintError: the collection holds vectors of another fingerprint.
             UsageError: ``k`` is not positive, the vector has another size, or a condition
                 names a payload key that no point has.
         """
