@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Literal
 from vidrec.config import Settings
 from vidrec.embedders import load_embedder
 from vidrec.embedders.base import EmbedContext, Embedder, unit
-from vidrec.errors import NoConfidentMatch, NoIndexError, UsageError
+from vidrec.errors import NoConfidentMatch, UsageError
 from vidrec.library import Library
 from vidrec.media.extensions import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 from vidrec.pipeline.scan import hash_file
 from vidrec.stores import open_store
-from vidrec.stores.base import check_fingerprint
 from vidrec.types import Filter, Match, Recommendation, Video
 
 if TYPE_CHECKING:
@@ -108,18 +107,19 @@ def recommend(
     with Library(settings.library, create=False) as library:
         store = open_store(settings)
         try:
-            info = store.info()
-            if info is None:
-                raise NoIndexError(f"no index of {embedder.name} in {library.folder}: "
-                                   f"run `vidrec index --embedder {embedder.name}`")  # fmt: skip
-            check_fingerprint(info, str(embedder.fingerprint), embedder.name)
             asked = _Asked(library, embedder, settings)
             vector = asked.vector(queries)
+            fingerprint = str(embedder.fingerprint)
             matches = store.query(
-                vector, k=k, where=_filter(where or {}, asked.seen), by_video=not clips
+                vector,
+                k=k,
+                where=_filter(where or {}, asked.seen),
+                by_video=not clips,
+                fingerprint=fingerprint,
             )
-            position = library.position(info.fingerprint)
-            followed = library.indexed_position(info.where, info.fingerprint)
+            behind = library.position(fingerprint) != library.indexed_position(
+                store.where, fingerprint
+            )
         finally:
             store.close()
             embedder.close()
@@ -128,7 +128,7 @@ def recommend(
     if not kept:
         raise NoConfidentMatch(_no_match(results, min_score))
     text = " + ".join(query.value for query in queries)
-    return Recommended(text, str(embedder.fingerprint), store.name, kept, position != followed)
+    return Recommended(text, fingerprint, store.name, kept, behind)
 
 
 def _no_match(results: Sequence[Recommendation], min_score: float | None) -> str:

@@ -43,6 +43,14 @@ class VectorStore(ABC):
     name: ClassVar[str]
     where: str  # a path or URL without secrets, known before the store is asked anything
 
+    @property
+    @abstractmethod
+    def where(self) -> str:
+        """The collection's place for messages and notes: a path or URL without secrets.
+
+        Known without a request, and the same as ``info().where``.
+        """
+
     @abstractmethod
     def info(self) -> CollectionInfo | None:
         """Describe the collection that is served now; None before the first index."""

@@ -1,0 +1,5 @@
+"""``python -m vidrec`` is ``vidrec``."""
+
+from vidrec.cli import main
+
+main()
