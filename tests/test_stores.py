@@ -1,0 +1,425 @@
+"""What every store must do, compared with a brute-force search in float64.
+
+``store_kinds`` names the stores; each test runs on all of them.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vidrec.errors import FingerprintError, NoIndexError, UsageError
+from vidrec.stores.base import VectorStore, check_fingerprint
+from vidrec.stores.knn import KnnStore
+from vidrec.types import PAYLOAD_FIELDS, Filter, Match, Payload, Point
+
+FINGERPRINT = "test:model:8:0123456789"
+DIM = 8
+
+StoreMaker = Callable[[Path], VectorStore]
+
+
+def make_knn(folder: Path) -> VectorStore:
+    return KnnStore(folder / "knn", "test")
+
+
+STORES: dict[str, StoreMaker] = {"knn": make_knn}
+
+
+@pytest.fixture(params=sorted(STORES))
+def make_store(request: pytest.FixtureRequest) -> StoreMaker:
+    """A function that opens the same collection again for the same folder."""
+    return STORES[request.param]
+
+
+@pytest.fixture
+def store(make_store: StoreMaker, tmp_path: Path) -> Iterator[VectorStore]:
+    opened = make_store(tmp_path)
+    yield opened
+    opened.close()
+
+
+def unit(values: Any) -> np.ndarray:
+    vector = np.asarray(values, dtype=np.float64)
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+def make_point(
+    number: int, vector: Any, video: int = 0, scope: str = "clip", **payload: Any
+) -> Point:
+    values: dict[str, Any] = {
+        "video_id": f"{video:064x}",
+        "filename": f"film {video}.mp4",
+        "scope": scope,
+        "start_sec": float(number),
+        "end_sec": number + 2.5,
+        **payload,
+    }
+    return Point(
+        str(uuid.uuid5(uuid.NAMESPACE_URL, f"point-{number}")), unit(vector), Payload(**values)
+    )
+
+
+def random_points(rng: random.Random, n: int) -> list[Point]:
+    """Points with many equal vectors, several a video, and every kind of payload value."""
+    noise = np.random.default_rng(rng.randrange(2**32))
+    shapes = noise.standard_normal((max(1, n // 3), DIM))
+    points = []
+    for number in range(n):
+        vector = shapes[rng.randrange(len(shapes))]
+        if rng.random() < 0.5:
+            vector = noise.standard_normal(DIM)
+        video = rng.randrange(max(1, n // 4))
+        extra = {
+            "year": rng.choice([1999, 2007, 2007.0]),
+            "quoted": rng.choice(['say "hi"', "back\\slash", "naïve 🎬"]),
+            "seen": rng.choice([True, False]),
+        }
+        if rng.random() < 0.3:
+            del extra["year"]
+        points.append(
+            make_point(
+                number, vector, video, rng.choice(["clip", "clip", "video"]),
+                label=rng.choice(["cat", "dog", None]), extra=extra,
+                path=f"/films/{video}.mp4", duration_sec=12.5,
+            )
+        )  # fmt: skip
+    return points
+
+
+def holds(value: Any, wanted: Any) -> bool:
+    if isinstance(value, bool) or isinstance(wanted, bool):
+        return value is wanted
+    return value == wanted
+
+
+def oracle(
+    points: list[Point], vector: np.ndarray, k: int, where: Filter | None, by_video: bool
+) -> list[tuple[str, float]]:
+    """The whole answer by brute force: (id, score)."""
+    where = where or Filter()
+    found = []
+    for point in points:
+        flat = point.payload.as_dict()
+        if where.scope and flat["scope"] != where.scope:
+            continue
+        if flat["video_id"] in where.exclude_videos:
+            continue
+        if not all(
+            any(holds(flat.get(key), value) for value in values)
+            for key, values in where.equals.items()
+        ):
+            continue
+        products = point.vector.astype(np.float64) * vector.astype(np.float64)
+        found.append((-math.fsum(products), point.id, flat["video_id"]))
+    found.sort(key=lambda item: (round(item[0], 12), item[1]))
+    answer, seen = [], set()
+    for score, name, video in found:
+        if not by_video or video not in seen:
+            seen.add(video)
+            answer.append((name, -score))
+    return answer[:k]
+
+
+def assert_answer(matches: list[Match], expected: list[tuple[str, float]]) -> None:
+    assert [match.id for match in matches] == [name for name, _ in expected]
+    for match, (_, score) in zip(matches, expected, strict=True):
+        assert match.score == pytest.approx(score, abs=1e-4)
+
+
+def random_filter(rng: random.Random, points: list[Point]) -> Filter | None:
+    if rng.random() < 0.2:
+        return None
+    choices: dict[str, list[Any]] = {
+        "label": ["cat", "dog", None, "nothing has it"],
+        "year": [1999, 2007, 2007.0, None, "1999"],
+        "quoted": ['say "hi"', "back\\slash", "naïve 🎬"],
+        "seen": [True, False],
+        "start_sec": [point.payload.start_sec for point in points],
+        "scope": ["clip", "video"],
+        "video_id": [point.payload.video_id for point in points],
+        "filename": [point.payload.filename for point in points],
+    }
+    equals = {
+        key: tuple(rng.sample(choices[key], rng.randint(1, min(3, len(choices[key])))))
+        for key in rng.sample(sorted(choices), rng.choice([0, 1, 1, 2]))
+    }
+    videos = sorted({point.payload.video_id for point in points})
+    return Filter(
+        scope=rng.choice([None, None, "clip", "video"]),
+        equals=equals,
+        exclude_videos=frozenset(rng.sample(videos, rng.choice([0, 0, 1, len(videos) // 2]))),
+    )
+
+
+def fill(store: VectorStore, points: list[Point], dim: int = DIM) -> None:
+    store.create(FINGERPRINT, dim)
+    assert store.upsert(points) == len(points)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_query_answers_as_brute_force_does(store: VectorStore, seed: int) -> None:
+    rng = random.Random(seed)
+    points = random_points(rng, rng.choice([1, 7, 60, 150]))
+    fill(store, points)
+    for _ in range(25):
+        vector = rng.choice([*points]).vector if rng.random() < 0.5 else unit(
+            [rng.gauss(0, 1) for _ in range(DIM)]
+        )  # fmt: skip
+        k = rng.choice([1, 2, 5, 15, len(points), 10 * len(points)])
+        where, by_video = random_filter(rng, points), rng.random() < 0.5
+        try:
+            matches = store.query(vector, k=k, where=where, by_video=by_video)
+        except UsageError:  # a condition on a key that this random library lacks
+            keys = {key for point in points for key in point.payload.as_dict()}
+            assert where is not None and not set(where.equals) <= keys
+            continue
+        assert_answer(matches, oracle(points, vector, k, where, by_video))
+
+
+def test_payloads_come_back_whole(store: VectorStore) -> None:
+    points = random_points(random.Random(1), 40)
+    fill(store, points)
+    by_id = {point.id: point for point in points}
+    for match in store.query(points[0].vector, k=40, by_video=False):
+        assert match.payload == by_id[match.id].payload
+    got = store.get([points[3].id, str(uuid.uuid4()), points[1].id])
+    assert [point.id for point in got] == [points[3].id, points[1].id]
+    for point in got:
+        assert point.payload == by_id[point.id].payload
+        np.testing.assert_allclose(point.vector, by_id[point.id].vector, atol=1e-6)
+        assert point.vector.dtype == np.float32
+
+
+def test_equal_scores_are_ranked_by_id_at_every_limit(store: VectorStore) -> None:
+    same = [make_point(n, [1, 2, 3, 4, 5, 6, 7, 8], video=n % 20) for n in range(50)]
+    other = [make_point(n, [1, 0, 0, 0, 0, 0, 0, n], video=n) for n in range(50, 60)]
+    points = same + other
+    random.Random(0).shuffle(points)
+    fill(store, points)
+    vector = same[0].vector
+    whole = [m.id for m in store.query(vector, k=60, by_video=False)]
+    assert whole[:50] == sorted(point.id for point in same)
+    for k in (1, 5, 15, 49):
+        assert [m.id for m in store.query(vector, k=k, by_video=False)] == whole[:k]
+        assert_answer(store.query(vector, k=k), oracle(points, vector, k, None, True))
+
+
+def test_a_video_with_most_points_leaves_room_for_others(store: VectorStore) -> None:
+    noise = np.random.default_rng(3)
+    base = noise.standard_normal(DIM)
+    crowd = [make_point(n, base + 0.01 * noise.standard_normal(DIM)) for n in range(300)]
+    rest = [make_point(n, noise.standard_normal(DIM), video=n) for n in range(300, 305)]
+    fill(store, crowd + rest)
+    matches = store.query(unit(base), k=4)
+    assert_answer(matches, oracle(crowd + rest, unit(base), 4, None, True))
+    assert len({match.payload.video_id for match in matches}) == 4
+
+
+def test_the_same_id_again_replaces_the_point(store: VectorStore) -> None:
+    points = random_points(random.Random(5), 30)
+    fill(store, points)
+    assert store.upsert(points) == 30
+    assert store.count() == 30
+    moved = replace(points[4], vector=unit(range(1, DIM + 1)))
+    renamed = replace(points[5], payload=replace(points[5].payload, label="renamed"))
+    store.upsert([points[4], moved, renamed])  # the last of equal ids wins
+    assert store.count() == 30
+    assert store.query(moved.vector, k=1)[0].id == moved.id
+    found = store.query(points[0].vector, k=9, where=Filter(equals={"label": ("renamed",)}))
+    assert [match.id for match in found] == [renamed.id]
+    now = [*points[:4], moved, renamed, *points[6:]]
+    assert_answer(
+        store.query(points[4].vector, k=30, by_video=False),
+        oracle(now, points[4].vector, 30, None, False),
+    )
+
+
+def test_deleted_points_are_gone_and_may_come_back(store: VectorStore) -> None:
+    points = random_points(random.Random(6), 40)
+    fill(store, points)
+    gone = [point.id for point in points[::2]]
+    assert store.delete([*gone, str(uuid.uuid4())]) == 20
+    assert store.delete(gone) == 0
+    assert store.count() == 20
+    assert sorted(store.ids()) == sorted(point.id for point in points[1::2])
+    assert store.get(gone) == []
+    vector = points[0].vector
+    assert_answer(
+        store.query(vector, k=40, by_video=False), oracle(points[1::2], vector, 40, None, False)
+    )
+    store.upsert(points[:1])
+    assert store.count() == 21
+    assert store.query(vector, k=21, by_video=False)[0].score == pytest.approx(1, abs=1e-5)
+
+
+def test_vectors_of_another_length_are_made_unit(store: VectorStore) -> None:
+    long = replace(make_point(1, [1] * DIM), vector=np.full(DIM, 7, dtype=np.float32))
+    fill(store, [long, make_point(2, [1, -1] * (DIM // 2), video=2)])
+    matches = store.query(np.full(DIM, 100, dtype=np.float32), k=2)
+    assert [match.score for match in matches] == pytest.approx([1, 0], abs=1e-5)
+
+
+@pytest.mark.parametrize("values", [[0.0] * DIM, [math.nan] * DIM, [math.inf] + [0.0] * (DIM - 1)])
+def test_vectors_without_direction_are_refused(store: VectorStore, values: list[float]) -> None:
+    good = make_point(1, [1] * DIM)
+    fill(store, [good])
+    vector = np.array(values, dtype=np.float32)
+    with pytest.raises(UsageError, match="no direction"):
+        store.upsert([replace(make_point(2, [1] * DIM), vector=vector)])
+    with pytest.raises(UsageError, match="no direction"):
+        store.query(vector, k=1)
+    assert [match.id for match in store.query(good.vector, k=5)] == [good.id]
+
+
+def test_wrong_arguments_are_named(store: VectorStore) -> None:
+    point = make_point(1, [1] * DIM, extra={"camera": "left"})
+    fill(store, [point])
+    for k in (0, -1):
+        with pytest.raises(UsageError, match=f"Received: k={k}"):
+            store.query(point.vector, k=k)
+    with pytest.raises(UsageError, match=str(DIM)):
+        store.query(np.ones(3, dtype=np.float32), k=1)
+    with pytest.raises(UsageError, match=str(DIM)):
+        store.upsert([replace(point, vector=np.ones(3, dtype=np.float32))])
+    with pytest.raises(UsageError) as failure:
+        store.query(point.vector, k=1, where=Filter(equals={"camrea": ("left",)}))
+    for key in ("camrea", "camera", *PAYLOAD_FIELDS):
+        assert key in str(failure.value)
+    assert "\n" not in str(failure.value)
+
+
+def test_nothing_is_there_before_the_first_index(store: VectorStore) -> None:
+    assert store.info() is None
+    assert store.count() == 0
+    assert list(store.ids()) == []
+    assert store.get([str(uuid.uuid4())]) == []
+    with pytest.raises(NoIndexError, match="vidrec index"):
+        store.query(unit([1] * DIM), k=1)
+    with pytest.raises(NoIndexError, match="vidrec index"):
+        store.upsert([make_point(1, [1] * DIM)])
+
+
+def test_an_empty_collection_matches_nothing(store: VectorStore) -> None:
+    fill(store, [])
+    assert store.query(unit([1] * DIM), k=3) == []
+    assert store.query(unit([1] * DIM), k=3, where=Filter(scope="clip"), by_video=False) == []
+    assert store.count() == 0
+
+
+def test_info_names_the_fingerprint_and_create_guards_it(store: VectorStore) -> None:
+    fill(store, random_points(random.Random(2), 12))
+    store.create(FINGERPRINT, DIM)  # the same again changes nothing
+    info = store.info()
+    assert info is not None
+    assert (info.fingerprint, info.dim, info.count) == (FINGERPRINT, DIM, 12)
+    assert info.where
+    for fingerprint, dim in (("other:model:8:99", DIM), (FINGERPRINT, DIM + 1)):
+        with pytest.raises(FingerprintError):
+            store.create(fingerprint, dim)
+    with pytest.raises(FingerprintError, match="--recreate"):
+        check_fingerprint(info, "other:model:8:99", "test")
+
+
+def test_another_opening_sees_what_was_written(make_store: StoreMaker, tmp_path: Path) -> None:
+    points = random_points(random.Random(8), 25)
+    writer = make_store(tmp_path)
+    fill(writer, points)
+    writer.close()
+    reader = make_store(tmp_path)
+    assert reader.count() == 25
+    vector = points[7].vector
+    assert_answer(reader.query(vector, k=5), oracle(points, vector, 5, None, True))
+    reader.close()
+
+
+def test_a_rebuilt_index_is_visible_at_once_or_not_at_all(store: VectorStore) -> None:
+    old, new = random_points(random.Random(1), 20), random_points(random.Random(2), 35)
+    fill(store, old)
+    vector = old[0].vector
+    before = store.query(vector, k=5)
+    with pytest.raises(RuntimeError, match="stop"), store.rebuild("new:m:8:1", DIM) as writer:
+        writer.upsert(new)
+        raise RuntimeError("stop")
+    assert store.query(vector, k=5) == before
+    with store.rebuild("new:m:8:1", DIM) as writer:
+        assert writer.upsert(new[:30]) == 30
+        assert writer.upsert(new[25:]) == 10
+        assert store.query(vector, k=5) == before
+        assert store.count() == 20
+    info = store.info()
+    assert info is not None and (info.fingerprint, info.count) == ("new:m:8:1", 35)
+    assert_answer(store.query(vector, k=5), oracle(new, vector, 5, None, True))
+
+
+def test_a_rebuild_may_change_the_dimension_and_start_from_nothing(store: VectorStore) -> None:
+    with store.rebuild(FINGERPRINT, 3) as writer:
+        writer.upsert([make_point(1, [1, 0, 0])])
+        assert store.info() is None
+    with store.rebuild(FINGERPRINT, 4) as writer:
+        writer.upsert([make_point(1, [1, 0, 0, 0])])
+    info = store.info()
+    assert info is not None and (info.dim, info.count) == (4, 1)
+
+
+def test_a_dropped_collection_is_gone(store: VectorStore) -> None:
+    fill(store, random_points(random.Random(3), 10))
+    store.drop()
+    assert store.info() is None
+    store.drop()
+    fill(store, random_points(random.Random(4), 12))
+    assert store.count() == 12
+
+
+def test_what_was_written_before_an_error_stays(store: VectorStore) -> None:
+    store.create(FINGERPRINT, DIM)
+    points = random_points(random.Random(9), 5)
+
+    def stream() -> Iterator[Point]:
+        yield from points
+        raise RuntimeError("the source broke")
+
+    with pytest.raises(RuntimeError, match="the source broke"):
+        store.upsert(stream())
+    store.upsert(points)
+    assert store.count() == 5
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_random_histories_end_in_the_same_library(store: VectorStore, seed: int) -> None:
+    rng = random.Random(100 + seed)
+    pool = random_points(rng, 80)
+    held: dict[str, Point] = {}
+    fill(store, [])
+    for _ in range(25):
+        some = rng.sample(pool, rng.randint(1, 20))
+        action = rng.choice(["upsert", "upsert", "delete", "rebuild"])
+        if action == "upsert":
+            some = [
+                replace(point, payload=replace(point.payload, label=rng.choice(["a", "b"])))
+                for point in some
+            ]
+            store.upsert(some)
+            held |= {point.id: point for point in some}
+        elif action == "delete":
+            count = len([point for point in some if held.pop(point.id, None)])
+            assert store.delete(point.id for point in some) == count
+        elif rng.random() < 0.3:
+            with store.rebuild(FINGERPRINT, DIM) as writer:
+                writer.upsert(some)
+            held = {point.id: point for point in some}
+        assert store.count() == len(held)
+    assert sorted(store.ids()) == sorted(held)
+    vector = pool[0].vector
+    assert_answer(
+        store.query(vector, k=99, by_video=False),
+        oracle(list(held.values()), vector, 99, None, False),
+    )

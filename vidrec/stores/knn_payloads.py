@@ -1,0 +1,107 @@
+"""The payloads of the local index: each stored once, for all points that share it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vidrec.errors import UsageError
+from vidrec.stores.knn_files import ROW_FIELDS, connect, select_in
+from vidrec.types import PAYLOAD_FIELDS, Payload
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+CACHED_PAYLOADS = 100_000
+
+
+class PayloadTable:
+    """Numbers for videos and for what their points say, each stored once."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._known: dict[str, tuple[int, int]] = {}
+        self._videos: dict[str, int] = {}
+
+    def forget(self) -> None:
+        self._known.clear()
+        self._videos.clear()
+
+    def bodies(self, payloads: Sequence[Payload]) -> list[str]:
+        """Return each payload's text; those of one video's points are made once."""
+        made: dict[Any, str] = {}
+        bodies = []
+        for p in payloads:
+            if p.extra:
+                bodies.append(_body(p))
+                continue
+            key = (p.video_id, p.filename, p.path, p.url, p.label, p.group, p.duration_sec)
+            if key not in made:
+                made[key] = _body(p)
+            bodies.append(made[key])
+        return bodies
+
+    def numbers(self, payloads: Sequence[Payload], bodies: Sequence[str]) -> list[tuple[int, int]]:
+        """Return (videos.no, payloads.no) of each payload, adding what is new."""
+        if len(self._known) > CACHED_PAYLOADS:
+            self.forget()
+        for payload, body in zip(payloads, bodies, strict=True):
+            if body not in self._known:
+                self._known[body] = self._video(payload.video_id), self._payload(body)
+        keys = {key for payload in payloads for key in payload.extra} - set(PAYLOAD_FIELDS)
+        self._db.executemany("INSERT OR IGNORE INTO keys VALUES (?)", [(key,) for key in keys])
+        return [self._known[body] for body in bodies]
+
+    def copy(self, source: Path, numbers: NDArray[np.int32]) -> None:
+        """Take over those payloads of another generation, and all its videos and keys."""
+        old = connect(source)
+        try:
+            for table in ("videos", "keys"):
+                rows = old.execute(f"SELECT * FROM {table}").fetchall()
+                if rows:
+                    marks = ",".join("?" * len(rows[0]))
+                    self._db.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
+            used = [int(no) for no in np.unique(numbers)]
+            select = "SELECT no, digest, body FROM payloads WHERE no IN"
+            self._db.executemany(
+                "INSERT INTO payloads VALUES (?, ?, ?)", select_in(old, select, used)
+            )
+        finally:
+            old.close()
+
+    def _video(self, video_id: str) -> int:
+        if video_id not in self._videos:
+            row = self._db.execute("SELECT no FROM videos WHERE video_id = ?", (video_id,))
+            found = row.fetchone()
+            if found is None:
+                added = self._db.execute("INSERT INTO videos(video_id) VALUES (?)", (video_id,))
+                found = (added.lastrowid,)
+            self._videos[video_id] = found[0]
+        return self._videos[video_id]
+
+    def _payload(self, body: str) -> int:
+        hashed = blake2b(body.encode(), digest_size=8).digest()
+        digest = int.from_bytes(hashed, "big", signed=True)
+        found = self._db.execute(
+            "SELECT no FROM payloads WHERE digest = ? AND body = ?", (digest, body)
+        ).fetchone()
+        if found is None:
+            added = self._db.execute(
+                "INSERT INTO payloads(digest, body) VALUES (?, ?)", (digest, body)
+            )
+            return int(added.lastrowid or 0)
+        return int(found[0])
+
+
+def _body(payload: Payload) -> str:
+    flat = {key: value for key, value in payload.as_dict().items() if key not in ROW_FIELDS}
+    try:
+        return json.dumps(flat, sort_keys=True)
+    except (TypeError, ValueError) as exc:
+        raise UsageError(f"the payload of {payload.filename} cannot be stored: {exc}") from exc
