@@ -41,7 +41,6 @@ class VectorStore(ABC):
     """One embedder's collection in a store."""
 
     name: ClassVar[str]
-    where: str  # a path or URL without secrets, known before the store is asked anything
 
     @property
     @abstractmethod
