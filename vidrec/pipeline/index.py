@@ -100,9 +100,9 @@ class _Sync:
 
     def run(self, total: int, *, recreate: bool, prune: bool) -> IndexReport:
         position = self.library.position(self.fingerprint)
-        served = self.store.info()
+        served = None if recreate else self.store.info()  # a damaged one is mended
         report = IndexReport(self.store.name, "", "", self.fingerprint)
-        if served is None or recreate:
+        if served is None:
             self.progress.start("indexing", total, "point")
             with self.store.rebuild(self.fingerprint, self.dim) as writer:
                 report.written = writer.upsert(self._counted(self._points()))
