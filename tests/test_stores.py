@@ -321,7 +321,11 @@ def test_info_names_the_fingerprint_and_create_guards_it(store: VectorStore) -> 
     info = store.info()
     assert info is not None
     assert (info.fingerprint, info.dim, info.count) == (FINGERPRINT, DIM, 12)
-    assert info.where
+    assert info.where == store.where
+    vector = unit([1] * DIM)
+    assert len(store.query(vector, k=99, by_video=False, fingerprint=FINGERPRINT)) == 12
+    with pytest.raises(FingerprintError, match="other:model:8:99"):
+        store.query(vector, k=1, fingerprint="other:model:8:99")
     for fingerprint, dim in (("other:model:8:99", DIM), (FINGERPRINT, DIM + 1)):
         with pytest.raises(FingerprintError):
             store.create(fingerprint, dim)

@@ -18,7 +18,13 @@ import numpy as np
 
 from vidrec.errors import FingerprintError, LockedError, NoIndexError, StoreError
 from vidrec.stores import ranking
-from vidrec.stores.base import CollectionInfo, PointWriter, VectorStore, check_query
+from vidrec.stores.base import (
+    CollectionInfo,
+    PointWriter,
+    VectorStore,
+    check_fingerprint,
+    check_query,
+)
 from vidrec.stores.knn_files import (
     CURRENT,
     Generation,
@@ -59,6 +65,10 @@ class KnnStore(VectorStore):
         self._open: Generation | None = None
         self._lock_file = folder / f"{collection}.lock"
 
+    @property
+    def where(self) -> str:
+        return str(self.folder)
+
     # Reading
 
     def info(self) -> CollectionInfo | None:
@@ -70,11 +80,20 @@ class KnnStore(VectorStore):
             return 0 if found is None else found[1].meta.count
 
     def query(
-        self, vector: Vector, *, k: int, where: Filter | None = None, by_video: bool = True
+        self,
+        vector: Vector,
+        *,
+        k: int,
+        where: Filter | None = None,
+        by_video: bool = True,
+        fingerprint: str | None = None,
     ) -> list[Match]:
         with self._reading() as found:
             generation, snapshot = self._served(found)
-            check_query(self._info(snapshot), vector, k)
+            info = self._info(snapshot)
+            check_query(info, vector, k)
+            if fingerprint is not None:
+                check_fingerprint(info, fingerprint, self.collection)
             asked = np.ascontiguousarray(vector, dtype="<f4")[None]
             asked = ranking.unit_rows(asked, ["the query"])[0]
             numbers, scores = self._scores(generation, snapshot, asked, where)
@@ -186,9 +205,7 @@ class KnnStore(VectorStore):
 
     def _info(self, snapshot: Snapshot) -> CollectionInfo:
         meta = snapshot.meta
-        return CollectionInfo(
-            self.collection, meta.fingerprint, meta.dim, meta.count, str(self.folder)
-        )
+        return CollectionInfo(self.collection, meta.fingerprint, meta.dim, meta.count, self.where)
 
     def _scores(
         self, generation: Generation, snapshot: Snapshot, asked: Vector, where: Filter | None
