@@ -17,6 +17,7 @@
     ├── StorageError                1   object storage refused or failed
     ├── DatasetError                1   a data set cannot be fetched or read
     ├── TrainingError               1   a training run cannot start or go on
+    ├── BelowMinimum                1   a measured figure is below what `--min` asks for
     ├── NoConfidentMatch            3   nothing matched well enough
     └── PartialFailure              4   part of a batch failed; the rest is done
 
@@ -98,6 +99,10 @@ class DatasetError(VidrecError):
 
 class TrainingError(VidrecError):
     """A training run cannot start or go on."""
+
+
+class BelowMinimum(VidrecError):
+    """A measured figure is below what was asked for."""
 
 
 class NoConfidentMatch(VidrecError):

@@ -1,0 +1,278 @@
+"""Evaluate: over a real library, with an embedder that can be reckoned by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import word_embedder
+from word_embedder import WORDS, WordEmbedder
+
+from vidrec.config import Settings, load_settings
+from vidrec.errors import BelowMinimum, LibraryError, UsageError
+from vidrec.library import Library
+from vidrec.pipeline import evaluate as module
+from vidrec.pipeline.captions import VideoNames, read_captions
+from vidrec.pipeline.evaluate import evaluate
+from vidrec.pipeline.quality import check_minimums, parse_minimums
+from vidrec.types import Embedding, Video
+
+FINGERPRINT = WordEmbedder().fingerprint
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    word_embedder.install(tmp_path, monkeypatch)
+    return load_settings(
+        overrides={"library": tmp_path / "library", "embedder.name": "words"},
+    )
+
+
+def axis(words: str) -> np.ndarray:
+    counts = np.array([words.split().count(word) for word in WORDS], np.float32)
+    return counts / np.linalg.norm(counts)
+
+
+def add(settings: Settings, name: str, *clips: str, **about: str) -> str:
+    """Put a video into the library whose clips show these words; return its id."""
+    path = Path("/videos") / name
+    with Library(settings.library) as library:
+        number = len(list(library.videos())) + 1
+        video = Video(f"{number:064x}", path.name, path, **about)  # type: ignore[arg-type]
+        library.add_video(video)
+        library.register(FINGERPRINT)
+        vectors = [axis(clip) for clip in clips]
+        mean = np.mean(vectors, axis=0)
+        rows = [
+            Embedding(video.id, str(FINGERPRINT), "clip", 10.0 * i, 10.0 * i + 10, vector)
+            for i, vector in enumerate(vectors)
+        ]
+        whole = (mean / np.linalg.norm(mean)).astype(np.float32)
+        rows.append(Embedding(video.id, str(FINGERPRINT), "video", 0, 10 * len(clips), whole))
+        library.save_embeddings(video.id, rows, 10.0)
+    return video.id
+
+
+def captions_file(tmp_path: Path, *lines: str, header: str = "file,caption") -> Path:
+    path = tmp_path / "captions.csv"
+    path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    return path
+
+
+def values(metrics: object) -> dict[str, float]:
+    return {metric.name: metric.value for metric in metrics}  # type: ignore[attr-defined]
+
+
+def three(settings: Settings) -> None:
+    add(settings, "mixed.mp4", "red red red green", "blue cat")
+    add(settings, "red.mp4", "red")
+    add(settings, "blue.mp4", "blue")
+
+
+def test_text_to_video_by_hand(settings: Settings, tmp_path: Path) -> None:
+    three(settings)
+    # "blue cat" is the second clip of mixed, "red green" is nearest to its first one, and
+    # "red cat" to red.
+    path = captions_file(
+        tmp_path, "red.mp4,red", "mixed.mp4,blue cat", "blue.mp4,red green", "mixed.mp4,red cat"
+    )
+    report = evaluate(settings, captions=path)
+    assert report.text is not None and report.neighbours is None
+    assert (report.text.queries, report.text.videos, report.text.scope) == (4, 3, "clip")
+    found = values(report.text.metrics)
+    assert found == pytest.approx(
+        {
+            "R@1": 2 / 4, "R@5": 1, "R@10": 1, "MRR": (1 + 1 + 1 / 3 + 1 / 2) / 4,
+            "median rank": 1.5,
+        }
+    )  # fmt: skip
+    chance = {metric.name: metric.chance for metric in report.text.metrics}
+    assert chance == pytest.approx(
+        {"R@1": 1 / 3, "R@5": 1, "R@10": 1, "MRR": (1 + 1 / 2 + 1 / 3) / 3, "median rank": 2}
+    )
+    for metric in report.metrics:
+        assert metric.low <= metric.value <= metric.high
+
+
+def test_the_scope_changes_what_is_ranked(settings: Settings, tmp_path: Path) -> None:
+    three(settings)
+    path = captions_file(tmp_path, "blue.mp4,blue blue cat")
+    by_clip = evaluate(settings, captions=path)  # mixed has the nearest clip
+    by_video = evaluate(settings, captions=path, scope="video")  # its mean is farther
+    assert by_clip.text is not None and by_video.text is not None
+    assert values(by_clip.text.metrics)["MRR"] == 0.5
+    assert values(by_video.text.metrics)["MRR"] == 1
+    assert by_video.text.scope == "video"
+
+
+def test_neighbours_of_a_label(settings: Settings) -> None:
+    for name, words, label in [
+        ("1.mp4", "red", "warm"),
+        ("2.mp4", "red red red green", "warm"),
+        ("3.mp4", "blue", "cold"),
+        ("4.mp4", "blue blue green", "cold"),
+        ("5.mp4", "cat", "animal"),
+    ]:
+        add(settings, name, words, label=label)
+    add(settings, "6.mp4", "red")  # no label: no part of it
+    report = evaluate(settings)
+    assert report.videos == 6 and report.text is None
+    assert report.neighbours is not None
+    neighbours = report.neighbours
+    assert (neighbours.labelled, neighbours.queries, neighbours.alone) == (5, 4, 1)
+    assert (neighbours.by, neighbours.labels) == ("label", 3)
+    assert values(neighbours.metrics) == pytest.approx({"P@1": 1, "P@10": 1 / 4, "mAP": 1})
+    chance = {metric.name: metric.chance for metric in neighbours.metrics}
+    assert chance == pytest.approx({"P@1": 1 / 4, "P@10": 1 / 4, "mAP": (25 / 12) / 4})
+
+
+def test_the_own_group_can_be_left_out(settings: Settings) -> None:
+    add(settings, "1.mp4", "red", label="a", group="g1")
+    add(settings, "2.mp4", "red", label="a", group="g1")
+    add(settings, "3.mp4", "red green", label="b", group="g2")
+    add(settings, "4.mp4", "green", label="a", group="g3")
+    with_group = evaluate(settings).neighbours
+    without = evaluate(settings, exclude_group=True).neighbours
+    assert with_group is not None and without is not None
+    assert values(with_group.metrics)["P@1"] == pytest.approx(2 / 3)
+    assert values(without.metrics)["P@1"] == 0
+    by_group = evaluate(settings, by="group").neighbours
+    assert by_group is not None and (by_group.queries, by_group.alone) == (2, 2)
+
+
+def test_labels_from_a_column(settings: Settings, tmp_path: Path) -> None:
+    three(settings)
+    path = captions_file(
+        tmp_path,
+        "red.mp4,red,Plain", "blue.mp4,blue,Plain", "mixed.mp4,blue cat,",
+        header="file,caption,Category",
+    )  # fmt: skip
+    report = evaluate(settings, captions=path, by="category")
+    assert report.neighbours is not None
+    assert (report.neighbours.by, report.neighbours.labelled) == ("category", 2)
+    with pytest.raises(UsageError, match=r"category.*Received: colour"):
+        evaluate(settings, captions=path, by="colour")
+
+
+def test_unused_rows_are_named(settings: Settings, tmp_path: Path) -> None:
+    three(settings)
+    add(settings, "a/same.mp4", "red")
+    add(settings, "b/same.mp4", "blue")
+    with Library(settings.library) as library:
+        library.add_video(Video("f" * 64, "bare.mp4", Path("/videos/bare.mp4")))
+    path = captions_file(
+        tmp_path, "red.mp4,red", "absent.mp4,red", "same.mp4,red", "b/same.mp4,blue",
+        "bare.mp4,red", "blue.mp4,", "blue.mp4", "", "sub\\folder\\red.mp4,red",
+    )  # fmt: skip
+    report = evaluate(settings, captions=path)
+    assert report.text is not None
+    assert report.text.queries == 3
+    assert [(row.line, row.file, row.reason) for row in report.text.skipped] == [
+        (3, "absent.mp4", "no such video in the library"),
+        (4, "same.mp4", "2 videos have this name: write more of the path"),
+        (6, "bare.mp4", "the video is not embedded"),
+        (7, "blue.mp4", "no caption"),
+        (8, "blue.mp4", "no caption"),
+    ]
+    only = captions_file(tmp_path, "absent.mp4,red")
+    with pytest.raises(UsageError, match=r"no row.*line 2, absent\.mp4: no such video"):
+        evaluate(settings, captions=only)
+
+
+def test_names_match_however_accents_are_written() -> None:
+    video = Video("0" * 64, "Café.mp4", Path("/v/Café.mp4"))
+    names = VideoNames([video])
+    assert names.find("Café.mp4") == [video]
+    assert names.find("v/Café.mp4") == [video]
+    assert names.find("") == []
+
+
+def test_the_outcome_is_repeatable(settings: Settings, tmp_path: Path) -> None:
+    three(settings)
+    path = captions_file(tmp_path, "red.mp4,red", "mixed.mp4,blue cat", "blue.mp4,cat")
+    assert evaluate(settings, captions=path) == evaluate(settings, captions=path)
+    with Library(settings.library) as library:  # no text is embedded twice
+        assert library.cached_query("blue cat", str(FINGERPRINT)) is not None
+
+
+def test_large_libraries_are_sampled(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_QUERIES", 4)
+    for number in range(8):
+        add(settings, f"{number}.mp4", "red" if number % 2 else "blue", label=str(number % 2))
+    neighbours = evaluate(settings).neighbours
+    assert neighbours is not None
+    assert (neighbours.labelled, neighbours.queries) == (8, 4)
+    assert values(neighbours.metrics)["P@1"] == 1
+
+
+def test_nothing_to_measure(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(LibraryError, match="vidrec embed"):
+        evaluate(settings)
+    with Library(settings.library):
+        pass
+    with pytest.raises(LibraryError, match="no embeddings of words:"):
+        evaluate(settings)
+    three(settings)
+    with pytest.raises(UsageError, match="no two videos share a label"):
+        evaluate(settings)
+    path = captions_file(tmp_path, "red.mp4,red")
+    with pytest.raises(UsageError, match="no two videos share a group"):
+        evaluate(settings, captions=path, by="group")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"\n", "is empty"),
+        (b"file,caption\n", "no rows"),
+        (b"file,caption\n,\n\n", "no rows"),
+        (b"file,text\na,b\n", "needs one column 'caption', it has: file, text"),
+        (b"file,caption,caption\na,b,c\n", "needs one column 'caption'"),
+        (b"file,caption\ncaf\xe9.mp4,x\n", "not UTF-8"),
+        ("file,caption\na,b\n".encode("utf-16"), "not UTF-8"),
+        (b'file,caption\n"a,b\n', "not a CSV"),
+        (b"file,caption\na," + b"x" * 200_000 + b"\n", "not a CSV"),
+    ],
+)
+def test_bad_captions_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "captions.csv"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=message):
+        read_captions(path)
+
+
+def test_unreadable_captions_are_refused(tmp_path: Path) -> None:
+    for path in (tmp_path / "absent.csv", tmp_path):
+        with pytest.raises(UsageError, match="cannot read"):
+            read_captions(path)
+
+
+def test_captions_as_spreadsheets_write_them(tmp_path: Path) -> None:
+    path = tmp_path / "captions.csv"
+    path.write_bytes(
+        b'\xef\xbb\xbfCaption, File ,extra\r\n"two\nlines, ""so""",a.mp4,x\r\nplain,b.mp4\r\n'
+    )
+    rows = read_captions(path)
+    assert [(row.file, row.text) for row in rows] == [
+        ("a.mp4", 'two lines, "so"'),
+        ("b.mp4", "plain"),
+    ]
+    assert rows[0].columns["extra"] == "x"
+
+
+def test_minimums(settings: Settings, tmp_path: Path) -> None:
+    three(settings)
+    path = captions_file(tmp_path, "red.mp4,red", "mixed.mp4,red", "mixed.mp4,blue cat")
+    report = evaluate(settings, captions=path)  # R@1 is 2/3
+    check_minimums(report, parse_minimums(["R@1=0.66", "mrr=66%", "R@10=1"]))
+    with pytest.raises(BelowMinimum, match=r"R@1 is 0\.667, below the 0\.7 that --min"):
+        check_minimums(report, parse_minimums(["R@1=70%"]))
+    with pytest.raises(BelowMinimum, match="mAP was not measured"):
+        check_minimums(report, parse_minimums(["map=0"]))
+    assert BelowMinimum.exit_code == 1
+
+
+@pytest.mark.parametrize("text", ["R@2=0.5", "R@1", "R@1=", "R@1=x", "R@1=45", "R@1=nan", "=1"])
+def test_wrong_minimums_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="Received"):
+        parse_minimums([text])

@@ -1,0 +1,47 @@
+"""A whole embedder of a third party, small enough to reckon with by hand.
+
+Its space has one axis for each word of WORDS; a text's vector counts its words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vidrec.config import Settings
+from vidrec.embedders.base import EmbedContext, Embedded, Embedder
+from vidrec.errors import JobError
+from vidrec.types import Fingerprint, Video
+
+WORDS = ("red", "green", "blue", "cat", "dog")
+
+
+class WordEmbedder(Embedder):
+    name = "words"
+    modalities = frozenset({"text"})
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        pass
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        return Fingerprint("words", "count", len(WORDS))
+
+    def embed_videos(self, videos: Iterable[Video], context: EmbedContext) -> Iterator[Embedded]:
+        for video in videos:
+            yield Embedded(video, error=JobError("words are no videos"))
+
+    def _encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        return np.array([[text.split().count(word) for word in WORDS] for text in texts], float)
+
+
+def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Install the embedder as `pip` would: a distribution on the path, with an entry point."""
+    info = folder / "words-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: words\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[vidrec.embedders]\nwords = word_embedder:WordEmbedder")
+    monkeypatch.syspath_prepend(str(folder))

@@ -1,0 +1,115 @@
+"""Captions: a CSV with the columns ``file`` and ``caption``, matched to the library's videos."""
+
+from __future__ import annotations
+
+import csv
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from vidrec.errors import UsageError
+from vidrec.types import Video
+
+REQUIRED = ("file", "caption")
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """One row: the line it ends on, the file, the text, and every column by name."""
+
+    line: int
+    file: str
+    text: str
+    columns: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedRow:
+    """A row that was not used, and why."""
+
+    line: int
+    file: str
+    reason: str
+
+
+def read_captions(path: Path) -> list[Caption]:
+    """Read a captions file: UTF-8, comma-separated, named columns in any order.
+
+    Raises:
+        UsageError: it cannot be read, is not UTF-8 or no CSV, lacks a column, or has no row.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            header = [name.strip().lower() for name in next(reader, [])]
+            rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+    except OSError as exc:
+        raise UsageError(f"cannot read {path}: {exc.strerror or exc}") from exc
+    except UnicodeDecodeError as exc:
+        raise UsageError(f"{path} is not UTF-8: save it as UTF-8") from exc
+    except csv.Error as exc:
+        raise UsageError(f"{path} is not a CSV file: {exc}") from exc
+    if not header:
+        raise UsageError(f"{path} is empty: it needs the columns file and caption")
+    for name in REQUIRED:
+        if header.count(name) != 1:
+            found = ", ".join(header)
+            raise UsageError(f"{path} needs one column {name!r}, it has: {found}")
+    if not rows:
+        raise UsageError(f"{path} has a header but no rows")
+    return [_caption(line, dict(zip(header, row, strict=False))) for line, row in rows]
+
+
+def _caption(line: int, columns: dict[str, str]) -> Caption:
+    columns = {name: " ".join(value.split()) for name, value in columns.items()}
+    return Caption(line, columns.get("file", ""), columns.get("caption", ""), columns)
+
+
+class VideoNames:
+    """Finds videos by file name, or by the end of a path where names repeat."""
+
+    def __init__(self, videos: Iterable[Video]) -> None:
+        self._by_name: dict[str, list[Video]] = {}
+        for video in videos:
+            self._by_name.setdefault(_normal(video.filename), []).append(video)
+
+    def find(self, file: str) -> list[Video]:
+        """Return the videos that ``file`` may mean: none, one, or several of one name."""
+        parts = _parts(file)
+        named = self._by_name.get(parts[-1], []) if parts else []
+        if len(named) > 1 and len(parts) > 1:
+            return [video for video in named if _parts(str(video.path))[-len(parts) :] == parts]
+        return named
+
+
+def match_captions(
+    captions: Sequence[Caption], names: VideoNames, embedded: Set[str]
+) -> tuple[list[tuple[Caption, str]], list[SkippedRow]]:
+    """Pair captions with the ids of embedded videos; say which rows could not be, and why."""
+    matched, skipped = [], []
+    for caption in captions:
+        found = names.find(caption.file)
+        reason = ""
+        if not caption.text:
+            reason = "no caption"
+        elif not found:
+            reason = "no such video in the library"
+        elif len(found) > 1:
+            reason = f"{len(found)} videos have this name: write more of the path"
+        elif found[0].id not in embedded:
+            reason = "the video is not embedded"
+        if reason:
+            skipped.append(SkippedRow(caption.line, caption.file, reason))
+        else:
+            matched.append((caption, found[0].id))
+    return matched, skipped
+
+
+def _parts(file: str) -> tuple[str, ...]:
+    return PurePosixPath(_normal(file.strip().replace("\\", "/"))).parts
+
+
+def _normal(name: str) -> str:
+    # macOS writes accents as separate characters, others do not.
+    return unicodedata.normalize("NFC", name)
