@@ -1,0 +1,156 @@
+"""Decoding the wanted frames of a GOP, and no others that can be spared."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from vidrec.media.gops import Gop
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+_PREDICTED = frozenset({2, 3, 4, 6})  # picture types P, B, S and SP
+
+
+class KeyFlagsLieError(Exception):
+    """A packet marked as a keyframe is none; never leaves this room."""
+
+
+@dataclass(slots=True)
+class Wanted:
+    """A wanted frame.
+
+    Attributes:
+        name: its presentation stamp; in a counted GOP its place among the frames put out.
+        sec: when it goes on screen.
+        indices: which of the wanted times it is for.
+    """
+
+    name: int
+    sec: float
+    indices: list[int] = field(default_factory=list)
+
+
+class Decoder:
+    """Decodes GOPs in file order.
+
+    Attributes:
+        damaged: how many packets were refused and frames marked as damaged so far.
+    """
+
+    def __init__(self, stream: VideoStream, threads: int, *, check_keys: bool) -> None:
+        self._context = stream.codec_context
+        if not self._context.is_open:
+            self._context.thread_type = "AUTO" if threads > 1 else "NONE"
+            self._context.thread_count = threads
+            # Opened before any skipping is asked for: some decoders read that only now.
+            self._context.open(strict=False)
+        self._check_keys = check_keys
+        self._queue: deque[Wanted] = deque()  # still to come, ascending
+        self._before: VideoFrame | None = None  # the last frame put out
+        self._place = 0  # how many frames this GOP has put out
+        self._counted_before = 0  # how many frames the earlier parts of this GOP hold
+        self._skipping = False
+        self._used = False
+        self.damaged = 0
+
+    @property
+    def pending(self) -> bool:
+        """Whether wanted frames of the last part are still to come."""
+        return bool(self._queue)
+
+    def decode(
+        self, gop: Gop, following: Gop | None, wanted: list[Wanted]
+    ) -> Iterator[tuple[Wanted, VideoFrame]]:
+        """Yield the wanted frames, ascending; those of a part may come with the next part.
+
+        A frame that was lost gives way to the one before it, or to the one after it.
+
+        Raises:
+            KeyFlagsLieError: the GOP does not begin with a keyframe.
+        """
+        if gop.starts:
+            self._reset()
+        if gop.counted:
+            for item in wanted:
+                item.name += self._counted_before
+            self._counted_before += len(gop.times)
+        self._queue.extend(wanted)
+        if gop.ends and not self._queue:
+            return
+        key = gop.packets[0].pts if gop.starts and self._check_keys else None
+        packets = _needed(gop, following, self._queue)
+        for frame in self._frames(packets, gop):
+            name = self._place if gop.counted else frame.pts
+            self._place += 1
+            if name is None:
+                continue
+            if key is not None and frame.pts == key and frame.pict_type in _PREDICTED:
+                raise KeyFlagsLieError
+            yield from self._match(name, frame)
+            if gop.ends and not self._queue:
+                return
+        if gop.ends and self._before is not None:
+            yield from ((lost, self._before) for lost in self._queue)
+        if gop.ends:
+            self._queue.clear()
+
+    def _reset(self) -> None:
+        if self._used:
+            self._context.flush_buffers()
+        self._used = False
+        self._queue.clear()
+        self._before = None
+        self._place = self._counted_before = 0
+
+    def _match(self, name: int, frame: VideoFrame) -> Iterator[tuple[Wanted, VideoFrame]]:
+        while self._queue and self._queue[0].name <= name:
+            wanted = self._queue.popleft()
+            lost = wanted.name < name
+            yield wanted, self._before if lost and self._before is not None else frame
+        self._before = frame
+
+    def _frames(self, packets: Iterable[Packet[VideoStream]], gop: Gop) -> Iterator[VideoFrame]:
+        """Decode packets; at the end of a GOP also put out what the decoder still holds back."""
+        names = {item.name for item in self._queue}
+        for packet in packets:
+            self._skip(not gop.counted and packet.pts not in names)
+            yield from self._feed(packet)
+        if gop.ends:
+            yield from self._feed(None)
+
+    def _skip(self, spare: bool) -> None:
+        """Let the decoder skip the next packet if no other frame refers to it."""
+        if spare != self._skipping:
+            self._context.skip_frame = "NONREF" if spare else "DEFAULT"
+            self._skipping = spare
+
+    def _feed(self, packet: Packet[VideoStream] | None) -> Iterator[VideoFrame]:
+        from av.error import FFmpegError
+
+        self._used = True
+        try:
+            frames = self._context.decode(packet)
+        except FFmpegError:
+            self.damaged += 1
+            return
+        for frame in frames:
+            self.damaged += frame.is_corrupt
+            yield frame
+
+
+def _needed(gop: Gop, following: Gop | None, wanted: Iterable[Wanted]) -> list[Packet[VideoStream]]:
+    """Return the packets to decode, in order: no more than up to the last wanted frame."""
+    if not gop.ends or gop.counted:
+        return gop.packets
+    names = {item.name for item in wanted}
+    packets = gop.packets
+    if following is not None and any(stamp in names for _, stamp in following.leading):
+        packets = packets + following.packets
+    last = max((i for i, packet in enumerate(packets) if packet.pts in names), default=-1)
+    return packets[: last + 1] if last >= 0 else gop.packets

@@ -1,0 +1,164 @@
+"""Picking the frames on screen at given times, decoding no more than that takes.
+
+The frame at a time is the one a player shows then: the last whose presentation time is not later
+(before the first frame, the first). Three things spare decoding, and none changes a picked frame:
+GOPs without a picked frame are never decoded, of the others nothing after the last picked frame
+is, and frames that no other refers to are skipped unless picked. Where ``keyframe_sec`` allows, a
+GOP is represented by its keyframe alone.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vidrec.media.decoding import Decoder, KeyFlagsLieError, Wanted
+from vidrec.media.gops import Gop, GopReader
+from vidrec.media.source import open_video
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
+# Containers round times to milliseconds: a frame this little late is on screen already.
+_TOLERANCE_SEC = 0.001
+# Reading over this much footage costs more than seeking.
+_SEEK_SEC = 20.0
+
+
+@dataclass(slots=True)
+class Pick:
+    """A decoded frame.
+
+    Attributes:
+        index: which wanted time it is for.
+        sec: when it goes on screen.
+        sample_aspect: the width of a pixel over its height.
+    """
+
+    index: int
+    sec: float
+    frame: VideoFrame
+    sample_aspect: float
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of a file while it was read.
+
+    Attributes:
+        end_sec: when the last frame seen so far leaves the screen.
+        finished: whether the end of the file was reached.
+        error: why reading ended early, if it did.
+        damaged: how many packets and frames the decoder refused or marked as damaged.
+    """
+
+    end_sec: float = 0.0
+    finished: bool = False
+    error: str = ""
+    damaged: int = 0
+
+
+class _Targets:
+    """The wanted times, ascending, each with its index; what was taken can be put back."""
+
+    def __init__(self, times: Iterable[float]) -> None:
+        self._rest = enumerate(times)
+        self._queue: deque[tuple[int, float]] = deque()
+
+    def head(self) -> tuple[int, float] | None:
+        if not self._queue:
+            self._queue.extend([t for t in [next(self._rest, None)] if t is not None])
+        return self._queue[0] if self._queue else None
+
+    def take_before(self, sec: float) -> list[tuple[int, float]]:
+        taken = []
+        while (head := self.head()) is not None and head[1] + _TOLERANCE_SEC < sec:
+            taken.append(self._queue.popleft())
+        return taken
+
+    def put_back(self, taken: Iterable[tuple[int, float]]) -> None:
+        self._queue = deque([*taken, *self._queue])
+
+
+def pick_frames(
+    path: Path,
+    times: Iterable[float],
+    *,
+    keyframe_sec: float = 0.0,
+    threads: int = 1,
+    report: Report | None = None,
+) -> Iterator[Pick]:
+    """Yield the frame on screen at each of the ascending ``times`` (seconds from the first frame).
+
+    Times after the end of the video, and those whose frames are damaged beyond decoding, are left
+    out. Several times may share one frame (the same object). A GOP in which no wanted time is
+    more than ``keyframe_sec`` after the keyframe is represented by the keyframe.
+
+    Raises:
+        MediaError: the file cannot be opened as a video, or reading it stalls.
+    """
+    report = report if report is not None else Report()
+    targets = _Targets(times)
+    for trust_keys in (True, False):
+        with open_video(path) as source:
+            reader = GopReader(source, split=trust_keys)
+            decoder = Decoder(source.stream, threads, check_keys=trust_keys)
+            try:
+                yield from _pick(reader, decoder, targets, keyframe_sec, report)
+                return
+            except KeyFlagsLieError:  # take the whole file for one GOP
+                continue
+            finally:
+                report.damaged += decoder.damaged
+
+
+def _pick(
+    reader: GopReader, decoder: Decoder, targets: _Targets, keyframe_sec: float, report: Report
+) -> Iterator[Pick]:
+    gop = reader.next()
+    while gop is not None and (targets.head() is not None or decoder.pending):
+        head = targets.head()
+        if head and gop.ends and head[1] > max(gop.start_sec + _SEEK_SEC, gop.end_sec):
+            gop = reader.seek(head[1]) or gop
+        following = reader.next()
+        report.end_sec = max(report.end_sec, gop.end_sec)
+        taken = targets.take_before(following.start_sec if following else gop.end_sec)
+        wanted = _assign(gop, following, taken, keyframe_sec)
+        done: set[int] = set()
+        try:
+            for found, frame in decoder.decode(gop, following, wanted):
+                for index in found.indices:
+                    done.add(index)
+                    yield Pick(index, found.sec, frame, reader.sample_aspect)
+                    reader.still_alive()
+        except KeyFlagsLieError:
+            targets.put_back(target for target in taken if target[0] not in done)
+            raise
+        gop = following
+    report.finished = gop is None
+    report.error = reader.error
+
+
+def _assign(
+    gop: Gop, following: Gop | None, taken: list[tuple[int, float]], keyframe_sec: float
+) -> list[Wanted]:
+    """Choose the frame for each time; ascending."""
+    named = list(zip(gop.times, gop.stamps or range(len(gop.times)), strict=True))
+    if following is not None and not gop.counted and not following.counted:
+        named = sorted(named + following.leading)
+    if not named or not taken:
+        return []
+    if gop.starts and gop.ends and taken[-1][1] - gop.start_sec <= keyframe_sec:
+        named = named[:1]
+    times = [sec for sec, _ in named]
+    wanted: list[Wanted] = []
+    for index, sec in taken:
+        shown, name = named[max(0, bisect_right(times, sec + _TOLERANCE_SEC) - 1)]
+        if not wanted or wanted[-1].name != name:
+            wanted.append(Wanted(name, shown))
+        wanted[-1].indices.append(index)
+    return wanted

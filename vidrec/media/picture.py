@@ -1,0 +1,132 @@
+"""From a decoded frame to RGB pixels of the wished size: colours, rotation, aspect, scaling."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+    from numpy.typing import NDArray
+
+Fit: TypeAlias = Literal["squash", "pad", "crop"]
+
+# Without a tag in the file, players take pictures of this height or more for BT.709.
+_HD_HEIGHT = 720
+_UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
+
+
+def fit_box(
+    size: tuple[int, int], aspect: float, fit: Fit
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the (h, w) to scale a picture to, and the (y, x) where it lies in ``size``.
+
+    ``squash`` fills ``size`` and forgets the aspect (width over height, as displayed); ``pad``
+    keeps it and leaves bars; ``crop`` keeps it and lets the longer side overhang (y or x is then
+    negative).
+    """
+    h, w = size
+    if fit == "squash":
+        return (h, w), (0, 0)
+    wider = aspect * h > w
+    if wider == (fit == "pad"):
+        inner = (max(1, round(w / aspect)), w)
+    else:
+        inner = (h, max(1, round(h * aspect)))
+    return inner, ((h - inner[0]) // 2, (w - inner[1]) // 2)
+
+
+def paste(canvas: NDArray[np.uint8], picture: NDArray[np.uint8], at: tuple[int, int]) -> None:
+    """Lay ``picture`` (h, w, 3) on ``canvas`` at (y, x); what overhangs is cut off."""
+    target, source = [], []
+    for offset, room, length in zip(at, canvas.shape, picture.shape, strict=False):
+        target.append(slice(max(0, offset), max(0, min(room, offset + length))))
+        source.append(slice(max(0, -offset), max(0, -offset + min(room, offset + length))))
+    canvas[target[0], target[1]] = picture[source[0], source[1]]
+
+
+class Painter:
+    """Turns decoded frames into ``(h, w, 3)`` uint8 RGB arrays of one size.
+
+    Scaling averages areas (swscale's AREA), straight from the decoder's pixels to the target size.
+    """
+
+    def __init__(self, size: tuple[int, int], fit: Fit) -> None:
+        from av.video.reformatter import VideoReformatter
+
+        if min(size) < 1:
+            raise ValueError(f"size must be positive. Received: size={size}")
+        self._size = size
+        self._fit = fit
+        self._reformatter = VideoReformatter()
+
+    def paint(self, frame: VideoFrame, sample_aspect: float = 1.0) -> NDArray[np.uint8]:
+        """Return the frame as it would be displayed, ``(h, w, 3)``.
+
+        ``sample_aspect`` is the width of a stored pixel over its height.
+        """
+        turns, mirrored = orientation(frame)
+        aspect = frame.width * sample_aspect / max(1, frame.height)
+        (h, w), at = fit_box(self._size, 1 / aspect if turns % 2 else aspect, self._fit)
+        stored = (w, h) if turns % 2 else (h, w)
+        picture = np.rot90(self._scale(frame, stored), turns)
+        if mirrored:
+            picture = picture[:, ::-1]
+        if picture.shape[:2] == self._size:
+            return np.ascontiguousarray(picture)
+        canvas = np.zeros((*self._size, 3), np.uint8)
+        paste(canvas, picture, at)
+        return canvas
+
+    def _scale(self, frame: VideoFrame, size: tuple[int, int]) -> NDArray[np.uint8]:
+        from av.video.reformatter import ColorRange, Colorspace
+
+        untagged_hd = frame.colorspace == _UNSPECIFIED and frame.height >= _HD_HEIGHT
+        alpha = "a" in frame.format.name and any(c.is_alpha for c in frame.format.components)
+        scaled = self._reformatter.reformat(
+            frame,
+            width=size[1],
+            height=size[0],
+            format="rgba" if alpha else "rgb24",
+            src_colorspace=Colorspace.ITU709 if untagged_hd else None,
+            dst_color_range=ColorRange.JPEG,
+            interpolation="AREA",
+        )
+        pixels = np.asarray(scaled.to_ndarray(), np.uint8)
+        return on_white(pixels) if alpha else pixels
+
+
+def on_white(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Lay transparent pixels ``(h, w, 4)`` on white, as a page would show them."""
+    alpha = rgba[..., 3:].astype(np.uint16)
+    mixed = rgba[..., :3] * alpha + 255 * (255 - alpha)
+    return ((mixed + 127) // 255).astype(np.uint8)
+
+
+def orientation(frame: VideoFrame) -> tuple[int, bool]:
+    """Return how to display a frame: quarter turns counter-clockwise, then whether to mirror.
+
+    The display matrix maps stored to displayed pixels; ours are right angles, others are rounded.
+    """
+    matrix = _display_matrix(frame)
+    if matrix is None:
+        return 0, False
+    a, b, c, d = (int(matrix[i]) for i in (0, 1, 3, 4))
+    mirrored = a * d - b * c < 0
+    if mirrored:  # matrix = rotation, then a mirror image in x
+        a, c = -a, -c
+    if abs(a) >= abs(b):
+        return (0 if a >= 0 else 2), mirrored
+    return (3 if b > 0 else 1), mirrored
+
+
+def _display_matrix(frame: VideoFrame) -> NDArray[np.int32] | None:
+    from av.sidedata.sidedata import Type
+
+    side_data: Any = frame.side_data  # its stub knows motion vectors only
+    data = side_data.get(Type.DISPLAYMATRIX)
+    if data is None:
+        return None
+    matrix = np.frombuffer(bytes(data), np.int32)
+    return matrix if matrix.size == 9 and matrix[[0, 1, 3, 4]].any() else None

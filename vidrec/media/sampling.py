@@ -1,0 +1,254 @@
+"""Frames for the models: evenly spaced over clips, or at chosen times.
+
+Embedding, training and evaluation all sample here, by one rule: the frame at a time is the one on
+screen then, counted from the first frame of the video (see ``media.picking``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from vidrec.errors import MediaError
+from vidrec.media.clips import split_clips
+from vidrec.media.picking import Pick, Report, pick_frames
+from vidrec.media.picture import Fit, Painter
+from vidrec.media.probe import measure_duration, probe
+from vidrec.types import Clip, VideoInfo
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+    from numpy.typing import NDArray
+
+    from vidrec.types import Frames
+
+# Frame steps are counted at this rate (UCF101's), whatever the video's own.
+STEP_FPS = 25.0
+# Footage of at least this length may be sampled at keyframes ...
+KEYFRAME_MIN_SEC = 60.0
+# ... where no wanted time is further than this behind its keyframe.
+KEYFRAME_MAX_LAG_SEC = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClipFrames:
+    """The frames of one clip.
+
+    Attributes:
+        clip: what of the video it is.
+        frames: ``(u, h, w, 3)`` uint8 RGB, the distinct frames in order.
+        times: ``(u,)`` when each goes on screen, in seconds from the video's first frame.
+        counts: ``(u,)`` for how many of the evenly spaced instants each frame stands; a mean over
+            the instants is a mean over frames weighted by these.
+    """
+
+    clip: Clip
+    frames: Frames
+    times: tuple[float, ...]
+    counts: tuple[int, ...]
+
+    def repeated(self, n_frames: int) -> Frames:
+        """Return ``(n_frames, h, w, 3)``, each frame as often as it stands for an instant.
+
+        Where instants were lost to damage, the last frame fills up.
+        """
+        order = [i for i, count in enumerate(self.counts) for _ in range(count)]
+        order += order[-1:] * (n_frames - len(order))
+        return self.frames[order]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How one file is sampled."""
+
+    path: Path
+    clip_sec: float
+    n_frames: int
+    painter: Painter
+    lag_sec: float
+    threads: int
+
+
+def iter_clip_frames(
+    path: Path,
+    clip_sec: float,
+    n_frames: int,
+    size: tuple[int, int],
+    *,
+    fit: Fit = "squash",
+    keyframes: Literal["auto", "never"] = "auto",
+    threads: int = 1,
+    info: VideoInfo | None = None,
+    warnings: list[str] | None = None,
+) -> Iterator[ClipFrames]:
+    """Yield ``n_frames`` evenly spaced frames of each clip, clip by clip, in bounded memory.
+
+    The instants are the middles of ``n_frames`` equal parts of the clip. Clips are those of
+    ``split_clips``, but the packets are believed before the header: a picture that ends early or
+    goes on for longer changes the last clips. A clip of which nothing can be decoded is left out.
+
+    Args:
+        path: a video file.
+        clip_sec: the wished length of a clip.
+        n_frames: instants in each clip.
+        size: (h, w) of the frames.
+        fit: how a frame comes to that size; see ``media.picture.fit_box``.
+        keyframes: ``auto`` lets keyframes stand for short GOPs in a video of a minute or more.
+        threads: of the decoder; 1 is best where several videos are decoded at once.
+        info: the result of ``probe``, if known, to spare doing it again.
+        warnings: takes one-line remarks on what was wrong with the file.
+
+    Raises:
+        MediaError: the file is no video, or not a single frame can be decoded.
+    """
+    if n_frames < 1:
+        raise ValueError(f"n_frames must be positive. Received: n_frames={n_frames}")
+    notes = warnings if warnings is not None else []
+    duration_sec = (info or probe(path)).duration_sec
+    sparing = keyframes == "auto" and duration_sec >= KEYFRAME_MIN_SEC
+    lag_sec = KEYFRAME_MAX_LAG_SEC if sparing else 0.0
+    plan = _Plan(path, clip_sec, n_frames, Painter(size, fit), lag_sec, threads)
+    found = False
+    for clip_frames in _sample(plan, 0.0, duration_sec, notes):
+        found = True
+        yield clip_frames
+    if not found:
+        raise MediaError(f"{path}: not a single frame can be decoded")
+
+
+def _sample(
+    plan: _Plan, start_sec: float, end_sec: float, notes: list[str]
+) -> Iterator[ClipFrames]:
+    """Sample the clips between two times, and those after them if the video goes on."""
+    clips = [
+        Clip(start_sec + clip.start_sec, start_sec + clip.end_sec)
+        for clip in split_clips(end_sec - start_sec, plan.clip_sec)
+    ]
+    beyond_sec = end_sec + max(1.0, 0.05 * end_sec)
+    times = chain((t for clip in clips for t in _instants(clip, plan.n_frames)), [beyond_sec])
+    report = Report()
+    picks = pick_frames(
+        plan.path, times, keyframe_sec=plan.lag_sec, threads=plan.threads, report=report
+    )
+    last: ClipFrames | None = None
+    for number, of_clip in groupby(picks, lambda pick: pick.index // plan.n_frames):
+        if last is not None:
+            yield last
+        if number == len(clips):  # there is a frame beyond the end that the header tells
+            real_sec = measure_duration(plan.path)
+            notes.append(f"lasts {real_sec:.1f} s, not {end_sec:.1f} s as its header says")
+            yield from _sample(plan, end_sec, real_sec, notes)
+            return
+        last = _paint(plan, clips[number], of_clip)
+    last = _mend_tail(plan, last, report, start_sec)
+    if last is not None:
+        yield last
+    _remark(report, end_sec, notes)
+
+
+def _mend_tail(
+    plan: _Plan, last: ClipFrames | None, report: Report, start_sec: float
+) -> ClipFrames | None:
+    """Sample the last clip anew over what there is of it, if the video ends within it."""
+    clip = last.clip if last is not None else Clip(start_sec, math.inf)
+    complete = last is not None and sum(last.counts) == plan.n_frames
+    if complete or not report.finished or not clip.start_sec < report.end_sec < clip.end_sec:
+        return last
+    clip = Clip(clip.start_sec, report.end_sec)
+    picks = pick_frames(plan.path, _instants(clip, plan.n_frames), threads=plan.threads)
+    return _paint(plan, clip, picks) or last
+
+
+def _instants(clip: Clip, n_frames: int) -> Iterator[float]:
+    step = (clip.end_sec - clip.start_sec) / n_frames
+    return (clip.start_sec + (i + 0.5) * step for i in range(n_frames))
+
+
+def _paint(plan: _Plan, clip: Clip, picks: Iterable[Pick]) -> ClipFrames | None:
+    """Collect a clip's frames; those picked several times in a row are kept once."""
+    pictures: list[NDArray[np.uint8]] = []
+    times: list[float] = []
+    counts: list[int] = []
+    shown: VideoFrame | None = None
+    for pick in picks:
+        if pick.frame is shown:
+            counts[-1] += 1
+            continue
+        shown = pick.frame
+        pictures.append(plan.painter.paint(pick.frame, pick.sample_aspect))
+        times.append(pick.sec)
+        counts.append(1)
+    if not pictures:
+        return None
+    return ClipFrames(clip, np.stack(pictures), tuple(times), tuple(counts))
+
+
+def _remark(report: Report, end_sec: float, notes: list[str]) -> None:
+    if report.finished and report.end_sec < end_sec - max(1.0, 0.05 * end_sec):
+        notes.append(f"the picture ends at {report.end_sec:.1f} s of {end_sec:.1f} s")
+    if report.error:
+        notes.append(f"cannot be read to its end ({report.error})")
+    if report.damaged:
+        notes.append(f"damaged in {report.damaged} places")
+
+
+def frames_at(
+    path: Path,
+    times: Sequence[float],
+    size: tuple[int, int],
+    *,
+    fit: Fit = "pad",
+    threads: int = 1,
+) -> tuple[Frames, NDArray[np.bool_]]:
+    """Return the frames on screen at ``times``: ``(t, h, w, 3)`` uint8 RGB, and ``(t,)`` bool.
+
+    ``times`` are seconds from the first frame, in any order. Where one lies before the first
+    frame or after the last one's end, the picture is black and the second array False.
+
+    Raises:
+        MediaError: the file is no video, or not a single frame can be decoded.
+    """
+    frames = np.zeros((len(times), *size, 3), np.uint8)
+    there = np.zeros(len(times), np.bool_)
+    order = sorted((sec, i) for i, sec in enumerate(times) if sec >= 0)
+    painter, shown, report = Painter(size, fit), None, Report()
+    picture = frames[:0]
+    for pick in pick_frames(path, [sec for sec, _ in order], threads=threads, report=report):
+        if pick.frame is not shown:
+            shown, picture = pick.frame, painter.paint(pick.frame, pick.sample_aspect)
+        place = order[pick.index][1]
+        frames[place], there[place] = picture, True
+    if order and not there.any() and (order[0][0] < report.end_sec or not report.end_sec):
+        raise MediaError(f"{path}: not a single frame can be decoded")
+    return frames, there
+
+
+def sample_window(
+    path: Path,
+    start_sec: float,
+    n_frames: int,
+    frame_step: int,
+    size: tuple[int, int],
+    *,
+    fit: Fit = "pad",
+    threads: int = 1,
+) -> tuple[Frames, NDArray[np.bool_]]:
+    """Return ``n_frames`` frames from ``start_sec`` on, ``frame_step`` frames of 1/25 s apart.
+
+    The step is a time, so that every frame rate gives the same motion. Returns what ``frames_at``
+    does: after the end of the video pictures are black.
+    """
+    step_sec = frame_step / STEP_FPS
+    times = [start_sec + i * step_sec for i in range(n_frames)]
+    return frames_at(path, times, size, fit=fit, threads=threads)
+
+
+def window_span_sec(n_frames: int, frame_step: int) -> float:
+    """Return how long a window of ``sample_window`` lasts, its last frame included."""
+    return ((n_frames - 1) * frame_step + 1) / STEP_FPS
