@@ -11,7 +11,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from standin_s3 import S3StandIn
+from tests.standin_s3 import S3StandIn
 
 NAME = "vid rec/ünï & #1's 🎬.mp4"
 

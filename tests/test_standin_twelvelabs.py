@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import httpx
 import numpy as np
 import pytest
-from standin_twelvelabs import TwelveLabsStandIn
-from tiny_video import write_video
+from tests.standin_twelvelabs import TwelveLabsStandIn
+from tests.tiny_video import write_video
 from twelvelabs import TwelveLabs
 from twelvelabs.core.api_error import ApiError
 
