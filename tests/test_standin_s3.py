@@ -11,6 +11,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+
 from tests.standin_s3 import S3StandIn
 
 NAME = "vid rec/ünï & #1's 🎬.mp4"

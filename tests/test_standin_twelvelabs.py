@@ -8,10 +8,11 @@ from collections.abc import Iterator
 import httpx
 import numpy as np
 import pytest
-from tests.standin_twelvelabs import TwelveLabsStandIn
-from tests.tiny_video import write_video
 from twelvelabs import TwelveLabs
 from twelvelabs.core.api_error import ApiError
+
+from tests.standin_twelvelabs import TwelveLabsStandIn
+from tests.tiny_video import write_video
 
 
 @pytest.fixture

@@ -92,7 +92,16 @@ MIGRATIONS = (
         detail TEXT NOT NULL DEFAULT '',
         result BLOB,
         created_at REAL NOT NULL,
+        minutes REAL NOT NULL DEFAULT 0, -- of footage
         PRIMARY KEY (video_id, fingerprint)
+    );
+    CREATE TABLE paid (                 -- every job there ever was; never deleted
+        job_id TEXT PRIMARY KEY,
+        video_id TEXT NOT NULL,
+        embedder TEXT NOT NULL,
+        model TEXT NOT NULL,
+        minutes REAL NOT NULL,
+        created_at REAL NOT NULL
     ) WITHOUT ROWID;
     CREATE TABLE uploads (
         video_id TEXT PRIMARY KEY,

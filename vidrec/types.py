@@ -118,6 +118,26 @@ def point_id(video_id: str, fingerprint: str, scope: str, start_sec: float, end_
 
 
 @dataclass(frozen=True, slots=True)
+class Job:
+    """A provider's paid job for one video, as the catalog keeps it.
+
+    ``state`` is ``creating`` (asked for, id not yet known), ``running``, ``done`` (``result``
+    holds the provider's answer), ``closed`` (its embeddings are stored) or ``failed``.
+    ``fingerprint`` names the request (embedder:model:…), ``minutes`` what it is billed by.
+    Times are Unix seconds.
+    """
+
+    video_id: str
+    fingerprint: str
+    state: str
+    job_id: str | None = None
+    detail: str = ""
+    result: bytes | None = None
+    created_at: float = 0.0
+    minutes: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Payload:
     """What a point says about its vector besides the vector.
 

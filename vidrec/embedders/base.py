@@ -15,30 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from vidrec.errors import CapabilityError, EmbedderError, VidrecError
-from vidrec.types import Embedding, Fingerprint, Modality, Video
+from vidrec.types import Embedding, Fingerprint, Job, Modality, Video, VideoInfo
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from vidrec.types import Vector
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A provider's job for one video, as the catalog keeps it.
-
-    ``state`` is ``creating`` (asked for, id not yet known), ``running``, ``done`` (``result``
-    holds the provider's raw answer) or ``failed``. Times are Unix seconds.
-    """
-
-    video_id: str
-    fingerprint: str
-    state: str
-    job_id: str | None = None
-    detail: str = ""
-    result: bytes | None = None
-    created_at: float = 0.0
 
 
 class JobLog(Protocol):
@@ -49,6 +32,8 @@ class JobLog(Protocol):
     def put(self, job: Job) -> None: ...
 
     def close(self, video_id: str, fingerprint: str) -> None: ...
+
+    def knows(self, job_id: str) -> bool: ...
 
 
 class NoJobs:
@@ -63,6 +48,9 @@ class NoJobs:
     def close(self, video_id: str, fingerprint: str) -> None:
         return None
 
+    def knows(self, job_id: str) -> bool:
+        return False
+
 
 @dataclass(frozen=True, slots=True)
 class EmbedContext:
@@ -75,6 +63,7 @@ class EmbedContext:
         url_for: a URL from which the provider can fetch the video, or None.
         progress: called with a video and the share of it that is done, 0 to 1.
         cancelled: true once the run should end; finished videos are still yielded.
+        force: finished jobs do not count; one that still runs does.
     """
 
     clip_seconds: float = 10.0
@@ -83,6 +72,7 @@ class EmbedContext:
     url_for: Callable[[Video], str | None] = lambda video: None
     progress: Callable[[Video, float], None] = lambda video, share: None
     cancelled: Callable[[], bool] = lambda: False
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +102,18 @@ class Embedder(ABC):
     # True where the embedder cuts clips by rules of its own (part of its fingerprint), so that
     # another wished clip length gives no reason to embed again.
     own_clips: ClassVar[bool] = False
+    # True where a video costs money: its facts are checked and counted before it is sent.
+    paid: ClassVar[bool] = False
 
     @property
     @abstractmethod
     def fingerprint(self) -> Fingerprint:
         """What the vectors depend on; known without loading a model."""
+
+    @property
+    def fingerprints(self) -> tuple[Fingerprint, ...]:
+        """All that one video's embeddings may bear; ``fingerprint`` is among them."""
+        return (self.fingerprint,)
 
     @property
     def dim(self) -> int:
@@ -130,6 +127,14 @@ class Embedder(ABC):
         A video's failure is its outcome, never an exception; exceptions end the run
         (``QuotaError``, a missing model).
         """
+
+    def refusal(self, info: VideoInfo, size: int) -> str | None:
+        """Say why a video of these facts and bytes would be refused, or None."""
+        return None
+
+    def pays_for(self, video: Video, context: EmbedContext) -> bool:
+        """Whether embedding a video now would be paid for (again)."""
+        return False
 
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return ``(len(texts), dim)`` unit vectors.
