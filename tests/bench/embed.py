@@ -1,0 +1,186 @@
+"""How fast videos are embedded, against a plain loop and against decoding alone.
+
+    python -m tests.bench.embed [FOLDER] [--rounds 3] [--film MINUTES]
+
+Every side runs as a fresh process over the same files, in turn, round by round; the table gives
+medians of whole processes, and the ratio to the plain loop. ``plain`` reads every frame with
+cv2.VideoCapture, keeps the evenly spaced ones and runs the same network with ONNX Runtime's
+defaults, one video at a time. ``decode`` only decodes: two processes share the files. With
+``--film`` one long film made of the videos is measured instead. Without FOLDER it makes clips of
+its own from photographs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+FRAMES = 8
+CLIP_SECONDS = 10.0
+FILM_SIZE = (640, 360)
+
+
+def plain(files: Sequence[Path], cache: Path) -> None:
+    """What one writes in an afternoon: read all, keep some, one video after the other."""
+    import cv2
+    import numpy as np
+    import onnxruntime
+
+    from vidrec.models.conse import Conse
+
+    recipe = Conse(cache)
+    model = next(cache.glob("**/efficientnet-lite0*.onnx"))
+    session = onnxruntime.InferenceSession(str(model))
+    for path in files:
+        capture = cv2.VideoCapture(str(path))
+        fps = capture.get(cv2.CAP_PROP_FPS)
+        per_clip = max(1, round(fps * CLIP_SECONDS))
+        frames = []
+        while True:
+            more, frame = capture.read()
+            if more:
+                frames.append(cv2.resize(frame, (224, 224), interpolation=cv2.INTER_AREA))
+            if frames and (not more or len(frames) == per_clip):
+                chosen = [frames[int((i + 0.5) * len(frames) / FRAMES)] for i in range(FRAMES)]
+                batch = np.stack(chosen)[..., ::-1]
+                logits, features = session.run(["logits", "features"], {"frames": batch.copy()})
+                recipe.frames_to_vector(logits, features)
+                frames = []
+            if not more:
+                break
+
+
+def vidrec(files: Sequence[Path], cache: Path) -> None:
+    """The product, from nothing to a library on disk."""
+    from vidrec.config import load_settings
+    from vidrec.pipeline.embed import embed
+
+    with tempfile.TemporaryDirectory() as folder:
+        settings = load_settings(overrides={"library": Path(folder), "cache": cache})
+        report = embed(settings, files)
+        assert report.videos == len(files), report
+
+
+def decode_all(files: Sequence[Path], cache: Path) -> None:
+    """Two processes that decode every frame and do nothing else."""
+    halves = [files[0::2], files[1::2]]
+    running = [
+        subprocess.Popen([sys.executable, "-m", __spec__.name, "--role", "decode-half",
+                          "--cache", str(cache), *map(str, half)])
+        for half in halves if half
+    ]  # fmt: skip
+    assert all(process.wait() == 0 for process in running)
+
+
+def decode_half(files: Sequence[Path], cache: Path) -> None:
+    import av
+
+    for path in files:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            stream.thread_count = 1
+            for _ in container.decode(stream):
+                pass
+
+
+ROLES: dict[str, Callable[[Sequence[Path], Path], None]] = {
+    "plain": plain,
+    "vidrec": vidrec,
+    "decode": decode_all,
+    "decode-half": decode_half,
+}
+
+
+def make_film(files: Sequence[Path], minutes: float, target: Path) -> None:
+    """Join the videos, over and over, to a film in H.264 with x264's usual keyframes."""
+    import av
+
+    width, height = FILM_SIZE
+    with av.open(str(target), "w") as out:
+        stream = out.add_stream("libx264", rate=25, options={"preset": "veryfast"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        count, wanted = 0, int(minutes * 60 * 25)
+        while count < wanted:
+            for path in files:
+                with av.open(str(path)) as source:
+                    rate = float(source.streams.video[0].average_rate or 25)
+                    for number, frame in enumerate(source.decode(video=0)):
+                        if count >= wanted or int(number * 25 / rate) == int(
+                            (number - 1) * 25 / rate
+                        ):
+                            continue
+                        picture = frame.reformat(width, height, "yuv420p")
+                        picture.pts = count
+                        picture.time_base = stream.codec_context.time_base
+                        count += 1
+                        out.mux(stream.encode(picture))
+        out.mux(stream.encode(None))
+
+
+def own_clips(folder: Path) -> list[Path]:
+    from tests.clips import PHOTOGRAPHS, photograph, write_clip
+
+    return [
+        write_clip(folder / f"{name}-{n}.mp4", photograph(name), seconds=8, fps=25)
+        for name in PHOTOGRAPHS
+        for n in range(4)
+    ]
+
+
+def measure(files: Sequence[Path], cache: Path, rounds: int) -> dict[str, list[float]]:
+    seconds: dict[str, list[float]] = {"plain": [], "vidrec": [], "decode": []}
+    for _ in range(rounds):
+        for role, taken in seconds.items():
+            started = time.perf_counter()
+            subprocess.run(
+                [sys.executable, "-m", __spec__.name, "--role", role, "--cache", str(cache),
+                 *map(str, files)],
+                check=True,
+            )  # fmt: skip
+            taken.append(time.perf_counter() - started)
+    return seconds
+
+
+def show(seconds: dict[str, list[float]], count: int) -> None:
+    base = statistics.median(seconds["plain"])
+    print(f"{'':10} {'seconds':>8} {'min':>8} {'max':>8} {'videos/s':>9} {'plain/this':>11}")
+    for role, taken in seconds.items():
+        middle = statistics.median(taken)
+        print(
+            f"{role:10} {middle:8.2f} {min(taken):8.2f} {max(taken):8.2f} {count / middle:9.2f} "
+            f"{base / middle:11.2f}"
+        )
+    share = statistics.median(seconds["decode"]) / statistics.median(seconds["vidrec"])
+    print(f"speed against decoding alone in two processes: {share:.2f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("files", nargs="*", type=Path)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--film", type=float, default=0.0, metavar="MINUTES")
+    parser.add_argument("--role", choices=ROLES, help=argparse.SUPPRESS)
+    parser.add_argument("--cache", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.role:
+        ROLES[options.role](options.files, options.cache)
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        files = [f for p in options.files for f in (sorted(p.glob("*.mp4")) if p.is_dir() else [p])]
+        files = files or own_clips(folder)
+        if options.film:
+            make_film(files, options.film, folder / "film.mp4")
+            files = [folder / "film.mp4"]
+        vidrec(files[:1], folder / "cache")  # prepares the models, which is not measured
+        show(measure(files, folder / "cache", options.rounds), len(files))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,238 @@
+"""The main job from files to recommendations, through the command line."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tests.clips import photograph, write_clip, write_clips
+from vidrec.cli import app
+from vidrec.config import load_settings
+from vidrec.library import Library
+
+runner = CliRunner()
+
+
+def vidrec(*arguments: object, code: int = 0, input: str | None = None) -> Result:
+    result = runner.invoke(app, [str(a) for a in arguments], input=input)
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    return result
+
+
+def results(*arguments: object, code: int = 0) -> list[dict[str, object]]:
+    out = vidrec("recommend", *arguments, "--format", "json", code=code).stdout
+    rows: list[dict[str, object]] = json.loads(out)["results"]
+    return rows
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> dict[str, Path]:
+    return write_clips(tmp_path / "clips")
+
+
+@pytest.fixture
+def indexed(clips: dict[str, Path]) -> dict[str, Path]:
+    vidrec("embed", clips["coffee"].parent)
+    vidrec("index")
+    return clips
+
+
+@pytest.mark.parametrize(
+    ("query", "best"),
+    [
+        ("a cat", "chelsea"),
+        ("a cup of coffee", "coffee"),
+        ("a rocket launch", "rocket"),
+    ],
+)
+def test_a_text_finds_the_right_video(indexed: dict[str, Path], query: str, best: str) -> None:
+    rows = results(query)
+    assert rows[0]["filename"] == f"{best}.mp4"
+    assert [row["rank"] for row in rows] == [1, 2, 3, 4]
+    assert rows[0]["path"] == str(indexed[best])
+    assert set(rows[0]) == {
+        "rank", "score", "video_id", "path", "url", "filename", "label", "start_sec", "end_sec",
+        "duration_sec",
+    }  # fmt: skip
+
+
+def test_the_same_text_twice_and_words_without_quotes(indexed: dict[str, Path]) -> None:
+    assert results("a cup of coffee") == results("a", "cup", "of", "coffee")
+
+
+def test_a_clip_finds_others_but_never_itself(indexed: dict[str, Path], tmp_path: Path) -> None:
+    renamed = tmp_path / "another name.mp4"
+    shutil.copy(indexed["chelsea"], renamed)
+    for query in (indexed["chelsea"], renamed):
+        assert "chelsea.mp4" not in [row["filename"] for row in results(query)]
+    video_id = str(results("a cat")[0]["video_id"])
+    assert results(f"id:{video_id[:10]}") == results(indexed["chelsea"])
+
+
+def test_a_clip_that_is_not_in_the_library(indexed: dict[str, Path], tmp_path: Path) -> None:
+    other = write_clip(tmp_path / "other.mp4", photograph("chelsea")[::-1, ::-1], seconds=2)
+    assert results(other)[0]["filename"] == "chelsea.mp4"
+    with Library(load_settings().library) as library:
+        assert len(list(library.videos())) == 4
+
+
+def test_an_image_query(indexed: dict[str, Path], tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.fromarray(photograph("coffee")).save(tmp_path / "cup.png")
+    assert results(tmp_path / "cup.png")[0]["filename"] == "coffee.mp4"
+
+
+@pytest.mark.parametrize("query", ["absent.mp4", "no/such/thing", "PICTURE.JPG"])
+def test_what_looks_like_a_path_is_never_a_text(indexed: dict[str, Path], query: str) -> None:
+    assert "does not exist" in vidrec("recommend", query, code=2).output
+
+
+def test_conditions_and_scores(indexed: dict[str, Path]) -> None:
+    rows = results("a cat", "--where", "filename=coffee.mp4")
+    assert [row["filename"] for row in rows] == ["coffee.mp4"]
+    assert "colour" in vidrec("recommend", "a cat", "--where", "colour=red", code=2).output
+    vidrec("recommend", "a cat", "--where", "novalue", code=2)
+    best = float(str(results("a cat")[0]["score"]))
+    assert len(results("a cat", "--min-score", best - 1e-4)) == 1
+    assert "no confident match" in vidrec("recommend", "a cat", "--min-score", 2, code=3).output
+    assert "k=0" in vidrec("recommend", "a cat", "-k", 0, code=2).output
+
+
+def test_formats(indexed: dict[str, Path]) -> None:
+    lines = vidrec("recommend", "a cat", "-k", 2).stdout.splitlines()
+    assert [json.loads(line)["rank"] for line in lines] == [1, 2]
+    paths = vidrec("recommend", "a cat", "-f", "paths").stdout.splitlines()
+    assert paths[0] == str(indexed["chelsea"])
+    table = vidrec("recommend", "a cat", "-f", "table").stdout
+    assert "chelsea.mp4" in table
+    assert "0:00–0:01" in table
+
+
+def test_errors_are_json_under_a_json_format() -> None:
+    result = vidrec("recommend", "a cat", "--format", "json", code=1)
+    assert result.stdout == ""
+    problem = json.loads(result.stderr)
+    assert problem["exit_code"] == 1
+    assert "vidrec embed" in problem["error"]
+
+
+def test_recommend_before_index_names_the_command(clips: dict[str, Path]) -> None:
+    vidrec("embed", clips["coffee"].parent)
+    assert "vidrec index" in vidrec("recommend", "a cat", code=1).output
+
+
+def test_what_is_done_is_skipped(clips: dict[str, Path], tmp_path: Path) -> None:
+    folder = clips["coffee"].parent
+    assert "embedded 4 videos" in vidrec("embed", folder).stderr
+    assert "4 skipped" in vidrec("embed", folder).stderr
+    shutil.copy(clips["coffee"], folder / "copy of coffee.mp4")
+    assert "5 skipped" in vidrec("embed", folder).stderr
+    assert "embedded 4 videos" in vidrec("embed", folder, "--force").stderr
+    assert "embedded 4 videos" in vidrec("embed", folder, "--clip-seconds", "2").stderr
+
+
+def test_a_renamed_file_is_the_same_video(indexed: dict[str, Path]) -> None:
+    moved = indexed["coffee"].with_name("espresso.mp4")
+    indexed["coffee"].rename(moved)
+    assert "embedded 0 videos" in vidrec("embed", moved.parent).stderr
+    assert "run `vidrec index`" in vidrec("recommend", "a cup of coffee").stderr
+    vidrec("index")
+    assert results("a cup of coffee")[0]["path"] == str(moved)
+
+
+def test_bad_files_do_not_stop_a_run(clips: dict[str, Path]) -> None:
+    folder = clips["coffee"].parent
+    (folder / "empty.mp4").touch()
+    (folder / "text.mp4").write_text("this is no video")
+    result = vidrec("embed", folder, folder / "absent.mp4", code=4)
+    for name in ("empty.mp4", "text.mp4", "absent.mp4"):
+        assert f"{name}: " in result.stderr
+    assert "embedded 4 videos" in result.stderr
+    assert "3 failed" in result.stderr
+    again = vidrec("embed", folder)
+    assert "2 skipped (failed before" in again.stderr
+    status = json.loads(vidrec("status", "--format", "json").stdout)
+    assert len(status["failures"]) == 3
+    shutil.copy(clips["coffee"], folder / "text.mp4")
+    (folder / "empty.mp4").unlink()
+    vidrec("embed", folder)
+    vidrec("embed", "--retry-failed", code=4)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_without_permission(clips: dict[str, Path]) -> None:
+    locked = clips["coffee"].parent / "locked"
+    locked.mkdir(mode=0)
+    try:
+        assert "locked: Permission denied" in vidrec("embed", locked.parent, code=4).stderr
+    finally:
+        locked.chmod(0o700)
+
+
+def test_a_list_on_stdin_and_a_limit(clips: dict[str, Path]) -> None:
+    listed = "\n".join(str(path) for path in clips.values())
+    result = vidrec("embed", "-", "--limit", 3, input=listed)
+    assert "embedded 3 videos" in result.stderr
+    assert "1 left by --limit" in result.stderr
+    assert "nothing to embed" in vidrec("embed", code=2).stderr
+
+
+def test_labels_come_from_folders(tmp_path: Path) -> None:
+    write_clips(tmp_path / "films" / "Animals", ["chelsea"])
+    write_clips(tmp_path / "films", ["coffee"])
+    vidrec("embed", tmp_path / "films")
+    vidrec("index")
+    labels = {row["filename"]: row["label"] for row in results("a cat")}
+    assert labels == {"chelsea.mp4": "Animals", "coffee.mp4": None}
+    assert [r["filename"] for r in results("coffee", "--where", "label=Animals")] == ["chelsea.mp4"]
+    vidrec("embed", tmp_path / "films", "--label-from", "folder")
+    vidrec("index")
+    assert {row["label"] for row in results("a cat")} == {"Animals", "films"}
+
+
+def test_dry_run_changes_nothing(clips: dict[str, Path], tmp_path: Path) -> None:
+    result = vidrec("embed", clips["coffee"].parent, "--dry-run")
+    assert "would embed 4 videos" in result.stderr
+    assert not load_settings().library.exists()
+    assert all(str(path) in result.stdout for path in clips.values())
+
+
+def test_remove_and_prune(indexed: dict[str, Path]) -> None:
+    vidrec("remove", indexed["coffee"])
+    assert "coffee.mp4" not in [row["filename"] for row in results("coffee")]
+    assert "removed 1 videos" in vidrec("remove", "chelsea.mp4").stderr
+    vidrec("remove", "absent.mp4", code=2)
+    listed = vidrec("list", "--format", "paths").stdout.splitlines()
+    assert listed == [str(indexed["astronaut"]), str(indexed["rocket"])]
+    with Library(load_settings().library) as library:
+        library.remove_video(library.find_video(str(results("rocket")[0]["video_id"])).id)
+    assert "--prune" in vidrec("index").stderr
+    vidrec("index", "--prune")
+    assert [row["filename"] for row in results("rocket")] == ["astronaut.mp4"]
+
+
+def test_embedding_with_other_clips_replaces_the_old_points(tmp_path: Path) -> None:
+    write_clip(tmp_path / "long.mp4", photograph("rocket"), seconds=8)
+    vidrec("embed", tmp_path / "long.mp4", "--clip-seconds", "2")
+    vidrec("index")
+    assert len(results("a rocket", "--clips")) == 4
+    vidrec("embed", tmp_path / "long.mp4", "--clip-seconds", "4")
+    vidrec("index")
+    rows = results("a rocket", "--clips")
+    assert sorted((row["start_sec"], row["end_sec"]) for row in rows) == [(0, 4), (4, 8)]
+
+
+def test_status_and_list_read_well(indexed: dict[str, Path]) -> None:
+    status = vidrec("status", "--format", "table").stdout
+    assert "videos   4" in status
+    assert "8 points" in status
+    rows = [json.loads(line) for line in vidrec("list").stdout.splitlines()]
+    assert [row["filename"] for row in rows] == [
+        "astronaut.mp4", "chelsea.mp4", "coffee.mp4", "rocket.mp4",
+    ]  # fmt: skip
+    assert rows[0]["embedders"] == ["conse"]
