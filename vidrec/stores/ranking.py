@@ -105,8 +105,9 @@ def _limit_by_video(scores: NDArray[np.float32], k: int, videos: NDArray[np.int3
             return float(scores[top[np.sort(first)[k - 1]]])
     if not len(scores):
         return -np.inf
-    best = np.full(int(videos.max()) + 1, -np.inf, dtype=np.float32)
-    np.maximum.at(best, videos, scores)
+    names, places = np.unique(videos, return_inverse=True)
+    best = np.full(len(names), -np.inf, dtype=np.float32)
+    np.maximum.at(best, places, scores)
     if k >= len(best):
         return -np.inf
     return float(np.partition(best, len(best) - k)[len(best) - k])
