@@ -1,12 +1,16 @@
 """Evaluate: over a real library, with an embedder that can be reckoned by hand."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import word_embedder
-from word_embedder import WORDS, WordEmbedder
+from typer.testing import CliRunner
 
+from tests import word_embedder
+from tests.word_embedder import WORDS, WordEmbedder
+from vidrec.cli import app
 from vidrec.config import Settings, load_settings
 from vidrec.errors import BelowMinimum, LibraryError, UsageError
 from vidrec.library import Library
@@ -276,3 +280,58 @@ def test_minimums(settings: Settings, tmp_path: Path) -> None:
 def test_wrong_minimums_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="Received"):
         parse_minimums([text])
+
+
+def run(*arguments: str) -> Any:
+    return CliRunner().invoke(app, ["evaluate", *arguments])
+
+
+def test_the_command_reports_and_then_fails(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    three(settings)
+    monkeypatch.setenv("VIDREC_LIBRARY", str(settings.library))
+    monkeypatch.setenv("VIDREC_EMBEDDER_NAME", "words")
+    path = captions_file(tmp_path, "red.mp4,red", "blue.mp4,red", "absent.mp4,red")
+    done = run("--captions", str(path), "--format", "json", "--min", "R@1=0.4")
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    assert document["fingerprint"] == str(FINGERPRINT)
+    assert document["text"]["queries"] == 2
+    assert document["text"]["skipped"][0]["file"] == "absent.mp4"
+    assert document["text"]["metrics"][0]["value"] == 0.5
+    assert document["neighbours"] is None
+    assert "left out: line 4, absent.mp4" in done.stderr
+    failed = run("--captions", str(path), "--format", "jsonl", "--min", "R@1=0.6")
+    assert failed.exit_code == 1
+    assert json.loads(failed.stdout.splitlines()[0])["name"] == "R@1"
+    error = json.loads(failed.stderr.splitlines()[-1])
+    assert error["kind"] == "BelowMinimum" and error["exit_code"] == 1
+
+
+def test_the_table_shows_both_parts(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    three(settings)
+    monkeypatch.setenv("VIDREC_LIBRARY", str(settings.library))
+    path = captions_file(
+        tmp_path, "red.mp4,red,Plain", "blue.mp4,blue,Plain", header="file,caption,kind"
+    )
+    done = run("--captions", str(path), "--by", "kind", "-e", "words", "--format", "table")
+    assert done.exit_code == 0, done.output
+    assert "text → video: 2 captions, 3 videos by clip" in done.stdout
+    assert "neighbours by kind: 2 of 2 videos asked with, 1 labels" in done.stdout
+    rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.strip()}
+    assert rows["R@1"] == ["1.000", "1.000–1.000", "0.333"]
+    assert rows["median"] == ["rank", "1.0", "1.0–1.0", "2.0"]
+    assert rows["mAP"] == ["1.000", "1.000–1.000", "1.000"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--format", "paths"], ["--scope", "frame"], ["--min", "R@2=1"], ["--captions", "absent.csv"]],
+)
+def test_wrong_usage_exits_2(arguments: list[str]) -> None:
+    done = run(*arguments)
+    assert done.exit_code == 2
+    assert done.stderr.startswith("error: ") and done.stdout == ""

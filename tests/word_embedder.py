@@ -43,5 +43,7 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     info = folder / "words-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: words\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[vidrec.embedders]\nwords = word_embedder:WordEmbedder")
+    (info / "entry_points.txt").write_text(
+        "[vidrec.embedders]\nwords = tests.word_embedder:WordEmbedder"
+    )
     monkeypatch.syspath_prepend(str(folder))

@@ -14,7 +14,7 @@ import typer
 import typer.core
 
 from vidrec import __version__, display
-from vidrec.commands import care, flow
+from vidrec.commands import care, evaluate, flow
 from vidrec.commands.options import use_config
 from vidrec.errors import VidrecError
 
@@ -60,7 +60,10 @@ def root(
     use_config(config)
 
 
-for _command in (flow.embed, flow.index, flow.recommend, care.status, care.list_, care.remove):
+for _command in (
+    flow.embed, flow.index, flow.recommend, evaluate.evaluate,
+    care.status, care.list_, care.remove,
+):  # fmt: skip
     app.command(name=_command.__name__.rstrip("_").replace("_", "-"))(_command)
 
 

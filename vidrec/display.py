@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from vidrec.pipeline.embed import EmbedPlan, EmbedReport
     from vidrec.pipeline.index import IndexReport
+    from vidrec.pipeline.quality import EvaluateReport, Metric
     from vidrec.pipeline.recommend import Recommended
     from vidrec.pipeline.remove import RemoveReport
     from vidrec.pipeline.status import EmbedderStatus, Status
@@ -61,6 +62,11 @@ def show_error(error: VidrecError) -> None:
     else:
         line = f"error: {message}"
     print(line, file=sys.stderr)
+
+
+def command(line: str) -> None:
+    """Write a command that is about to run, as one would type it."""
+    print(f"\n$ {line}", flush=True)
 
 
 def note(message: str) -> None:
@@ -255,6 +261,45 @@ def show_removed(report: RemoveReport) -> None:
     for video in report.videos:
         note(f"removed {video.filename} ({video.id[:12]})")
     note(f"removed {len(report.videos)} videos and {report.points} points; the files stay")
+
+
+def show_evaluation(report: EvaluateReport, wished: Format) -> None:
+    """Write what `evaluate` measured: as a table, one object, or one metric a line."""
+    if wished is Format.json:
+        print(json.dumps(asdict(report), ensure_ascii=False, indent=2))
+    elif wished is Format.jsonl:
+        show_lines(asdict(metric) for metric in report.metrics)
+    else:
+        print(f"{report.fingerprint}, {report.videos} videos")
+    if text := report.text:
+        if wished is Format.table:
+            print(f"\ntext → video: {text.queries} captions, {text.videos} videos by {text.scope}")
+            _metric_table(text.metrics)
+        for row in text.skipped[:5]:
+            note(f"left out: line {row.line}, {row.file or 'no file'}: {row.reason}")
+        if len(text.skipped) > 5:
+            note(f"left out: {len(text.skipped) - 5} more rows")
+    if (near := report.neighbours) and wished is Format.table:
+        without = ", without the query's group" if near.exclude_group else ""
+        alone = f"; {near.alone} more are alone with theirs" if near.alone else ""
+        print(
+            f"\nneighbours by {near.by}{without}: {near.queries} of {near.labelled} videos asked "
+            f"with, {near.labels} labels{alone}"
+        )
+        _metric_table(near.metrics)
+
+
+def _metric_table(metrics: Sequence[Metric]) -> None:
+    rows = []
+    for metric in metrics:
+        places = 1 if metric.name == "median rank" else 3
+        numbers = [
+            f"{number:.{places}f}"
+            for number in (metric.value, metric.low, metric.high, metric.chance)
+        ]
+        rows.append([metric.name, numbers[0], f"{numbers[1]}–{numbers[2]}", numbers[3]])
+    columns = ["metric", "value", "95 % interval", "chance"]
+    show_table(columns, rows, right=columns[1:])
 
 
 def moment(seconds: float | None) -> str:

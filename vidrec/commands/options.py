@@ -35,6 +35,11 @@ def use_config(path: Path | None) -> None:
     _config = path
 
 
+def named_config() -> Path | None:
+    """Return the config file that the command line names, if any."""
+    return _config
+
+
 def settings_for(**flags: Any) -> Settings:
     """Settings with the flags that were given; ``section__key`` names a section's key."""
     from vidrec.config import load_settings
