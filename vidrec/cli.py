@@ -14,7 +14,7 @@ import typer
 import typer.core
 
 from vidrec import __version__, display
-from vidrec.commands import care, evaluate, flow
+from vidrec.commands import care, cloud, evaluate, flow
 from vidrec.commands.options import use_config
 from vidrec.errors import VidrecError
 
@@ -62,6 +62,7 @@ def root(
 
 for _command in (
     flow.embed, flow.index, flow.recommend, evaluate.evaluate,
+    cloud.upload,
     care.status, care.list_, care.remove,
 ):  # fmt: skip
     app.command(name=_command.__name__.rstrip("_").replace("_", "-"))(_command)

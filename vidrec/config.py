@@ -105,6 +105,8 @@ class S3Settings(Section):
     region: str | None = None
     profile: str | None = None
     public: bool = False
+    workers: int = Field(default=4, ge=1, le=32)
+    attempts: int = Field(default=5, ge=1, le=20)
 
 
 class TrainSettings(Section):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vidrec.pipeline.recommend import Recommended
     from vidrec.pipeline.remove import RemoveReport
     from vidrec.pipeline.status import EmbedderStatus, Status
+    from vidrec.pipeline.upload import UploadReport
     from vidrec.types import Recommendation, Video
 
 PLAIN_SECONDS = 5.0  # between two lines of progress where there is no terminal
@@ -182,6 +183,22 @@ def show_plan(plan: EmbedPlan) -> None:
         f"{plan.fingerprint}; {plan.skipped} done before, {plan.known_failures} failed before, "
         f"{len(plan.problems)} unreadable"
     )
+
+
+def show_upload_report(report: UploadReport, dry_run: bool) -> None:
+    """Sum up a run of `upload`, or list what it would send."""
+    for path, count, url in report.planned:
+        print(f"{size(count):>9}  {path}  {url}")
+    many = len(report.planned) if dry_run else report.uploaded
+    head = "interrupted; uploaded" if report.interrupted else "uploaded"
+    parts = [
+        f"{'would upload' if dry_run else head} {many} videos, {size(report.sent_bytes)}, "
+        f"to {report.where}",
+        f"{report.present} there before" if report.present else "",
+        f"{report.verified} verified" if report.verified else "",
+        f"{report.failed} failed (run again to retry)" if report.failed else "",
+    ]
+    note("; ".join(part for part in parts if part))
 
 
 def show_index_report(report: IndexReport) -> None:

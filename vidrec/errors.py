@@ -90,7 +90,11 @@ class FingerprintError(StoreError):
 
 
 class StorageError(VidrecError):
-    """Object storage refused or failed."""
+    """Object storage refused or failed; ``code`` is the storage's own word for it."""
+
+    def __init__(self, message: str, *, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class DatasetError(VidrecError):

@@ -1,0 +1,140 @@
+"""What went wrong with object storage, in one line: what, which, and what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vidrec.errors import StorageError, UsageError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from vidrec.config import S3Settings
+
+BAD_CREDENTIALS = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken",
+                   "TokenRefreshRequired", "AuthFailure", "InvalidSecurity")  # fmt: skip
+WRONG_REGION = ("PermanentRedirect", "AuthorizationHeaderMalformed", "TemporaryRedirect",
+                "IllegalLocationConstraintException")  # fmt: skip
+BUSY = ("SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "503", "500")
+
+
+def wrong_region(bucket: str | None, region: str | None) -> StorageError:
+    """The error for a bucket that lies elsewhere; ``region`` where it lies, if known."""
+    mend = f"--region {region}" if region else "--region with the bucket's region"
+    return StorageError(
+        f"bucket {bucket} is not in this region: use {mend} ([s3] region)", code="WrongRegion"
+    )
+
+
+@dataclass(slots=True)
+class Doing:
+    """A block in which botocore's errors become a ``StorageError`` with its ``code``."""
+
+    action: str
+    bucket: str | None
+    settings: S3Settings
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None or isinstance(error, (StorageError, UsageError)):
+            return
+        import boto3.exceptions
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        if isinstance(error, boto3.exceptions.S3UploadFailedError):
+            # boto3 keeps only the text of the error; the first one is its context.
+            error = error.__context__ or error
+        if isinstance(error, ClientError):
+            code, problem = self._answered(error)
+        elif isinstance(error, (BotoCoreError, boto3.exceptions.Boto3Error, ValueError)):
+            code, problem = type(error).__name__, self._unanswered(error)
+        elif isinstance(error, OSError):
+            code, problem = "OSError", f"cannot {self.action} {self.target}: {error}"
+        else:
+            return
+        raise StorageError(" ".join(problem.split()), code=code) from error
+
+    @property
+    def target(self) -> str:
+        return f"bucket {self.bucket}" if self.bucket else "S3"
+
+    @property
+    def where(self) -> str:
+        return self.settings.endpoint_url or "AWS S3"
+
+    @property
+    def who(self) -> str:
+        return f" of profile {self.settings.profile}" if self.settings.profile else ""
+
+    def _answered(self, error: Any) -> tuple[str, str]:
+        detail = error.response.get("Error", {})
+        code = str(detail.get("Code", ""))
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        if code in BAD_CREDENTIALS:
+            secret = "secret key" if code == "SignatureDoesNotMatch" else "access key"
+            secret = "session token" if "Token" in code else secret
+            return code, (
+                f"{self.where} refuses the {secret}{self.who} ({code}): check the AWS credentials "
+                "(`aws configure`, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or --profile)"
+            )
+        if code in WRONG_REGION or status == 301:
+            region = detail.get("Region") or self._region_header(error)
+            return "WrongRegion", str(wrong_region(self.bucket, region))
+        if code == "NoSuchBucket":
+            return code, f"no bucket {self.bucket} on {self.where}: create it, or name another"
+        if code == "RequestTimeTooSkewed":
+            return code, f"the clock of this machine is wrong, {self.where} says: set it (NTP)"
+        if code == "AccessControlListNotSupported":
+            return code, (
+                f"{self.target} allows no public objects (its ACLs are off): leave out --public, "
+                "or allow ACLs and public access on the bucket"
+            )
+        if code in ("AccessDenied", "403", "AllAccessDisabled", "AccountProblem"):
+            return "AccessDenied", (
+                f"no permission to {self.action} {self.target}: the credentials{self.who} need "
+                "s3:PutObject, s3:GetObject and, to see what is there, s3:ListBucket"
+            )
+        if code in BUSY:
+            return code, f"{self.where} is busy ({code}): run the same command again later"
+        if code in ("NoSuchKey", "404"):
+            return code, f"no such object in {self.target}"
+        message = detail.get("Message") or f"HTTP {status}"
+        return code, f"cannot {self.action} {self.target}: {code}: {message}"
+
+    @staticmethod
+    def _region_header(error: Any) -> str | None:
+        headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        region: str | None = headers.get("x-amz-bucket-region")
+        return region
+
+    def _unanswered(self, error: BaseException) -> str:
+        match type(error).__name__:
+            case "NoCredentialsError" | "PartialCredentialsError" | "CredentialRetrievalError":
+                return (
+                    "no AWS credentials: run `aws configure`, set AWS_ACCESS_KEY_ID and "
+                    "AWS_SECRET_ACCESS_KEY, or name a --profile"
+                )
+            case "ProfileNotFound":
+                return f"no AWS profile {self.settings.profile}: see ~/.aws/config"
+            case "EndpointConnectionError" | "ConnectTimeoutError" | "ConnectionClosedError":
+                return f"cannot reach {self.where}: check the network and --endpoint-url"
+            case "ReadTimeoutError" | "HTTPClientError":
+                return f"{self.where} did not answer in time: run the same command again"
+            case "SSLError":
+                return f"{self.where} has no valid certificate: check --endpoint-url"
+            case "ParamValidationError" if "bucket name" in str(error).lower():
+                return f"{self.bucket} is no bucket name: 3 to 63 small letters, digits, - and ."
+            case "ValueError":
+                return f"{self.settings.endpoint_url} is no endpoint: http(s)://host[:port]"
+            case "InvalidRegionError":
+                return f"{self.settings.region} is no region: for example eu-west-1"
+            case _:
+                return f"cannot {self.action} {self.target}: {error}"
