@@ -33,18 +33,13 @@ PHOTOS = (
 
 
 @pytest.fixture(scope="module")
-def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("models")
+def classifier(prepared_models: Path) -> FrameClassifier:
+    return FrameClassifier(prepared_models)
 
 
 @pytest.fixture(scope="module")
-def classifier(model_cache: Path) -> FrameClassifier:
-    return FrameClassifier(model_cache)
-
-
-@pytest.fixture(scope="module")
-def recipe(model_cache: Path) -> Conse:
-    return Conse(model_cache)
+def recipe(prepared_models: Path) -> Conse:
+    return Conse(prepared_models)
 
 
 @pytest.fixture(scope="module")
@@ -236,12 +231,26 @@ def test_frames_may_come_in_any_order(
     )
 
 
-def test_what_was_computed_once_is_read_from_the_cache(recipe: Conse, model_cache: Path) -> None:
+def test_a_frame_may_count_for_several(
+    classifier: FrameClassifier, recipe: Conse, photos: NDArray[np.uint8]
+) -> None:
+    logits, features = classifier(photos)
+    repeated = [0, 0, 0, 1]
+    np.testing.assert_allclose(
+        recipe.frames_to_vector(logits[:2], features[:2], counts=(3, 1)),
+        recipe.frames_to_vector(logits[repeated], features[repeated]),
+        atol=1e-6,
+    )
+
+
+def test_what_was_computed_once_is_read_from_the_cache(
+    recipe: Conse, prepared_models: Path
+) -> None:
     first = recipe.texts_to_vectors(["a red car"])
-    before = sorted((path.name, path.stat().st_mtime_ns) for path in model_cache.iterdir())
-    again = Conse(model_cache).texts_to_vectors(["a red car"])
+    before = sorted((path.name, path.stat().st_mtime_ns) for path in prepared_models.iterdir())
+    again = Conse(prepared_models).texts_to_vectors(["a red car"])
     np.testing.assert_array_equal(first, again)
-    after = sorted((path.name, path.stat().st_mtime_ns) for path in model_cache.iterdir())
+    after = sorted((path.name, path.stat().st_mtime_ns) for path in prepared_models.iterdir())
     assert before == after
     assert sum(name.startswith("conse-labels") for name, _ in after) == 1
 
@@ -264,13 +273,13 @@ def test_recipe_id_needs_no_model() -> None:
     assert done.stdout.split() == [recipe_id(), "[]"]
 
 
-def test_a_text_query_imports_the_text_side_only(recipe: Conse, model_cache: Path) -> None:
+def test_a_text_query_imports_the_text_side_only(recipe: Conse, prepared_models: Path) -> None:
     recipe.texts_to_vectors(["fill the cache"])
     code = (
         "import sys; from pathlib import Path; from vidrec.models.conse import Conse;"
         "Conse(Path(sys.argv[1])).texts_to_vectors(['a red car']);"
         "print([m for m in ('onnx', 'cv2', 'av', 'tensorflow', 'torch') if m in sys.modules])"
     )
-    command = [sys.executable, "-c", code, str(model_cache)]
+    command = [sys.executable, "-c", code, str(prepared_models)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

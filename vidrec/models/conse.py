@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -62,30 +63,38 @@ class Conse:
         self._threads = threads
 
     def frames_to_vector(
-        self, logits: NDArray[np.float32], features: NDArray[np.float32]
+        self,
+        logits: NDArray[np.float32],
+        features: NDArray[np.float32],
+        counts: Sequence[int] | None = None,
     ) -> NDArray[np.float32]:
         """Return the ``(448,)`` unit vector of the frames of one clip.
 
         Args:
             logits: ``(t, 1000)``, from ``FrameClassifier``.
             features: ``(t, 1280)``, from the same call.
+            counts: how much each frame counts in the means; all the same by default.
         """
         wide = logits.astype(np.float64)
         roots = np.exp((wide - wide.max(axis=1, keepdims=True)) / 2)  # √p, up to a factor
-        weights = (roots / roots.sum(axis=1, keepdims=True)).mean(axis=0)
+        weights = np.average(roots / roots.sum(axis=1, keepdims=True), axis=0, weights=counts)
         described = _unit(weights @ self._labels)
-        visual = _unit(features.mean(axis=0, dtype=np.float64) @ self._visual)
+        visual = _unit(np.average(features, axis=0, weights=counts) @ self._visual)
         vector = np.concatenate(
             [described * np.sqrt(1 - VISUAL_SHARE), visual * np.sqrt(VISUAL_SHARE)]
         )
         return vector.astype(np.float32)
 
-    def texts_to_vectors(self, texts: list[str]) -> NDArray[np.float32]:
+    def texts_to_vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return the ``(n, 448)`` unit vectors of texts."""
         vectors = np.zeros((len(texts), DIM), np.float32)
         centred = self._encoder.encode(texts) - self._space[0]
         vectors[:, : text.TEXT_DIM] = _unit(centred @ self._space[1 : 1 + text.TEXT_DIM])
         return vectors
+
+    def load(self) -> None:
+        """Load now what frames need, so that several threads may share it."""
+        _ = self._space, self._visual
 
     @cached_property
     def _encoder(self) -> text.TextEncoder:

@@ -73,6 +73,10 @@ class FrameClassifier:
             logits[i], features[i] = outputs[0][0], outputs[1][0]
         return logits, features
 
+    def load(self) -> None:
+        """Load now what would be loaded on first use; the same errors as a call."""
+        _ = self._session
+
     @cached_property
     def _session(self) -> InferenceSession:
         _, data = cached_artifact(

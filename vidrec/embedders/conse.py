@@ -1,0 +1,72 @@
+"""The default embedder: videos and texts in one space, offline and untrained.
+
+The recipe is in ``vidrec.models.conse``; here are the frames it gets to see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from vidrec.config import Settings
+from vidrec.embedders.base import EmbedContext, Embedded, Embedder
+from vidrec.embedders.local import embed_in_threads, require_path
+from vidrec.models.conse import DIM, Conse, recipe_id
+from vidrec.models.efficientnet_lite import FRAME_SIZE, FrameClassifier
+from vidrec.types import Clip, Fingerprint, Modality, Scalar, Video
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from vidrec.types import Vector
+
+SIZE = (FRAME_SIZE, FRAME_SIZE)
+
+
+class ConseEmbedder(Embedder):
+    """ImageNet labels as the bridge between pictures and words."""
+
+    name = "conse"
+    modalities: ClassVar[frozenset[Modality]] = frozenset({"video", "text"})
+
+    def __init__(self, settings: Settings) -> None:
+        """Remember what is needed to load the models later."""
+        self._n_frames = settings.conse.frames
+        self._classifier = FrameClassifier(settings.cache)
+        self._recipe = Conse(settings.cache)
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        options: dict[str, Scalar] = {"frames": self._n_frames, "recipe": recipe_id()}
+        return Fingerprint(self.name, "efficientnet-lite0+minilm-l6", DIM, options)
+
+    def embed_videos(self, videos: Iterable[Video], context: EmbedContext) -> Iterator[Embedded]:
+        self._classifier.load()
+        self._recipe.load()
+
+        def clip_vectors(video: Video, warnings: list[str]) -> Iterator[tuple[Clip, Vector]]:
+            return self._clip_vectors(video, context.clip_seconds, warnings)
+
+        return embed_in_threads(videos, context, str(self.fingerprint), clip_vectors)
+
+    def _clip_vectors(
+        self, video: Video, clip_sec: float, warnings: list[str]
+    ) -> Iterator[tuple[Clip, Vector]]:
+        from vidrec.media.sampling import iter_clip_frames
+
+        for sample in iter_clip_frames(
+            require_path(video),
+            clip_sec,
+            self._n_frames,
+            SIZE,
+            info=video.info,
+            warnings=warnings,
+        ):
+            yield sample.clip, self._vector(sample.frames, sample.counts)
+
+    def _vector(self, frames: NDArray[np.uint8], counts: Sequence[int] | None = None) -> Vector:
+        return self._recipe.frames_to_vector(*self._classifier(frames), counts)
+
+    def _encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return self._recipe.texts_to_vectors(texts)
