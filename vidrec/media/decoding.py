@@ -83,22 +83,34 @@ class Decoder:
         self._queue.extend(wanted)
         if gop.ends and not self._queue:
             return
-        key = gop.packets[0].pts if gop.starts and self._check_keys else None
+        key = self._key_to_check(gop)
+        damaged = self.damaged
         packets = _needed(gop, following, self._queue)
         for frame in self._frames(packets, gop):
             name = self._place if gop.counted else frame.pts
             self._place += 1
             if name is None:
                 continue
-            if key is not None and frame.pts == key and frame.pict_type in _PREDICTED:
-                raise KeyFlagsLieError
+            if key is not None and name >= key:
+                if frame.pict_type in _PREDICTED and self.damaged == damaged:
+                    raise KeyFlagsLieError
+                key = None
             yield from self._match(name, frame)
             if gop.ends and not self._queue:
                 return
+        if gop.ends and self._queue and key is not None and self.damaged == damaged:
+            raise KeyFlagsLieError  # it took more than the "keyframe" to begin
         if gop.ends and self._before is not None:
             yield from ((lost, self._before) for lost in self._queue)
         if gop.ends:
             self._queue.clear()
+
+    def _key_to_check(self, gop: Gop) -> int | None:
+        """Return the stamp of the frame that must prove to be a keyframe."""
+        key = gop.packets[0]
+        if not self._check_keys or not gop.starts or gop.counted or key.is_discard:
+            return None
+        return key.pts
 
     def _reset(self) -> None:
         if self._used:

@@ -25,7 +25,8 @@ MAX_PART_PACKETS = 1200
 MAX_PART_BYTES = 48 << 20
 # Reading on for so long without finding a wanted frame means damage or a dead disk.
 STALL_SEC = 120.0
-# Containers that count frames instead of stamping them.
+# Containers that count frames instead of stamping them: where frames are reordered, what stamps
+# they seem to have are guesses, and only the order in which the decoder puts frames out is right.
 _COUNTING_FORMATS = frozenset({"avi", "h264", "hevc", "m4v", "mpegvideo", "vc1", "obu", "ivf"})
 
 
@@ -65,15 +66,20 @@ class Gop:
 class GopReader:
     """Reads GOPs in file order, timed from the first frame that goes on screen."""
 
-    def __init__(self, source: Source, *, split: bool = True) -> None:
-        """``split=False`` takes all of the stream for one GOP: for files whose key flags lie."""
+    def __init__(self, source: Source, *, split: bool = True, exact: bool = True) -> None:
+        """``split=False`` takes all of the stream for one GOP: for files whose key flags lie.
+
+        ``exact`` does the same where frames can only be told by counting them all; without it,
+        each GOP is counted by itself, and may be a few frames off.
+        """
         self._source = source
-        self._split = split
+        counts = source.container.format.name in _COUNTING_FORMATS
+        self._counts = counts and bool(source.stream.codec_context.has_b_frames)
+        self._split = split and not (self._counts and exact)
         self.sample_aspect = sample_aspect(source.stream)
         self._tick = float(source.stream.time_base or 1)
         rate = source.stream.average_rate or source.stream.guessed_rate
         self._frame_sec = float(1 / rate) if rate else 0.04
-        self._counts = source.container.format.name in _COUNTING_FORMATS
         self._origin: float | None = None  # the stamp of the first frame on screen
         self._shift_sec = 0.0  # what restarts of the clock have added so far
         self._last: Gop | None = None
@@ -152,7 +158,7 @@ class GopReader:
         shown = [packet for packet in gop.packets if not packet.is_discard]
         stamps = [packet.pts for packet in shown if packet.pts is not None]
         ordered = sorted(stamps)
-        if len(set(stamps)) < len(shown) or (self._counts and stamps != ordered):
+        if self._counts or len(set(stamps)) < len(shown):
             self._count(gop, shown)
         elif shown:
             self._place(gop, ordered)

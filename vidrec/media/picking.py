@@ -105,7 +105,7 @@ def pick_frames(
     targets = _Targets(times)
     for trust_keys in (True, False):
         with open_video(path) as source:
-            reader = GopReader(source, split=trust_keys)
+            reader = GopReader(source, split=trust_keys, exact=keyframe_sec <= 0)
             decoder = Decoder(source.stream, threads, check_keys=trust_keys)
             try:
                 yield from _pick(reader, decoder, targets, keyframe_sec, report)
@@ -126,8 +126,9 @@ def _pick(
             gop = reader.seek(head[1]) or gop
         following = reader.next()
         report.end_sec = max(report.end_sec, gop.end_sec)
-        taken = targets.take_before(following.start_sec if following else gop.end_sec)
-        wanted = _assign(gop, following, taken, keyframe_sec)
+        named, until_sec = _on_screen(gop, following)
+        taken = targets.take_before(until_sec)
+        wanted = _assign(gop, named, taken, keyframe_sec)
         done: set[int] = set()
         try:
             for found, frame in decoder.decode(gop, following, wanted):
@@ -143,13 +144,31 @@ def _pick(
     report.error = reader.error
 
 
+def _on_screen(gop: Gop, following: Gop | None) -> tuple[list[tuple[float, int]], float]:
+    """Return (time, name) of the frames to choose from, and until when they are on screen.
+
+    Frames are named as in ``Wanted``. Some are only in the packets that follow: those that lead
+    the next keyframe, and at the end of a part those that the decoder reorders.
+    """
+    named = list(zip(gop.times, gop.stamps or range(len(gop.times)), strict=True))
+    if following is None:
+        return named, gop.end_sec
+    if gop.counted or following.counted or not named:
+        return named, following.start_sec
+    if gop.ends:
+        return sorted(named + following.leading), following.start_sec
+    named = sorted(named + list(zip(following.times, following.stamps, strict=True)))
+    later = [sec for sec, _ in named if sec > gop.times[-1]]
+    return named, later[0] if later else following.end_sec
+
+
 def _assign(
-    gop: Gop, following: Gop | None, taken: list[tuple[int, float]], keyframe_sec: float
+    gop: Gop,
+    named: list[tuple[float, int]],
+    taken: list[tuple[int, float]],
+    keyframe_sec: float,
 ) -> list[Wanted]:
     """Choose the frame for each time; ascending."""
-    named = list(zip(gop.times, gop.stamps or range(len(gop.times)), strict=True))
-    if following is not None and not gop.counted and not following.counted:
-        named = sorted(named + following.leading)
     if not named or not taken:
         return []
     if gop.starts and gop.ends and taken[-1][1] - gop.start_sec <= keyframe_sec:

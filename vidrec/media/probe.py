@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 # A header that claims more is wrong; the packets are asked.
 _LONGEST_SEC = 24 * 3600.0
+# So they are in files of no more bytes (a fraction of a second to read) where the header knows
+# only the length of the whole, sound included, or a guess.
+_MEASURED_BYTES = 32 << 20
 # How many packets may go to the decoder before the first frame must be out.
 _FIRST_FRAME_PACKETS = 300
 
@@ -67,6 +70,9 @@ def measure_duration(path: Path) -> float:
 def _header_duration(source: Source) -> float | None:
     """Return the length by the header, of the picture rather than of all; None if not credible."""
     stream = source.stream
+    guessed = not stream.duration or source.container.format.name == "mpeg"
+    if guessed and source.path.stat().st_size <= _MEASURED_BYTES:
+        return None
     seconds = 0.0
     if stream.duration and stream.time_base:
         seconds = float(stream.duration * stream.time_base)
