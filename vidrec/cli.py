@@ -14,7 +14,7 @@ import typer
 import typer.core
 
 from vidrec import __version__, display
-from vidrec.commands import care, cloud, evaluate, flow
+from vidrec.commands import care, cloud, demo, evaluate, flow
 from vidrec.commands.options import use_config
 from vidrec.errors import VidrecError
 
@@ -61,7 +61,7 @@ def root(
 
 
 for _command in (
-    flow.embed, flow.index, flow.recommend, evaluate.evaluate,
+    demo.demo, flow.embed, flow.index, flow.recommend, evaluate.evaluate,
     cloud.upload,
     care.status, care.list_, care.remove,
 ):  # fmt: skip

@@ -1,0 +1,49 @@
+"""demo: the main job on a library that makes itself."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vidrec import display
+from vidrec.commands.options import named_config, settings_for
+
+
+def demo(
+    dest: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the clips and their library.", show_default="in the cache"),
+    ] = None,
+) -> None:
+    """Render a small library, embed and index it, and ask it three texts and a clip.
+
+    Each command is printed before it runs, to be typed again. Example: vidrec demo
+    """
+    from vidrec.pipeline.demo import prepare
+
+    ready = prepare(settings_for(), dest, display.Bar())
+    kept = f", kept {ready.kept}" if ready.kept else ""
+    display.note(f"rendered {ready.rendered} clips{kept} in {ready.clips}")
+    for name, value in ready.environment.items():
+        display.command(f"export {name}={shlex.quote(value)}")
+        os.environ[name] = value
+    config = named_config()
+    root = ["--config", str(config)] if config else []
+    for arguments in ready.commands:
+        # What a terminal shows as a table would be JSON lines in a pipe.
+        plain = arguments[0] == "recommend" and not sys.stdout.isatty()
+        _run([*root, *arguments, *(["--format", "table"] if plain else [])])
+
+
+def _run(arguments: list[str]) -> None:
+    from vidrec.cli import app
+
+    display.command(shlex.join(["vidrec", *arguments]))
+    code = app(arguments, standalone_mode=False)
+    if code:
+        raise typer.Exit(code)
