@@ -15,7 +15,7 @@ from tests.clips import PHOTOGRAPHS, photograph, write_clip, write_clips
 from vidrec.config import load_settings
 from vidrec.embedders.base import EmbedContext, Embedded, whole_video
 from vidrec.embedders.conse import ConseEmbedder
-from vidrec.embedders.local import embed_in_threads
+from vidrec.embedders.local import ahead, embed_in_threads
 from vidrec.errors import EmbedderError, MediaError
 from vidrec.types import Clip, Video, VideoInfo
 
@@ -184,6 +184,37 @@ def test_progress_and_warnings_are_passed_on() -> None:
     context = EmbedContext(progress=lambda video, share: shares.append(share))
     (outcome,) = embed_in_threads([known], context, "f", clip_vectors)
     assert shares == [0.5, 1.0] and list(outcome.warnings) == ["cut off"]
+
+
+def test_ahead_makes_the_next_item_meanwhile_and_no_more() -> None:
+    made: list[int] = []
+    second = threading.Event()
+
+    def items() -> Iterator[int]:
+        for number in range(5):
+            made.append(number)
+            if number == 1:
+                second.set()
+            yield number
+
+    stream = ahead(items())
+    assert next(stream) == 0
+    assert second.wait(20)  # made by another thread while this one holds the first
+    stream.close()
+    assert len(made) <= 2
+    assert list(ahead(iter("abc"))) == ["a", "b", "c"]
+    assert list(ahead(iter(()))) == []
+
+
+def test_ahead_passes_errors_on_in_their_place() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise MediaError("cut off")
+
+    stream = ahead(items())
+    assert next(stream) == 1
+    with pytest.raises(MediaError, match="cut off"):
+        next(stream)
 
 
 def test_an_unforeseen_exception_ends_the_run() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from vidrec.config import Settings
 from vidrec.embedders.base import EmbedContext, Embedded, Embedder
-from vidrec.embedders.local import embed_in_threads, require_path
+from vidrec.embedders.local import ahead, embed_in_threads, require_path
 from vidrec.models.conse import DIM, Conse, recipe_id
 from vidrec.models.efficientnet_lite import FRAME_SIZE, FrameClassifier
 from vidrec.types import Clip, Fingerprint, Modality, Scalar, Video
@@ -55,14 +55,15 @@ class ConseEmbedder(Embedder):
     ) -> Iterator[tuple[Clip, Vector]]:
         from vidrec.media.sampling import iter_clip_frames
 
-        for sample in iter_clip_frames(
+        samples = iter_clip_frames(
             require_path(video),
             clip_sec,
             self._n_frames,
             SIZE,
             info=video.info,
             warnings=warnings,
-        ):
+        )
+        for sample in ahead(samples):
             yield sample.clip, self._vector(sample.frames, sample.counts)
 
     def _vector(self, frames: NDArray[np.uint8], counts: Sequence[int] | None = None) -> Vector:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
 from vidrec.embedders.base import EmbedContext, Embedded, whole_video
 from vidrec.errors import MediaError
@@ -19,6 +19,7 @@ from vidrec.types import Clip, Embedding, Video
 if TYPE_CHECKING:
     from vidrec.types import Vector
 
+T = TypeVar("T")
 # Yields a video's clips in order, each with its unit vector; may add one-line warnings.
 ClipVectors: TypeAlias = "Callable[[Video, list[str]], Iterator[tuple[Clip, Vector]]]"
 
@@ -55,6 +56,19 @@ def embed_in_threads(
                         yield outcome
         finally:
             work.stop.set()
+
+
+def ahead(items: Iterator[T]) -> Iterator[T]:
+    """Yield what ``items`` yields, while another thread already makes the next.
+
+    So one long video keeps two cores busy: one decodes, the other embeds.
+    """
+    end = object()
+    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
+        coming = pool.submit(next, items, end)
+        while (item := coming.result()) is not end:
+            coming = pool.submit(next, items, end)
+            yield cast("T", item)
 
 
 def require_path(video: Video) -> Path:

