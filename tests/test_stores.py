@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import random
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,28 +16,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.store_kinds import STORES, StoreMaker
 from vidrec.errors import FingerprintError, NoIndexError, UsageError
 from vidrec.stores.base import VectorStore, check_fingerprint
-from vidrec.stores.knn import KnnStore
 from vidrec.types import PAYLOAD_FIELDS, Filter, Match, Payload, Point
 
 FINGERPRINT = "test:model:8:0123456789"
 DIM = 8
 
-StoreMaker = Callable[[Path], VectorStore]
 
-
-def make_knn(folder: Path) -> VectorStore:
-    return KnnStore(folder / "knn", "test")
-
-
-STORES: dict[str, StoreMaker] = {"knn": make_knn}
-
-
-@pytest.fixture(params=sorted(STORES))
-def make_store(request: pytest.FixtureRequest) -> StoreMaker:
+@pytest.fixture(params=STORES)
+def make_store(request: pytest.FixtureRequest) -> Iterator[StoreMaker]:
     """A function that opens the same collection again for the same folder."""
-    return STORES[request.param]
+    with STORES[request.param]() as make:
+        yield make
 
 
 @pytest.fixture

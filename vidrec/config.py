@@ -84,7 +84,11 @@ class KnnSettings(Section):
 
 
 class QdrantSettings(Section):
-    """Qdrant: a cloud cluster or server by url or host and port, or a folder by path."""
+    """Qdrant: a cloud cluster or server by url or host and port, or a folder by path.
+
+    What shapes a collection (quantization, shards, replicas, on_disk) holds from the next
+    `vidrec index --recreate` on.
+    """
 
     url: str | None = None
     host: str | None = None
@@ -94,6 +98,11 @@ class QdrantSettings(Section):
     collection: str = "vidrec"
     prefer_grpc: bool = False
     timeout: int = Field(default=30, ge=1)
+    exact: bool = True
+    quantization: Literal["none", "scalar", "binary"] = "none"
+    shard_number: int | None = Field(default=None, ge=1)
+    replication_factor: int | None = Field(default=None, ge=1)
+    on_disk: bool = False
 
 
 class S3Settings(Section):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from vidrec.config import Settings
     from vidrec.stores.base import VectorStore
 
-BUILT_IN = ("knn",)
+BUILT_IN = ("knn", "qdrant")
 
 
 def open_store(settings: Settings) -> VectorStore:
@@ -30,6 +30,10 @@ def open_store(settings: Settings) -> VectorStore:
 
             folder = settings.knn.path or settings.library / "knn"
             return KnnStore(folder, settings.embedder.name)
+        case "qdrant":
+            from vidrec.stores.qdrant import open_qdrant
+
+            return open_qdrant(settings)
         case name:
             return _third_party(name, settings)
 

@@ -1,0 +1,356 @@
+"""Qdrant's own engine in this process, in a folder, by qdrant-edge.
+
+    <folder>/collections/<name>/vidrec.json    dimension and metadata; written last
+    <folder>/collections/<name>/shard/         the engine's files
+    <folder>/aliases/<alias>                   the name of a collection; replaced atomically
+
+The engine locks a collection for one process at a time, readers too: another waits a little. The
+vectors keep every bit, as in the server. There is no grouping; hits are grouped here. Conditions
+on true and false never match (qdrant-edge-py 0.9 takes them for 1 and 0), so these are stored as
+texts that no payload has.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vidrec.errors import LockedError, StoreError
+from vidrec.stores.qdrant.engine import (
+    Described,
+    Hit,
+    KeyKind,
+    RefusedError,
+    Stored,
+    VideoHits,
+    conditions,
+    path,
+)
+from vidrec.types import Filter
+
+if TYPE_CHECKING:
+    from vidrec.config import QdrantSettings
+    from vidrec.types import Vector
+
+META = "vidrec.json"
+LOCK_SECONDS = 10.0
+SCROLL_PAGE = 4096
+KEYS_FROM = 64
+HITS_A_VIDEO = 8
+# Making the index of a key costs about 0.1 s; other conditions are read from the payloads.
+INDEXED = ("video_id", "scope")
+TRUTHS = {True: "\x00true", False: "\x00false"}
+UNTRUTHS = {text: truth for truth, text in TRUTHS.items()}
+# A video's further hits matter only if they are about as good as its best.
+ABOUT_EQUAL = 1e-3
+
+
+class EdgeEngine:
+    """The operations of ``Engine``, on a folder."""
+
+    def __init__(self, folder: Path, settings: QdrantSettings) -> None:
+        """Name the folder; it is made with the first collection.
+
+        Raises:
+            StoreError: qdrant-edge-py is not installed.
+        """
+        try:
+            import qdrant_edge
+        except ImportError as exc:
+            raise StoreError(
+                "[qdrant] path needs Qdrant's engine: `pip install 'vidrec[edge]'` (or use the "
+                "knn store, or a server by [qdrant] url)"
+            ) from exc
+        self._edge: Any = qdrant_edge
+        self._folder = folder.expanduser().absolute()
+        self.where = str(self._folder)
+        self._settings = settings
+        self._open: dict[str, Any] = {}
+        self._written: set[str] = set()
+
+    # Collections and aliases
+
+    def describe(self, name: str) -> Described | None:
+        real = self._real(name)
+        found = _read_json(self._collection(real) / META)
+        return None if found is None else Described(found["dim"], found["metadata"])
+
+    def collections(self) -> list[str]:
+        folder = self._folder / "collections"
+        names = sorted(path.name for path in folder.glob("*")) if folder.is_dir() else []
+        for name in names:
+            if not (self._collection(name) / META).is_file():
+                self.remove(name)  # its making was cut off
+        return [name for name in names if self._collection(name).is_dir()]
+
+    def target(self, alias: str) -> str | None:
+        try:
+            return (self._folder / "aliases" / alias).read_text(encoding="utf-8").strip() or None
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            raise StoreError(f"cannot read {self.where}: {exc}") from exc
+
+    def make(self, name: str, dim: int, metadata: Mapping[str, Any]) -> None:
+        edge, settings = self._edge, self._settings
+        with self._failing():
+            (self._collection(name) / "shard").mkdir(parents=True)
+            config = edge.EdgeConfig(
+                vectors=edge.EdgeVectorParams(
+                    size=dim, distance=edge.Distance.Cosine, on_disk=settings.on_disk or None
+                ),
+                quantization_config=_quantization(edge, settings.quantization),
+            )
+            self._open[name] = edge.EdgeShard.create(self._shard_path(name), config)
+            _write_text(
+                self._collection(name) / META,
+                json.dumps({"dim": dim, "metadata": dict(metadata)}, indent=1),
+            )
+
+    def add_key(self, name: str, key: str, kind: KeyKind) -> None:
+        if key not in INDEXED:
+            return
+        schema = getattr(self._edge.PayloadSchemaType, kind.capitalize())
+        with self._shard(name) as shard:
+            if key not in shard.info().payload_schema:
+                shard.update(self._edge.UpdateOperation.create_field_index(path(key), schema))
+
+    def keys(self, name: str) -> set[str]:
+        request = self._edge.ScrollRequest(limit=KEYS_FROM, with_payload=True)
+        with self._shard(name) as shard:
+            return {key for record in shard.scroll(request)[0] for key in record.payload or {}}
+
+    def remove(self, name: str) -> None:
+        self._close(name)
+        with self._failing():
+            folder = self._collection(name)
+            if folder.is_dir():
+                (folder / META).unlink(missing_ok=True)
+                shutil.rmtree(folder)
+
+    def serve(self, alias: str, name: str) -> None:
+        with self._shard(name) as shard:
+            shard.flush()
+            if not self._settings.exact:
+                shard.optimize()
+        with self._failing():
+            (self._folder / "aliases").mkdir(exist_ok=True)
+            _write_text(self._folder / "aliases" / alias, name)
+
+    def unserve(self, alias: str) -> None:
+        with self._failing():
+            (self._folder / "aliases" / alias).unlink(missing_ok=True)
+
+    # Points
+
+    def write(self, name: str, points: Sequence[Stored]) -> None:
+        rows = [
+            self._edge.Point(
+                point.id,
+                point.vector.tolist() if point.vector is not None else [],
+                _encoded(point.payload or {}),
+            )
+            for point in points
+        ]
+        with self._shard(name) as shard:
+            shard.update(self._edge.UpdateOperation.upsert_points(rows))
+        self._written.add(self._real(name))
+
+    def delete(self, name: str, ids: Sequence[str]) -> None:
+        with self._shard(name) as shard:
+            shard.update(self._edge.UpdateOperation.delete_points(list(ids)))
+        self._written.add(self._real(name))
+
+    def nearest(self, name: str, vector: Vector, limit: int, where: Filter) -> list[Hit]:
+        edge = self._edge
+        request = edge.QueryRequest(
+            limit=limit,
+            query=edge.Query.Nearest(vector.tolist()),
+            filter=conditions(edge, _encoded_filter(where)),
+            params=self._search_params(),
+            with_payload=True,
+        )
+        with self._shard(name) as shard:
+            return [
+                Hit(str(point.id), float(point.score), _decoded(point.payload or {}))
+                for point in shard.query(request)
+            ]
+
+    def nearest_videos(
+        self, name: str, vector: Vector, limit: int, where: Filter
+    ) -> tuple[list[VideoHits], bool]:
+        asked = limit * HITS_A_VIDEO
+        hits = self.nearest(name, vector, asked, where)
+        complete = len(hits) < asked
+        lowest = hits[-1].score if hits else 0.0
+        videos: dict[str, list[Hit]] = {}
+        for hit in hits:
+            videos.setdefault(hit.payload["video_id"], []).append(hit)
+        return [
+            VideoHits(video, of, not complete and of[0].score <= lowest + ABOUT_EQUAL)
+            for video, of in videos.items()
+        ], complete
+
+    def fetch(self, name: str, ids: Sequence[str], *, payload: bool, vector: bool) -> list[Stored]:
+        with self._shard(name) as shard:
+            records = shard.retrieve(list(ids), with_payload=payload, with_vector=vector)
+        return [
+            Stored(
+                str(record.id),
+                _decoded(record.payload or {}) if payload else None,
+                np.asarray(record.vector, dtype=np.float32) if vector else None,
+            )
+            for record in records
+        ]
+
+    def ids(self, name: str) -> Iterator[str]:
+        offset: Any = None
+        while True:
+            request = self._edge.ScrollRequest(
+                offset=offset, limit=SCROLL_PAGE, with_payload=False, with_vector=False
+            )
+            with self._shard(name) as shard:
+                records, offset = shard.scroll(request)
+            for record in records:
+                yield str(record.id)
+            if offset is None:
+                return
+
+    def count(self, name: str, having: str | None = None) -> int:
+        edge = self._edge
+        wanted = edge.Filter(must_not=[edge.IsEmptyCondition(path(having))]) if having else None
+        with self._shard(name) as shard:
+            return int(shard.count(edge.CountRequest(exact=True, filter=wanted)))
+
+    def close(self) -> None:
+        for name in list(self._open):
+            self._close(name)
+
+    # How
+
+    def _collection(self, name: str) -> Path:
+        return self._folder / "collections" / name
+
+    def _shard_path(self, name: str) -> str:
+        return str(self._collection(name) / "shard")
+
+    def _real(self, name: str) -> str:
+        return self.target(name) or name
+
+    @contextmanager
+    def _shard(self, name: str) -> Iterator[Any]:
+        """Open a collection, or use it where it is open."""
+        real = self._real(name)
+        with self._failing():
+            if real not in self._open:
+                if not (self._collection(real) / META).is_file():
+                    raise RefusedError(f"no collection {name} in {self.where}")
+                self._open[real] = self._load(real)
+            yield self._open[real]
+
+    def _load(self, name: str) -> Any:
+        started = time.monotonic()
+        while True:
+            try:
+                return self._edge.EdgeShard.load(self._shard_path(name))
+            except Exception as exc:  # the engine has no finer class
+                if "WouldBlock" not in str(exc):
+                    raise
+                if time.monotonic() - started > LOCK_SECONDS:
+                    raise LockedError(
+                        f"another process uses the Qdrant folder {self.where}: wait for it, or "
+                        "use a server, which many may ask at once"
+                    ) from exc
+                time.sleep(0.05)
+
+    def _close(self, name: str) -> None:
+        shard = self._open.pop(name, None)
+        if shard is not None:
+            with self._failing():
+                if name in self._written:
+                    shard.flush()
+                shard.close()
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Turn what the engine and the system raise into a StoreError."""
+        try:
+            yield
+        except (StoreError, LockedError):
+            raise
+        except OSError as exc:
+            raise StoreError(f"cannot use the Qdrant folder {self.where}: {exc}") from exc
+        except Exception as exc:  # the engine raises Exception itself
+            text = " ".join(str(exc).split())[:300]
+            kind = RefusedError if "error: expected" in text else StoreError
+            raise kind(f"Qdrant's engine failed in {self.where}: {text}") from exc
+
+    def _search_params(self) -> Any:
+        edge = self._edge
+        if self._settings.exact:
+            return edge.SearchParams(exact=True)
+        if self._settings.quantization == "none":
+            return edge.SearchParams(hnsw_ef=128)
+        rescore = edge.QuantizationSearchParams(rescore=True, oversampling=2.0)
+        return edge.SearchParams(hnsw_ef=128, quantization=rescore)
+
+
+def _encoded(payload: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: TRUTHS[value] if isinstance(value, bool) else value for key, value in payload.items()
+    }
+
+
+def _encoded_filter(where: Filter) -> Filter:
+    equals = {
+        key: tuple(TRUTHS[value] if isinstance(value, bool) else value for value in values)
+        for key, values in where.equals.items()
+    }
+    return replace(where, equals=equals)
+
+
+def _decoded(payload: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: UNTRUTHS.get(value, value) if isinstance(value, str) else value
+        for key, value in payload.items()
+    }
+
+
+def _quantization(edge: Any, kind: str) -> Any:
+    match kind:
+        case "scalar":
+            return edge.ScalarQuantizationConfig(
+                type=edge.ScalarType.Int8, quantile=0.99, always_ram=True
+            )
+        case "binary":
+            return edge.BinaryQuantizationConfig(always_ram=True)
+        case _:
+            return None
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as exc:
+        raise StoreError(f"cannot read {path}: {exc}") from exc
+
+
+def _write_text(path: Path, text: str) -> None:
+    """Write a file at once or not at all, also if the machine stops."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

@@ -1,0 +1,173 @@
+"""What the store asks of Qdrant, whoever carries it out.
+
+An engine speaks of collections by name and of stored payloads as flat mappings; it knows nothing
+of fingerprints, aliases' meaning or ranking. Its failures are ``StoreError``s.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from vidrec.errors import StoreError, UsageError
+from vidrec.types import Filter
+
+if TYPE_CHECKING:
+    from vidrec.types import Vector
+
+KeyKind = Literal["keyword", "float", "bool"]
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class RefusedError(StoreError):
+    """The server understood the request and refuses it; asking again will not help."""
+
+
+class TooLargeError(RefusedError):
+    """A batch holds more bytes or points than the server takes."""
+
+
+class UnindexedError(RefusedError):
+    """Strict mode: a condition names a payload key without an index."""
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A collection, by its name or an alias. ``metadata`` is empty if vidrec did not make it."""
+
+    dim: int
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A point found; ``score`` is a float32 cosine."""
+
+    id: str
+    score: float
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class VideoHits:
+    """The best hits of one video, best first; ``more``: there may be further ones."""
+
+    video_id: str
+    hits: Sequence[Hit]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A point as it is stored; what was not asked for is None."""
+
+    id: str
+    payload: Mapping[str, Any] | None = None
+    vector: Vector | None = None
+
+
+class Engine(Protocol):
+    """The operations. ``name`` may be an alias wherever points are read or written."""
+
+    where: str
+
+    def describe(self, name: str) -> Described | None: ...
+
+    def collections(self) -> list[str]: ...
+
+    def target(self, alias: str) -> str | None:
+        """Return the collection that an alias stands for."""
+
+    def make(self, name: str, dim: int, metadata: Mapping[str, Any]) -> None: ...
+
+    def add_key(self, name: str, key: str, kind: KeyKind) -> None:
+        """Index a payload key, so that filtering on it is quick and allowed."""
+
+    def keys(self, name: str) -> set[str]:
+        """Return the payload keys that are indexed, or that some first points have."""
+
+    def remove(self, name: str) -> None: ...
+
+    def serve(self, alias: str, name: str) -> None:
+        """Let the alias stand for a collection, at once, whatever it stood for before."""
+
+    def unserve(self, alias: str) -> None: ...
+
+    def write(self, name: str, points: Sequence[Stored]) -> None: ...
+
+    def nearest(self, name: str, vector: Vector, limit: int, where: Filter) -> Sequence[Hit]: ...
+
+    def nearest_videos(
+        self, name: str, vector: Vector, limit: int, where: Filter
+    ) -> tuple[Sequence[VideoHits], bool]:
+        """Return the videos with the best hits, and whether these are all there are."""
+
+    def fetch(
+        self, name: str, ids: Sequence[str], *, payload: bool, vector: bool
+    ) -> Sequence[Stored]: ...
+
+    def delete(self, name: str, ids: Sequence[str]) -> None: ...
+
+    def ids(self, name: str) -> Iterator[str]: ...
+
+    def count(self, name: str, having: str | None = None) -> int:
+        """Return the number of points, or of those that have a value under a payload key."""
+
+    def close(self) -> None: ...
+
+
+def conditions(models: Any, where: Filter) -> Any | None:
+    """Return a filter in the words of ``models`` (qdrant_client's or qdrant_edge's), or None.
+
+    Both libraries name and nest their conditions alike. Values compare as JSON does: 1 equals
+    1.0 but neither "1" nor true; None is null or missing.
+    """
+    must, must_not = [], []
+    if where.scope is not None:
+        must.append(_any_of(models, "scope", [where.scope]))
+    for key, values in where.equals.items():
+        texts = [value for value in values if isinstance(value, str)]
+        alternatives = [_any_of(models, key, texts)] if texts or not values else []
+        for value in values:
+            if value is None:
+                alternatives.append(_empty(models, key))
+            elif isinstance(value, bool):
+                match = models.MatchValue(value=value)
+                alternatives.append(models.FieldCondition(key=path(key), match=match))
+            elif not isinstance(value, str):
+                alternatives.append(_equal_number(models, key, value))
+        one = len(alternatives) == 1
+        must.append(alternatives[0] if one else models.Filter(should=alternatives))
+    if where.exclude_videos:
+        must_not.append(_any_of(models, "video_id", sorted(where.exclude_videos)))
+    if not must and not must_not:
+        return None
+    return models.Filter(must=must or None, must_not=must_not or None)
+
+
+def path(key: str) -> str:
+    """Return a payload key as Qdrant's JSON path."""
+    if _PLAIN_KEY.fullmatch(key):
+        return key
+    if '"' in key:
+        raise UsageError(f"Qdrant cannot filter on a key with a quotation mark. Received: {key}")
+    return json.dumps(key, ensure_ascii=False)
+
+
+def _any_of(models: Any, key: str, values: Sequence[str]) -> Any:
+    match = models.MatchAny(any=values)
+    return models.FieldCondition(key=path(key), match=match)
+
+
+def _empty(models: Any, key: str) -> Any:
+    if hasattr(models, "PayloadField"):
+        return models.IsEmptyCondition(is_empty=models.PayloadField(key=path(key)))
+    return models.IsEmptyCondition(path(key))
+
+
+def _equal_number(models: Any, key: str, value: float) -> Any:
+    kind = models.RangeFloat if hasattr(models, "RangeFloat") else models.Range
+    return models.FieldCondition(key=path(key), range=kind(gte=float(value), lte=float(value)))

@@ -1,0 +1,154 @@
+"""Points as Qdrant stores them: payloads, batches by bytes, the indexes of payload keys.
+
+Beside vidrec's payload a point carries the model, dimension and fingerprint of its vector, so
+that the answer to a query says by itself whether it may be compared.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from vidrec.errors import StoreError, UsageError
+from vidrec.stores import ranking
+from vidrec.stores.qdrant.engine import Engine, KeyKind, Stored, TooLargeError
+from vidrec.types import PAYLOAD_FIELDS, Payload, Point, Scalar
+
+RESERVED = ("model", "dim", "fingerprint")
+# The server's default limit of a request is 32 MB; batches far below it are as fast, and cheap
+# to repeat. A float32 number takes 20 bytes of JSON.
+BATCH_BYTES = 4 << 20
+BATCH_POINTS = 256
+BYTES_A_NUMBER = 20
+
+# What is filtered or grouped by, and how it is indexed before the first point comes.
+KEY_KINDS: Mapping[str, KeyKind] = {
+    "video_id": "keyword", "scope": "keyword", "label": "keyword", "group": "keyword",
+    "filename": "keyword", "path": "keyword", "url": "keyword",
+    "start_sec": "float", "end_sec": "float", "duration_sec": "float",
+}  # fmt: skip
+
+
+def to_stored(point: Point, fingerprint: str, dim: int) -> Stored:
+    """Return a point as it is stored; ``from_stored`` undoes its payload exactly."""
+    payload: dict[str, Any] = {}
+    for key, value in point.payload.as_dict().items():
+        payload[f"_{key}" if key.lstrip("_") in RESERVED else key] = value
+    payload["model"] = fingerprint.split(":", 1)[-1].rsplit(":", 2)[0]
+    payload["dim"] = dim
+    payload["fingerprint"] = fingerprint
+    return Stored(str(uuid.UUID(point.id)), payload, point.vector)
+
+
+def from_stored(payload: Mapping[str, Any]) -> Payload:
+    """Return what vidrec wrote.
+
+    Raises:
+        StoreError: somebody else wrote it.
+    """
+    flat = {}
+    for key, value in payload.items():
+        if key not in RESERVED:
+            flat[key[1:] if key[0] == "_" and key.lstrip("_") in RESERVED else key] = value
+    try:
+        return Payload.from_dict(flat)
+    except TypeError as exc:
+        raise StoreError(
+            "a point there has no payload of vidrec's: run `vidrec index --recreate`, or choose "
+            "another [qdrant] collection"
+        ) from exc
+
+
+def stored_batches(points: Iterable[Point], fingerprint: str, dim: int) -> Iterator[list[Stored]]:
+    """Yield points in batches of bounded size; vectors are checked and scaled to unit length.
+
+    Raises:
+        UsageError: a vector has another size or no direction, or an id is no UUID.
+    """
+    batch: list[Point] = []
+    size = 0
+    for point in points:
+        if point.vector.shape != (dim,):
+            raise UsageError(
+                f"the vector of {point.payload.filename} has shape {point.vector.shape}, the "
+                f"collection holds vectors of {dim} numbers"
+            )
+        payload = point.payload
+        size += dim * BYTES_A_NUMBER + 600 + 40 * len(payload.extra) + len(payload.url or "")
+        batch.append(point)
+        if size >= BATCH_BYTES or len(batch) >= BATCH_POINTS:
+            yield _unit(batch, fingerprint, dim)
+            batch, size = [], 0
+    if batch:
+        yield _unit(batch, fingerprint, dim)
+
+
+def _unit(batch: Sequence[Point], fingerprint: str, dim: int) -> list[Stored]:
+    names = [point.payload.filename for point in batch]
+    vectors = np.stack([point.vector for point in batch]).astype(np.float32, copy=False)
+    rows = ranking.unit_rows(vectors, names)
+    try:
+        stored = [to_stored(point, fingerprint, dim) for point in batch]
+    except ValueError as exc:
+        raise UsageError(f"a point's id must be a UUID: {exc}") from exc
+    return [Stored(point.id, point.payload, row) for point, row in zip(stored, rows, strict=True)]
+
+
+def write_batch(engine: Engine, name: str, batch: Sequence[Stored]) -> None:
+    """Write a batch, in halves where the server takes no more."""
+    try:
+        engine.write(name, batch)
+    except TooLargeError:
+        if len(batch) == 1:
+            raise
+        middle = len(batch) // 2
+        write_batch(engine, name, batch[:middle])
+        write_batch(engine, name, batch[middle:])
+
+
+class FilterKeys:
+    """Indexes payload keys before the first point that has them is written."""
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        self._engine = engine
+        self._name = name
+        self._done: set[str] = set()
+
+    def add_known(self) -> None:
+        """Index vidrec's own keys, once."""
+        for key, kind in KEY_KINDS.items():
+            self._add(key, kind)
+
+    def add(self, batch: Iterable[Stored]) -> None:
+        """Index the other keys of a batch."""
+        for point in batch:
+            for key, value in (point.payload or {}).items():
+                if key not in self._done and value is not None:
+                    kind = self.kind_of(value)
+                    if key not in RESERVED and key not in PAYLOAD_FIELDS and '"' not in key:
+                        self._add(key, kind)
+
+    def _add(self, key: str, kind: KeyKind) -> None:
+        if key not in self._done:
+            self._engine.add_key(self._name, key, kind)
+            self._done.add(key)
+
+    @staticmethod
+    def kind_of(value: Scalar) -> KeyKind:
+        """Return how a value is indexed: integers as floats, since 1 equals 1.0."""
+        if isinstance(value, bool):
+            return "bool"
+        return "keyword" if isinstance(value, str) else "float"
+
+    @classmethod
+    def kinds_of(cls, equals: Mapping[str, Sequence[Scalar]]) -> dict[str, KeyKind]:
+        """Return how the keys of conditions must be indexed."""
+        kinds: dict[str, KeyKind] = {}
+        for key, values in equals.items():
+            some = next((value for value in values if value is not None), None)
+            if some is not None:
+                kinds[key] = KEY_KINDS.get(key) or cls.kind_of(some)
+        return kinds

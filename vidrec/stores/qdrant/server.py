@@ -1,0 +1,308 @@
+"""Qdrant over the network by qdrant-client: a cloud cluster, a server, or its in-memory mode."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+import numpy as np
+from qdrant_client import QdrantClient, models
+
+from vidrec.errors import ConfigError, StoreError
+from vidrec.stores.qdrant.engine import (
+    Described,
+    Hit,
+    KeyKind,
+    RefusedError,
+    Stored,
+    VideoHits,
+    conditions,
+    path,
+)
+from vidrec.stores.qdrant.failures import Patience, is_missing
+from vidrec.types import Filter
+
+if TYPE_CHECKING:
+    from vidrec.config import QdrantSettings
+    from vidrec.types import Vector
+
+T = TypeVar("T")
+
+HTTP_PORT = 6333
+# Hits of one video in the first answer: more are asked for only where these are equals.
+HITS_PER_VIDEO = 4
+SCROLL_PAGE = 1000
+KEYS_FROM = 64
+ASKING_SECONDS, WRITING_SECONDS = 20.0, 180.0
+MIN_SERVER = (1, 16)  # the first that keeps a collection's metadata
+
+
+def connect(
+    settings: QdrantSettings, url: str | None, fallback_key: str | None
+) -> tuple[QdrantClient, str]:
+    """Return a client and the address to name in messages; nothing is sent yet.
+
+    Raises:
+        ConfigError: the address cannot be read.
+    """
+    key = settings.api_key.get_secret_value() if settings.api_key else fallback_key or None
+    options: dict[str, Any] = {
+        "api_key": key,
+        "timeout": settings.timeout,
+        "prefer_grpc": settings.prefer_grpc,
+        "check_compatibility": False,
+        "port": settings.port or HTTP_PORT,
+    }
+    if url is not None:
+        options["url"] = url = url if "//" in url else f"http://{url}"
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+            raise ConfigError(
+                "[qdrant] url must look like https://HOST[:6333], the key belongs to api_key. "
+                f"Received: {parts.scheme}://{parts.hostname or ''}"
+            )
+        where = f"{parts.scheme}://{parts.hostname}:{parts.port or options['port']}"
+    else:
+        local = settings.host in ("localhost", "127.0.0.1", "::1")
+        options |= {"host": settings.host, "https": key is not None and not local}
+        where = f"{'https' if options['https'] else 'http'}://{settings.host}:{options['port']}"
+    with warnings.catch_warnings():
+        # It warns of keys over plain HTTP, also to localhost; the README says when to use https.
+        warnings.simplefilter("ignore")
+        try:
+            return QdrantClient(**options), where
+        except (ValueError, TypeError) as exc:
+            raise ConfigError(f"[qdrant] cannot use {where}: {exc}") from exc
+
+
+class ServerEngine:
+    """The operations of ``Engine``, by requests. Each is tried again where that can help."""
+
+    def __init__(self, client: QdrantClient, where: str, settings: QdrantSettings) -> None:
+        self.where = where
+        self._client = client
+        self._settings = settings
+        self._patience = Patience(where, ASKING_SECONDS)
+
+    # Collections and aliases
+
+    def describe(self, name: str) -> Described | None:
+        try:
+            config = self._ask(lambda: self._client.get_collection(name)).config
+        except StoreError as exc:
+            if is_missing(exc):
+                return None
+            raise
+        vectors = config.params.vectors
+        dim = vectors.size if isinstance(vectors, models.VectorParams) else 0
+        return Described(dim, config.metadata or {})
+
+    def collections(self) -> list[str]:
+        return [c.name for c in self._ask(self._client.get_collections).collections]
+
+    def target(self, alias: str) -> str | None:
+        aliases = self._ask(self._client.get_aliases).aliases
+        return next((a.collection_name for a in aliases if a.alias_name == alias), None)
+
+    def make(self, name: str, dim: int, metadata: Mapping[str, Any]) -> None:
+        self._check_version()
+        settings = self._settings
+        on_disk = settings.on_disk or None
+        try:
+            self._write(
+                lambda: self._client.create_collection(
+                    name,
+                    vectors_config=models.VectorParams(
+                        size=dim, distance=models.Distance.COSINE, on_disk=on_disk
+                    ),
+                    shard_number=settings.shard_number,
+                    replication_factor=settings.replication_factor,
+                    quantization_config=_quantization(settings.quantization),
+                    on_disk_payload=on_disk,
+                    metadata=dict(metadata),
+                )
+            )
+        except RefusedError:
+            # A request that was cut off may have acted: then the second try finds our own.
+            found = self.describe(name)
+            if found is None or found.metadata != metadata:
+                raise
+
+    def _check_version(self) -> None:
+        version = self._ask(self._client.info).version
+        numbers = tuple(int(part) for part in version.split("-")[0].split(".")[:2])
+        if numbers < MIN_SERVER:
+            raise StoreError(
+                f"Qdrant at {self.where} is version {version}: upgrade it to "
+                f"{'.'.join(map(str, MIN_SERVER))} or newer"
+            )
+
+    def add_key(self, name: str, key: str, kind: KeyKind) -> None:
+        schema = models.PayloadSchemaType(kind)
+        self._write(lambda: self._client.create_payload_index(name, path(key), schema))
+
+    def keys(self, name: str) -> set[str]:
+        schema = self._ask(lambda: self._client.get_collection(name)).payload_schema
+        records, _ = self._ask(
+            lambda: self._client.scroll(name, limit=KEYS_FROM, with_payload=True)
+        )
+        seen = {key for record in records for key in record.payload or {}}
+        return seen | {key.strip('"') for key in schema or {}}
+
+    def remove(self, name: str) -> None:
+        self._write(lambda: self._client.delete_collection(name))
+
+    def serve(self, alias: str, name: str) -> None:
+        actions = self._unserving(alias)
+        create = models.CreateAlias(collection_name=name, alias_name=alias)
+        actions.append(models.CreateAliasOperation(create_alias=create))
+        self._write(lambda: self._client.update_collection_aliases(actions))
+
+    def unserve(self, alias: str) -> None:
+        if actions := self._unserving(alias):
+            self._write(lambda: self._client.update_collection_aliases(actions))
+
+    def _unserving(self, alias: str) -> list[Any]:
+        if self.target(alias) is None:
+            return []
+        return [models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias))]
+
+    # Points
+
+    def write(self, name: str, points: Sequence[Stored]) -> None:
+        rows = [
+            models.PointStruct(
+                id=point.id,
+                vector=point.vector.tolist() if point.vector is not None else [],
+                payload=dict(point.payload or {}),
+            )
+            for point in points
+        ]
+        self._write(lambda: self._client.upsert(name, rows))
+
+    def delete(self, name: str, ids: Sequence[str]) -> None:
+        self._write(lambda: self._client.delete(name, list(ids)))
+
+    def nearest(self, name: str, vector: Vector, limit: int, where: Filter) -> list[Hit]:
+        found = self._ask(
+            lambda: self._client.query_points(
+                name,
+                query=vector.tolist(),
+                limit=limit,
+                query_filter=conditions(models, where),
+                search_params=self._search_params(),
+                with_payload=True,
+            )
+        )
+        return [_hit(point) for point in found.points]
+
+    def nearest_videos(
+        self, name: str, vector: Vector, limit: int, where: Filter
+    ) -> tuple[list[VideoHits], bool]:
+        found = self._ask(
+            lambda: self._client.query_points_groups(
+                name,
+                group_by="video_id",
+                query=vector.tolist(),
+                limit=limit,
+                group_size=HITS_PER_VIDEO,
+                query_filter=conditions(models, where),
+                search_params=self._search_params(),
+                with_payload=True,
+            )
+        )
+        videos = [
+            VideoHits(
+                str(group.id),
+                [_hit(point) for point in group.hits],
+                more=len(group.hits) >= HITS_PER_VIDEO,
+            )
+            for group in found.groups
+        ]
+        # The server looks at a bounded number of points. It has seen them all for certain only
+        # if there are fewer videos than it was asked for and no video was cut.
+        return videos, len(videos) < limit and not any(video.more for video in videos)
+
+    def fetch(self, name: str, ids: Sequence[str], *, payload: bool, vector: bool) -> list[Stored]:
+        records = self._ask(
+            lambda: self._client.retrieve(
+                name, list(ids), with_payload=payload, with_vectors=vector
+            )
+        )
+        return [
+            Stored(
+                str(record.id),
+                record.payload if payload else None,
+                np.asarray(record.vector, dtype=np.float32) if vector else None,
+            )
+            for record in records
+        ]
+
+    def ids(self, name: str) -> Iterator[str]:
+        offset: Any = None
+        while True:
+            page = offset
+            records, offset = self._ask(
+                lambda page=page: self._client.scroll(  # type: ignore[misc]
+                    name, limit=SCROLL_PAGE, offset=page, with_payload=False, with_vectors=False
+                )
+            )
+            for record in records:
+                yield str(record.id)
+            if offset is None:
+                return
+
+    def count(self, name: str, having: str | None = None) -> int:
+        empty = models.IsEmptyCondition(is_empty=models.PayloadField(key=path(having or "")))
+        wanted = models.Filter(must_not=[empty]) if having else None
+        found = self._ask(lambda: self._client.count(name, count_filter=wanted, exact=True))
+        return int(found.count)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _search_params(self) -> models.SearchParams:
+        if self._settings.exact:
+            return models.SearchParams(exact=True)
+        if self._settings.quantization == "none":
+            return models.SearchParams(hnsw_ef=128)
+        # Quantized scores only find candidates; these are scored again by their real vectors.
+        rescore = models.QuantizationSearchParams(rescore=True, oversampling=2.0)
+        return models.SearchParams(hnsw_ef=128, quantization=rescore)
+
+    def _ask(self, request: Callable[[], T]) -> T:
+        return self._patience(_quietly(request))
+
+    def _write(self, request: Callable[[], T]) -> T:
+        return self._patience(_quietly(request), WRITING_SECONDS)
+
+
+def _quietly(request: Callable[[], T]) -> Callable[[], T]:
+    """The client warns of what only its in-memory mode lacks."""
+
+    def quiet() -> T:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return request()
+
+    return quiet
+
+
+def _quantization(kind: str) -> Any:
+    match kind:
+        case "scalar":
+            scalar = models.ScalarQuantizationConfig(
+                type=models.ScalarType.INT8, quantile=0.99, always_ram=True
+            )
+            return models.ScalarQuantization(scalar=scalar)
+        case "binary":
+            binary = models.BinaryQuantizationConfig(always_ram=True)
+            return models.BinaryQuantization(binary=binary)
+        case _:
+            return None
+
+
+def _hit(point: models.ScoredPoint) -> Hit:
+    return Hit(str(point.id), float(point.score), point.payload or {})
