@@ -54,6 +54,7 @@ def test_a_text_finds_the_right_video(indexed: dict[str, Path], query: str, best
     assert rows[0]["filename"] == f"{best}.mp4"
     assert [row["rank"] for row in rows] == [1, 2, 3, 4]
     assert rows[0]["path"] == str(indexed[best])
+    assert rows[0]["duration_sec"] == pytest.approx(1)
     assert set(rows[0]) == {
         "rank", "score", "video_id", "path", "url", "filename", "label", "start_sec", "end_sec",
         "duration_sec",

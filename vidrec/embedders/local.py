@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
@@ -96,9 +96,13 @@ class _Work:
 
     def embed(self, video: Video) -> Embedded | None:
         """Return the video's outcome, or None if the run ends before it is done."""
+        from vidrec.media.probe import probe
+
         warnings: list[str] = []
         clips: list[Embedding] = []
         try:
+            if video.info is None and video.path is not None:
+                video = replace(video, info=probe(video.path))
             for clip, vector in self.clip_vectors(video, warnings):
                 if self.stopping():
                     return None
@@ -106,6 +110,10 @@ class _Work:
                 self._report(video, clip.end_sec)
         except MediaError as exc:
             return Embedded(video, warnings=warnings, error=exc)
+        # Where a header lies about the length, the frames know better.
+        if video.info is not None:
+            info = replace(video.info, duration_sec=clips[-1].end_sec)
+            video = replace(video, info=info)
         return Embedded(video, [*clips, whole_video(clips)], warnings)
 
     def _embedding(self, video: Video, clip: Clip, vector: Vector) -> Embedding:
