@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.clips import PHOTOGRAPHS, photograph, write_clip, write_clips
 from vidrec.config import load_settings
@@ -88,6 +89,22 @@ def test_a_bad_file_is_an_outcome_and_the_others_go_on(
     assert isinstance(outcomes["notes.mp4"].error, MediaError)
     assert "not on this machine" in str(outcomes["lost.mp4"].error)
     assert outcomes["coffee.mp4"].error is None
+
+
+def test_an_image_finds_the_video_made_of_it(
+    embedder: ConseEmbedder, clips: dict[str, Path], tmp_path: Path
+) -> None:
+    outcomes = embed(embedder, list(clips.values()))
+    whole = np.stack([outcomes[f"{name}.mp4"].embeddings[-1].vector for name in PHOTOGRAPHS])
+    for place, name in enumerate(PHOTOGRAPHS):
+        path = tmp_path / f"{name}.png"
+        Image.fromarray(photograph(name)).save(path)
+        vector = embedder.embed_image(path)
+        assert vector.shape == (embedder.dim,)
+        scores = whole @ vector
+        assert scores.argmax() == place and scores[place] > 0.7
+    with pytest.raises(MediaError):
+        embedder.embed_image(tmp_path / "absent.png")
 
 
 def test_no_videos_and_no_texts(embedder: ConseEmbedder) -> None:

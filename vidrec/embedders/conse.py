@@ -1,4 +1,4 @@
-"""The default embedder: videos and texts in one space, offline and untrained.
+"""The default embedder: videos, images and texts in one space, offline and untrained.
 
 The recipe is in ``vidrec.models.conse``; here are the frames it gets to see.
 """
@@ -6,6 +6,7 @@ The recipe is in ``vidrec.models.conse``; here are the frames it gets to see.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from vidrec.config import Settings
@@ -28,7 +29,7 @@ class ConseEmbedder(Embedder):
     """ImageNet labels as the bridge between pictures and words."""
 
     name = "conse"
-    modalities: ClassVar[frozenset[Modality]] = frozenset({"video", "text"})
+    modalities: ClassVar[frozenset[Modality]] = frozenset({"video", "text", "image"})
 
     def __init__(self, settings: Settings) -> None:
         """Remember what is needed to load the models later."""
@@ -71,3 +72,8 @@ class ConseEmbedder(Embedder):
 
     def _encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         return self._recipe.texts_to_vectors(texts)
+
+    def _encode_image(self, path: Path) -> Vector:
+        from vidrec.media.image import read_image
+
+        return self._vector(read_image(path, SIZE, fit="squash")[None])
