@@ -288,10 +288,11 @@ class KnnStore(VectorStore):
                 writer = GenerationWriter(self.folder / name, served=False)
             try:
                 yield writer
+                if writer.broken:
+                    raise StoreError(f"the new index {self.folder / name} is incomplete: try again")
+                writer.finish()
             finally:
                 writer.close()
-            if writer.broken:
-                raise StoreError(f"the new index {self.folder / name} is incomplete: run it again")
             with _mapped(self.folder):
                 serve(self.folder, name)
         except BaseException:

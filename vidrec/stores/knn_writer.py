@@ -89,7 +89,11 @@ class GenerationWriter:
     """Writes to one generation; the caller holds the collection's lock."""
 
     def __init__(self, folder: Path, *, served: bool) -> None:
-        """Open it. What is not served yet need not survive a crash, so it is not synced."""
+        """Open it.
+
+        What is not served yet need not survive a crash, so it is not synced, and its table of
+        ids is filled in the end, by ``finish``.
+        """
         self.folder = folder
         self.served = served
         self.broken = False
@@ -146,7 +150,7 @@ class GenerationWriter:
         with self._transaction():
             numbers = np.array(self._payloads.numbers(payloads, bodies), dtype="<i4")
             rows["video"], rows["payload"] = numbers[:, 0], numbers[:, 1]
-            found = self._rows_of(ids) if self.meta.n_rows else {}
+            found = self._rows_of(ids) if self.served and self.meta.n_rows else {}
             if found:
                 changed = self._changed(found, ids, vectors, rows)
                 vectors, rows = vectors[changed], rows[changed]
@@ -169,9 +173,26 @@ class GenerationWriter:
             file.flush()
             if self.served and len(data):
                 os.fsync(file.fileno())
-        pairs = sorted(zip(ids, range(first, first + len(ids)), strict=True))
-        self._db.executemany("INSERT OR REPLACE INTO points VALUES (?, ?)", pairs)
+        if self.served:
+            pairs = sorted(zip(ids, range(first, first + len(ids)), strict=True))
+            self._db.executemany("INSERT OR REPLACE INTO points VALUES (?, ?)", pairs)
         self._commit(first + len(ids), dead)
+
+    def finish(self) -> None:
+        """Fill the table of ids of a generation that is to be served: at once, in their order.
+
+        Of rows with the same id, the last counts.
+        """
+        names = map_rows(self.folder, self.meta).rows["id"].tobytes()
+        halves = np.frombuffer(names, dtype=">u8").reshape(-1, 2)
+        order = np.lexsort((halves[:, 1], halves[:, 0]))  # stable: later rows come later
+        last = np.ones(len(order), dtype=bool)
+        last[:-1] = (halves[order[:-1]] != halves[order[1:]]).any(axis=1)
+        rows = order[last].tolist()
+        pairs = ((names[16 * row : 16 * row + 16], row) for row in rows)
+        with self._transaction():
+            self._db.executemany("INSERT INTO points VALUES (?, ?)", pairs)
+            self._commit(self.meta.n_rows, sorted(order[~last].tolist()))
 
     def copy_live(self, source: Path, meta: Meta) -> None:
         """Fill this empty generation with the live points of another."""
