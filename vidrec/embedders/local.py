@@ -96,13 +96,9 @@ class _Work:
 
     def embed(self, video: Video) -> Embedded | None:
         """Return the video's outcome, or None if the run ends before it is done."""
-        from vidrec.media.probe import probe
-
         warnings: list[str] = []
         clips: list[Embedding] = []
         try:
-            if video.info is None and video.path is not None:
-                video = replace(video, info=probe(video.path))
             for clip, vector in self.clip_vectors(video, warnings):
                 if self.stopping():
                     return None

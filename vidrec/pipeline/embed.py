@@ -77,25 +77,32 @@ class _Run:
             yield video
 
     def _take(self, source: Source) -> Video | None:
-        name = str(source.path)
+        """Return the video that is to be embedded now, or None with the reason counted."""
         try:
-            if source.problem is None and not (self.options.retry_failed or self.options.force):
-                known = self.library.failed_before(self.embedder.name, name, stamp_of(source.path))
-                if known is not None:
-                    self.report.known_failures += 1
-                    return None
+            if self._failed_before(source):
+                self.report.known_failures += 1
+                return None
             video = identify(source, self.library, self.options.label_from)
         except MediaError as exc:
             self._failed(source, exc)
             return None
-        done = not self.options.force and self.library.is_embedded(
-            video.id, str(self.embedder.fingerprint), self.clip_seconds
-        )
-        if done or video.id in self.in_work:
+        if video.id in self.in_work or self._is_done(video.id):
             self.report.skipped += 1
             return None
         self.in_work[video.id] = source
         return replace(video, path=source.path)
+
+    def _failed_before(self, source: Source) -> bool:
+        if source.problem or self.options.retry_failed or self.options.force:
+            return False
+        stamp = stamp_of(source.path)
+        reason = self.library.failed_before(self.embedder.name, str(source.path), stamp)
+        return reason is not None
+
+    def _is_done(self, video_id: str) -> bool:
+        return not self.options.force and self.library.is_embedded(
+            video_id, str(self.embedder.fingerprint), self.clip_seconds
+        )
 
     def commit(self, outcome: Embedded) -> None:
         """Store one video's outcome."""

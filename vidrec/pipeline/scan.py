@@ -17,6 +17,7 @@ from typing import Literal
 from vidrec.errors import MediaError
 from vidrec.library import FileStamp, Library
 from vidrec.media.extensions import VIDEO_EXTENSIONS
+from vidrec.media.probe import probe
 from vidrec.types import Video
 
 LabelFrom = Literal["auto", "folder", "none"]
@@ -78,13 +79,16 @@ def _unreadable(error: OSError) -> Source:
 
 
 def identify(source: Source, library: Library, label_from: LabelFrom) -> Video:
-    """Return the video that a source is, and note its path in the library.
+    """Return the video that a source is, and note in the library that it was seen there.
+
+    A video that is new to the library is probed first: what is no video is never noted.
 
     Raises:
-        MediaError: the file is empty or cannot be read.
+        MediaError: the file is empty, no video, or cannot be read.
     """
     video_id, stamp = peek(source, library)
-    fresh = library.known_id(source.path, stamp) is None
+    known = library.video(video_id)
+    info = known.info if known else None
     video = Video(
         id=video_id,
         filename=source.path.name,
@@ -92,11 +96,18 @@ def identify(source: Source, library: Library, label_from: LabelFrom) -> Video:
         size=stamp.size,
         label=label_of(source, label_from),
         group=group_of(source.path),
+        info=info or probe(source.path),
     )
-    known = library.video(video_id)
-    if fresh or known is None or _differs(video, known):
+    if _differs(video, known) or library.known_id(source.path, stamp) is None:
         library.add_video(video, stamp)
     return library.video(video_id) or video
+
+
+def _differs(video: Video, known: Video | None) -> bool:
+    """Whether this sighting tells something new; another copy's path alone does not."""
+    if known is None or known.path is None or not known.path.exists():
+        return True
+    return video.info != known.info or (video.label is not None and video.label != known.label)
 
 
 def peek(source: Source, library: Library) -> tuple[str, FileStamp]:
@@ -111,12 +122,6 @@ def peek(source: Source, library: Library) -> tuple[str, FileStamp]:
     if stamp.size == 0:
         raise MediaError("the file is empty")
     return library.known_id(source.path, stamp) or hash_file(source.path), stamp
-
-
-def _differs(video: Video, known: Video) -> bool:
-    """Whether this sighting tells something new; another copy's path alone does not."""
-    moved = known.path is None or not known.path.exists()
-    return moved or (video.label is not None and video.label != known.label)
 
 
 def stamp_of(path: Path) -> FileStamp:
