@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from vidrec.errors import ConfigError
@@ -34,6 +33,8 @@ def load_embedder(settings: Settings) -> Embedder:
 
 
 def _third_party(name: str, settings: Settings) -> Embedder:
+    from importlib.metadata import entry_points
+
     found = {entry.name: entry for entry in entry_points(group="vidrec.embedders")}
     if name not in found:
         known = ", ".join([*BUILT_IN, *sorted(found)])

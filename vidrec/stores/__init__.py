@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from vidrec.errors import ConfigError
@@ -39,6 +38,8 @@ def open_store(settings: Settings) -> VectorStore:
 
 
 def _third_party(name: str, settings: Settings) -> VectorStore:
+    from importlib.metadata import entry_points
+
     found = {entry.name: entry for entry in entry_points(group="vidrec.stores")}
     if name not in found:
         known = ", ".join([*BUILT_IN, *sorted(found)])
