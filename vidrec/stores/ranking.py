@@ -83,34 +83,41 @@ def shortlist(
         margin: float32 scores nearer than this say nothing about order.
         videos: each point's video as a number, to keep only the best point of a video.
     """
+    limit = -np.inf
     if videos is not None:
-        limit = _limit_by_video(scores, k, videos)
+        limit = _quick_limit_by_video(scores, k, videos)
+        if limit == -np.inf:
+            return _best_of_videos(scores, k, margin, videos)
     elif k < len(scores):
         limit = float(np.partition(scores, len(scores) - k)[len(scores) - k])
-    else:
-        limit = -np.inf
     if limit == -np.inf:
         return np.flatnonzero(scores > -np.inf)
     return np.flatnonzero(scores >= limit - margin)
 
 
-def _limit_by_video(scores: NDArray[np.float32], k: int, videos: NDArray[np.int32]) -> float:
-    """Return the best score of the k-th best video; -inf if there are fewer videos."""
+def _quick_limit_by_video(scores: NDArray[np.float32], k: int, videos: NDArray[np.int32]) -> float:
+    """Return the best score of the k-th best video if it is among the first points, else -inf."""
     guess = 8 * k + 64
-    if guess < len(scores):  # nearly always, the first few hundred points hold k videos
-        top = np.argpartition(scores, len(scores) - guess)[-guess:]
-        top = top[np.argsort(-scores[top], kind="stable")]
-        _, first = np.unique(videos[top], return_index=True)
-        if len(first) >= k:
-            return float(scores[top[np.sort(first)[k - 1]]])
-    if not len(scores):
+    if guess >= len(scores):
         return -np.inf
+    top = np.argpartition(scores, len(scores) - guess)[-guess:]
+    top = top[np.argsort(-scores[top], kind="stable")]
+    _, first = np.unique(videos[top], return_index=True)
+    return float(scores[top[np.sort(first)[k - 1]]]) if len(first) >= k else -np.inf
+
+
+def _best_of_videos(
+    scores: NDArray[np.float32], k: int, margin: float, videos: NDArray[np.int32]
+) -> NDArray[np.intp]:
+    """Return what may be the best point of one of the ``k`` best videos, from all points."""
+    if not len(scores):
+        return np.flatnonzero(scores)
     names, places = np.unique(videos, return_inverse=True)
     best = np.full(len(names), -np.inf, dtype=np.float32)
     np.maximum.at(best, places, scores)
-    if k >= len(best):
-        return -np.inf
-    return float(np.partition(best, len(best) - k)[len(best) - k])
+    limit = float(np.partition(best, len(best) - k)[len(best) - k]) if k < len(best) else -np.inf
+    near = (scores >= best[places] - margin) & (scores >= limit - margin)
+    return np.flatnonzero(near & (scores > -np.inf))
 
 
 def order(
