@@ -74,6 +74,7 @@ class EdgeEngine:
         self._folder = folder.expanduser().absolute()
         self.where = str(self._folder)
         self._settings = settings
+        self.layout: Mapping[str, Any] = settings.model_dump(include={"quantization", "on_disk"})
         self._open: dict[str, Any] = {}
         self._written: set[str] = set()
 

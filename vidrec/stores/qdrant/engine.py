@@ -73,6 +73,7 @@ class Engine(Protocol):
     """The operations. ``name`` may be an alias wherever points are read or written."""
 
     where: str
+    layout: Mapping[str, Any]  # the settings that shape a collection when it is made
 
     def describe(self, name: str) -> Described | None: ...
 

@@ -85,6 +85,8 @@ class ServerEngine:
         self._client = client
         self._settings = settings
         self._patience = Patience(where, ASKING_SECONDS)
+        shaping = {"quantization", "shard_number", "replication_factor", "on_disk"}
+        self.layout: Mapping[str, Any] = settings.model_dump(include=shaping)
 
     # Collections and aliases
 

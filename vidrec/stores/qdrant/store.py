@@ -1,7 +1,7 @@
 """What vidrec makes of Qdrant: one served collection per embedder, and the shared ranking.
 
 Points are read and written through an *alias*, ``<collection>-<embedder>``. It stands for one
-collection, ``<collection>-<embedder>-<n>``, whose metadata names its fingerprint. A rebuild fills
+collection, ``<collection>-<embedder>.<n>``, whose metadata names its fingerprint. A rebuild fills
 the next number and then turns the alias to it in one request, so the alias is never empty or
 mixed. What a killed rebuild leaves is taken up again by the next if it fits, else removed.
 
@@ -156,6 +156,7 @@ class QdrantStore(VectorStore):
         name, resumed = self._find_leftover(fingerprint, dim, target)
         if not resumed:
             self._make(name, fingerprint, dim)
+        FilterKeys(self._engine, name).add_known()
         writer = _Writer(self._engine, name, fingerprint, dim, resumed=resumed)
         yield writer  # on an exception the collection stays, for the next rebuild to go on
         writer.finish()
@@ -184,7 +185,7 @@ class QdrantStore(VectorStore):
             StoreError: there is a collection of that name that vidrec did not make.
         """
         found = self._engine.describe(self.alias)
-        if found is not None and "fingerprint" not in found.metadata:
+        if found is not None and found.metadata.get("alias") != self.alias:
             raise StoreError(
                 f"{self.where} was not made by vidrec: choose another [qdrant] collection"
             )
@@ -238,15 +239,15 @@ class QdrantStore(VectorStore):
     def _make(self, name: str, fingerprint: str, dim: int) -> None:
         metadata = {
             "vidrec": LAYOUT, "alias": self.alias, "name": name, "fingerprint": fingerprint,
-            "dim": dim, "build": uuid.uuid4().hex,
+            "dim": dim, "layout": dict(self._engine.layout), "build": uuid.uuid4().hex,
         }  # fmt: skip
         self._engine.make(name, dim, metadata)
 
     def _ours(self) -> Iterator[tuple[str, Described]]:
         """Yield this alias's collections: by name and by what their metadata says."""
         for name in self._engine.collections():
-            number = name.removeprefix(f"{self.alias}-")
-            if name.startswith(f"{self.alias}-") and number.isdigit():
+            alias, _, number = name.rpartition(".")
+            if alias == self.alias and number.isdigit():
                 found = self._engine.describe(name)
                 if found is not None and found.metadata.get("alias") == self.alias:
                     yield name, found
@@ -258,15 +259,16 @@ class QdrantStore(VectorStore):
         """
         fitting, highest = None, 0
         for name, found in self._ours():
-            highest = max(highest, int(name.rpartition("-")[2]))
+            highest = max(highest, int(name.rpartition(".")[2]))
             if name == target:
                 continue
             same = (found.metadata["fingerprint"], found.dim) == (fingerprint, dim)
+            same = same and found.metadata["layout"] == self._engine.layout
             if same and fitting is None:
                 fitting = name
             else:
                 self._engine.remove(name)
-        return (fitting, True) if fitting else (f"{self.alias}-{highest + 1}", False)
+        return (fitting, True) if fitting else (f"{self.alias}.{highest + 1}", False)
 
 
 class _Writer:
@@ -285,7 +287,6 @@ class _Writer:
 
     def upsert(self, points: Iterable[Point]) -> int:
         written = 0
-        self._keys.add_known()
         for batch in stored_batches(points, self._fingerprint, self._dim):
             self._keys.add(batch)
             count, missing = len(batch), batch
@@ -305,7 +306,6 @@ class _Writer:
 
     def finish(self) -> None:
         """Remove what an interrupted rebuild wrote and this one no longer has."""
-        self._keys.add_known()
         if self._seen is None:
             return
         stale = [i for i in self._engine.ids(self._name) if uuid.UUID(i).bytes not in self._seen]

@@ -1,0 +1,545 @@
+"""Qdrant beyond what every store must do: requests, faults, strict mode, rebuilds, kills."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import SecretStr
+from qdrant_client import models
+
+from tests import word_embedder
+from tests.standin_qdrant import SPEC, Fault, StandinQdrant, Strict
+from tests.store_kinds import server_store
+from tests.test_stores import FINGERPRINT, make_point, random_points, unit
+from vidrec.config import Settings, load_settings
+from vidrec.errors import ConfigError, FingerprintError, StoreError, UsageError
+from vidrec.library import Library
+from vidrec.pipeline.index import index
+from vidrec.pipeline.recommend import recommend
+from vidrec.stores import open_store
+from vidrec.stores.qdrant import failures, points
+from vidrec.types import Embedding, Filter, Fingerprint, Point, Video, VideoInfo
+
+DIM = 8
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def server() -> Iterator[StandinQdrant]:
+    with StandinQdrant() as standin:
+        yield standin
+        assert standin.problems == []
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failures, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(failures, "LONGEST_PAUSE", 0.02)
+
+
+def some(n: int, seed: int = 0) -> list[Point]:
+    return random_points(random.Random(seed), n)
+
+
+def filled(server: StandinQdrant, n: int = 30, **settings: object) -> list[Point]:
+    store = server_store(server.url, **settings)
+    store.create(FINGERPRINT, DIM)
+    wanted = some(n)
+    store.upsert(wanted)
+    store.close()
+    return wanted
+
+
+def fill_library(folder: Path, n: int, start: int = 0) -> None:
+    """Put videos with word vectors into a library, as `embed` would."""
+    fingerprint = Fingerprint("words", "count", len(word_embedder.WORDS))
+    noise = np.random.default_rng(start)
+    with Library(folder) as library:
+        library._db.execute("PRAGMA synchronous = OFF")  # what is tested is not this disk
+        library.register(fingerprint)
+        for number in range(start, start + n):
+            video = Video(f"{number:064x}", f"{number}.mp4", Path(f"/films/{number}.mp4"), size=1,
+                          label=f"label {number % 3}", info=VideoInfo(20.0, 640, 360))  # fmt: skip
+            library.add_video(video)
+            key = str(fingerprint)
+            clips = [
+                Embedding(video.id, key, "clip", 10.0 * i, 10.0 * i + 10,
+                          unit(noise.random(len(word_embedder.WORDS))))
+                for i in range(2)
+            ]  # fmt: skip
+            whole = Embedding(video.id, key, "video", 0.0, 20.0, clips[0].vector)
+            library.save_embeddings(video.id, [*clips, whole], 10.0)
+
+
+@pytest.fixture
+def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: StandinQdrant) -> Settings:
+    """Settings of a library of ten videos, the words embedder and the stand-in."""
+    word_embedder.install(tmp_path, monkeypatch)
+    monkeypatch.setenv("VIDREC_QDRANT_URL", server.url)
+    settings = load_settings(overrides={"embedder.name": "words", "store.name": "qdrant"})
+    fill_library(settings.library, 10)
+    return settings
+
+
+# Requests
+
+
+def test_a_text_query_is_one_request(words: Settings, server: StandinQdrant) -> None:
+    index(words)
+    with server.counting() as made:
+        answer = recommend(words, ["red cat"])
+    assert len(answer.results) == 10
+    assert made == ["POST /collections/vidrec-words/points/query/groups"]
+    with server.counting() as made:
+        answer = recommend(words, ["red cat"], clips=True, k=3, where={"label": ["label 1"]})
+    assert {row.label for row in answer.results} == {"label 1"}
+    assert made == ["POST /collections/vidrec-words/points/query"]
+
+
+def test_qdrant_and_knn_recommend_alike(words: Settings) -> None:
+    knn = words.model_copy(deep=True)
+    knn.store.name = "knn"
+    index(words)
+    index(knn)
+    for text in ("red", "green dog", "blue blue cat"):
+        for clips in (False, True):
+            one = recommend(words, [text], clips=clips).results
+            other = recommend(knn, [text], clips=clips).results
+            assert [replace(row, score=0) for row in one] == [
+                replace(row, score=0) for row in other
+            ]
+            assert [r.score for r in one] == pytest.approx([r.score for r in other], abs=1e-6)
+
+
+def test_every_exchange_is_checked_by_the_openapi_file(words: Settings, tmp_path: Path) -> None:
+    if not SPEC.is_file():
+        pytest.skip("Qdrant's OpenAPI file is not there")
+    with StandinQdrant() as server:
+        words.qdrant.url = server.url
+        index(words)
+        recommend(words, ["red"])
+        assert server.validated > 20
+        server.answer = lambda *_: {"points": [{"id": "x", "score": "high"}]}  # type: ignore
+        with pytest.raises(StoreError):
+            server_store(server.url).query(unit([1] * 5), k=1, by_video=False)
+        assert server.problems  # the check can fail
+
+
+def test_what_a_point_carries(server: StandinQdrant) -> None:
+    store = server_store(server.url)
+    store.create("marengo:marengo3.5:8:abc", DIM)
+    extra = {"model": "camera", "_dim": 3, "fingerprint": True, "a.b": "dotted"}
+    point = make_point(1, [1] * DIM, url="s3://b/k.mp4", label="cat", duration_sec=9.0,
+                       extra=extra)  # fmt: skip
+    store.upsert([point])
+    stored = server.engine.retrieve("vidrec-test", [point.id])[0].payload
+    assert stored is not None
+    wanted = {
+        "video_id": point.payload.video_id, "url": "s3://b/k.mp4", "filename": "film 0.mp4",
+        "label": "cat", "scope": "clip", "start_sec": 1.0, "end_sec": 3.5, "duration_sec": 9.0,
+        "model": "marengo3.5", "dim": 8, "fingerprint": "marengo:marengo3.5:8:abc",
+        "_model": "camera",
+    }  # fmt: skip
+    assert wanted.items() <= stored.items()
+    assert store.get([point.id])[0].payload == point.payload
+    where = Filter(equals={"a.b": ("dotted",)})
+    assert len(store.query(point.vector, k=1, where=where)) == 1
+
+
+def test_keys_are_indexed_before_the_first_point(server: StandinQdrant) -> None:
+    filled(server, 3)
+    first_put = next(i for i, path in enumerate(server.paths) if path.endswith("/points"))
+    indexed = [path for path in server.paths[:first_put] if path.endswith("/index")]
+    assert len(indexed) == len(points.KEY_KINDS) + 3  # year, quoted, seen
+    kinds = server.indexes["vidrec-test.1"]
+    assert (kinds["video_id"], kinds["start_sec"], kinds["seen"]) == ("keyword", "float", "bool")
+
+
+def test_batches_are_bounded_and_the_source_is_read_as_it_goes(server: StandinQdrant) -> None:
+    server.validate = False
+    store = server_store(server.url)
+    store.create(FINGERPRINT, 1024)
+    noise = np.random.default_rng(0)
+    ahead, made = [], 0
+
+    def source() -> Iterator[Point]:
+        nonlocal made
+        for number in range(600):
+            ahead.append(made - server.points_in("vidrec-test"))
+            made += 1
+            yield make_point(number, noise.standard_normal(1024), video=number)
+
+    assert store.upsert(source()) == 600
+    assert max(ahead) <= points.BATCH_POINTS
+    sent = [size for method, path, size in server.log if method == "PUT" and path[-7:] == "/points"]
+    assert len(sent) >= 3
+    assert max(sent) < 1.2 * points.BATCH_BYTES
+
+
+def test_videos_of_many_clips_do_not_hide_others(server: StandinQdrant) -> None:
+    """The server looks at a bounded number of points for groups: vidrec goes on asking."""
+    noise = np.random.default_rng(5)
+    base = noise.standard_normal(DIM)
+    crowd = [
+        make_point(n, base + 0.001 * noise.standard_normal(DIM), video=n // 100)
+        for n in range(1200)
+    ]
+    rest = [make_point(n, noise.standard_normal(DIM), video=n) for n in range(1200, 1203)]
+    server.validate = False
+    store = server_store(server.url)
+    store.create(FINGERPRINT, DIM)
+    store.upsert(crowd + rest)
+    found = store.query(unit(base), k=15)
+    assert len({match.payload.video_id for match in found}) == 15
+
+
+# Faults
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("429", "PUT .*/points$", times=1, seconds=1),
+        Fault("429-bare", "PUT .*/points$", times=3),
+        Fault("503", "", times=4),
+        Fault("502", "POST /collections/aliases", times=2, after=True),
+        Fault("drop", "PUT .*/points$", times=3),
+        Fault("drop", "PUT .*/points$", times=2, after=True),
+        Fault("drop", r"PUT /collections/[^/]+$", after=True),
+        Fault("slow", "PUT .*/points$", times=1, seconds=1.5),
+    ],
+    ids=lambda fault: f"{fault.kind}{'-after' if fault.after else ''} {fault.route}",
+)
+@pytest.mark.usefixtures("no_pauses")
+def test_passing_faults_are_waited_out(server: StandinQdrant, fault: Fault) -> None:
+    server.validate = False
+    store = server_store(server.url, timeout=1)
+    assert store.info() is None
+    server.faults.append(fault)
+    wanted = some(300)
+    with store.rebuild(FINGERPRINT, DIM) as writer:
+        writer.upsert(wanted)
+    assert fault.times == 0
+    assert store.count() == 300
+    assert sorted(store.ids()) == sorted(point.id for point in wanted)
+    assert [c.name for c in server.engine.get_collections().collections] == ["vidrec-test.1"]
+
+
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("closed", "cannot reach Qdrant at http://127.0.0.1:"),
+        ("tls", "does not speak TLS"),
+        ("key", "refused the API key"),
+        ("old", "version 1.7.4: upgrade it to 1.16"),
+        ("foreign", "was not made by vidrec"),
+        (Fault("garbage", times=-1), "does not speak like Qdrant"),
+        (Fault("429-bare", times=-1), "takes no more requests for now"),
+        (Fault("503", times=-1), "failed (503)"),
+        (Fault("full", "PUT .*/points$", times=-1), "no room left"),
+        (Fault("drop", times=-1), "broke the connection"),
+        (Fault("slow", times=-1, seconds=2), "did not answer in time"),
+    ],
+    ids=str,
+)
+@pytest.mark.usefixtures("no_pauses")
+def test_lasting_faults_are_one_line(
+    server: StandinQdrant, fault: Fault | str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vidrec.stores.qdrant import server as module
+
+    monkeypatch.setattr(module, "ASKING_SECONDS", 0.3)
+    monkeypatch.setattr(module, "WRITING_SECONDS", 0.3)
+    url = server.url
+    if isinstance(fault, Fault):
+        server.faults.append(fault)
+    elif fault == "key":
+        server.api_key = "right"
+    elif fault == "old":
+        server.version = "1.7.4"
+    elif fault == "closed":
+        url = f"http://127.0.0.1:{closed_port()}"
+    elif fault == "tls":
+        url = url.replace("http:", "https:")
+    else:
+        size = models.VectorParams(size=DIM, distance=models.Distance.COSINE)
+        server.engine.create_collection("vidrec-test", vectors_config=size)
+    store = server_store(url, timeout=1, api_key=SecretStr("s3cr3t-k3y"))
+    started = time.monotonic()
+    with pytest.raises(StoreError) as failure, store.rebuild(FINGERPRINT, DIM) as writer:
+        writer.upsert(some(5))
+    message = str(failure.value)
+    assert says in message
+    assert "\n" not in message and len(message) < 400
+    assert "s3cr3t-k3y" not in message + repr(store) + store.where
+    assert time.monotonic() - started < 6
+
+
+def test_a_wrong_address_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = server_store(f"http://127.0.0.1:{closed_port()}")
+    started = time.monotonic()
+    with pytest.raises(StoreError, match="is it running"):
+        store.query(unit([1] * DIM), k=1)
+    assert time.monotonic() - started < 2
+
+
+# Strict mode and limits
+
+
+def test_a_batch_is_halved_where_the_server_takes_less(server: StandinQdrant) -> None:
+    server.max_bytes = 20_000
+    filled(server, 100)
+    assert server.points_in("vidrec-test") == 100
+    server.max_bytes, server.strict = 32 << 20, Strict(upsert_max_batchsize=7)
+    store = server_store(server.url)
+    assert store.upsert(some(100, seed=3)) == 100
+
+
+def test_strict_mode_is_lived_with(server: StandinQdrant) -> None:
+    wanted = filled(server)
+    server.strict = Strict(unindexed_filtering=False)
+    store = server_store(server.url)
+    where = Filter(scope="clip", equals={"label": ("cat",), "year": (1999, 2007)})
+    before = store.query(wanted[0].vector, k=5, where=where)
+    server.indexes["vidrec-test.1"].clear()  # as if made by an older vidrec
+    assert store.query(wanted[0].vector, k=5, where=where) == before
+    with pytest.raises(UsageError, match="camrea"):
+        store.query(wanted[0].vector, k=5, where=Filter(equals={"camrea": ("left",)}))
+    server.strict = Strict(search_allow_exact=False)
+    with pytest.raises(StoreError, match="Exact search is not allowed"):
+        store.query(wanted[0].vector, k=5)
+    relaxed = server_store(server.url, exact=False, quantization="scalar")
+    assert len(relaxed.query(wanted[0].vector, k=5)) == 5
+    server.strict = Strict(max_query_limit=20)
+    with pytest.raises(StoreError, match="Limit exceeded"):
+        store.query(wanted[0].vector, k=50)
+
+
+# Rebuilds
+
+
+def test_a_rebuild_is_swapped_in_by_one_request(server: StandinQdrant) -> None:
+    old = filled(server)
+    store = server_store(server.url)
+    with store.rebuild("new:m:8:1", DIM) as writer:
+        writer.upsert(some(12, seed=9))
+        assert store.count() == len(old)
+    assert server.paths.count("POST /collections/aliases") == 2  # once for each build
+    assert store.count() == 12
+    assert [c.name for c in server.engine.get_collections().collections] == ["vidrec-test.2"]
+    info = store.info()
+    assert info is not None and info.name == "vidrec-test.2"
+
+
+class Killed(BaseException):
+    """Ends a rebuild as a kill would: nothing is tidied up."""
+
+
+def begin_rebuild(server: StandinQdrant, wanted: list[Point], fingerprint: str) -> None:
+    store = server_store(server.url)
+    with pytest.raises(Killed), store.rebuild(fingerprint, DIM) as writer:
+        writer.upsert(wanted)
+        raise Killed
+
+
+def test_a_killed_rebuild_is_taken_up_again(server: StandinQdrant) -> None:
+    filled(server)
+    wanted = some(600, seed=4)
+    begin_rebuild(server, wanted[:400], "new:m:8:1")
+    renamed = replace(wanted[0], payload=replace(wanted[0].payload, filename="renamed.mp4"))
+    now = [renamed, *wanted[1:300], *wanted[350:]]
+    with server.counting() as made, server_store(server.url).rebuild("new:m:8:1", DIM) as writer:
+        assert writer.upsert(now) == len(now)
+    store = server_store(server.url)
+    assert sorted(store.ids()) == sorted(point.id for point in now)
+    assert {p.id: p.payload for p in store.get([p.id for p in now])} == {
+        p.id: p.payload for p in now
+    }
+    assert made.count("PUT /collections/vidrec-test.2/points") == 3  # of 256, none in the middle
+    assert not any(path.startswith("PUT /collections/vidrec-test.3") for path in made)
+
+
+def test_leftovers_that_do_not_fit_are_removed_and_nothing_else(server: StandinQdrant) -> None:
+    filled(server)
+    begin_rebuild(server, some(10), "other:m:8:1")
+    size = models.VectorParams(size=DIM, distance=models.Distance.COSINE)
+    for foreign in ("vidrec-test.7", "vidrec-test.new", "vidrec"):
+        server.engine.create_collection(foreign, vectors_config=size)
+    neighbour = server_store(server.url, "test-2")
+    neighbour.create(FINGERPRINT, DIM)
+    with server_store(server.url).rebuild("new:m:8:1", DIM) as writer:
+        writer.upsert(some(12))
+    names = {c.name for c in server.engine.get_collections().collections}
+    assert {"vidrec-test.7", "vidrec-test.new", "vidrec", "vidrec-test-2.1"} < names
+    assert len(names) == 5
+    assert neighbour.info() is not None
+    server_store(server.url).drop()
+    assert {"vidrec-test.7", "vidrec-test.new", "vidrec", "vidrec-test-2.1"} == {
+        c.name for c in server.engine.get_collections().collections
+    }
+
+
+def test_another_embedder_lives_beside_and_another_model_is_refused(
+    words: Settings, server: StandinQdrant
+) -> None:
+    index(words)
+    server_store(server.url, "other").create("other:m:5:1", 5)
+    assert recommend(words, ["red"]).results
+    store = open_store(words)
+    with store.rebuild("words:newer:5:1", 5) as writer:
+        writer.upsert([make_point(1, [1] * 5)])
+    with pytest.raises(FingerprintError) as failure:
+        recommend(words, ["red"])
+    assert "words:newer:5:1" in str(failure.value) and "words:count:5" in str(failure.value)
+    assert "vidrec index --embedder words --recreate" in str(failure.value)
+
+
+# Settings
+
+
+def test_the_settings_name_one_qdrant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("QDRANT_URL", raising=False)
+    for given in ({}, {"qdrant.url": "http://a", "qdrant.path": str(tmp_path)}):
+        settings = load_settings(overrides={"store.name": "qdrant", **given})
+        with pytest.raises(ConfigError, match="one of url, host and path"):
+            open_store(settings)
+    monkeypatch.setenv("QDRANT_URL", "https://xyz.cloud.example.org")
+    monkeypatch.setenv("QDRANT_API_KEY", "s3cr3t")
+    store = open_store(load_settings(overrides={"store.name": "qdrant"}))
+    assert store.where == "https://xyz.cloud.example.org:6333/vidrec-conse"
+    for url in ("ftp://host", "https://user:pass@host", "http://"):
+        with pytest.raises(ConfigError) as failure:
+            open_store(load_settings(overrides={"store.name": "qdrant", "qdrant.url": url}))
+        assert "pass" not in str(failure.value)
+
+
+def test_quantization_and_shards_reach_the_collection(server: StandinQdrant) -> None:
+    asked = []
+    create = server.create
+    server_store(server.url, quantization="scalar", shard_number=3, replication_factor=2,
+                 on_disk=True)  # fmt: skip
+    from tests import standin_qdrant
+
+    pattern = standin_qdrant.C
+    at = next(i for i, r in enumerate(standin_qdrant.ROUTES) if r[:2] == (pattern, "PUT"))
+    old = standin_qdrant.ROUTES[at]
+    standin_qdrant.ROUTES[at] = (
+        pattern, "PUT", lambda self, name, body: asked.append(body) or create(name, body),
+    )  # fmt: skip
+    try:
+        store = server_store(server.url, quantization="scalar", shard_number=3,
+                             replication_factor=2, on_disk=True)  # fmt: skip
+        store.create(FINGERPRINT, DIM)
+    finally:
+        standin_qdrant.ROUTES[at] = old
+    body = asked[0]
+    assert body["vectors"] == {"size": DIM, "distance": "Cosine", "on_disk": True}
+    assert body["quantization_config"]["scalar"]["type"] == "int8"
+    assert (body["shard_number"], body["replication_factor"]) == (3, 2)
+    assert body["metadata"]["fingerprint"] == FINGERPRINT
+
+
+# Kills
+
+
+def ingest_and_kill(server: StandinQdrant, library: Path, packages: Path, seconds: float) -> int:
+    """Run `vidrec index --recreate` in a process of its own and kill it; return its exit code."""
+    environment = {
+        **os.environ, "PYTHONPATH": f"{packages}{os.pathsep}{REPOSITORY}",
+        "VIDREC_QDRANT_URL": server.url, "VIDREC_LIBRARY": str(library),
+    }  # fmt: skip
+    command = ["-m", "vidrec", "index", "--recreate", "--store", "qdrant", "-e", "words"]
+    before = len(server.log)
+    silent = subprocess.DEVNULL
+    with subprocess.Popen(
+        [sys.executable, *command], env=environment, stderr=silent, stdout=silent
+    ) as process:
+        # The clock runs from the first request on: starting up takes most of the time.
+        while len(server.log) == before and process.poll() is None:
+            time.sleep(0.005)
+        try:
+            return process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            return process.wait()
+
+
+class Watch(threading.Thread):
+    """Asks the served alias over and over, and notes every state it was seen in."""
+
+    def __init__(self, server: StandinQdrant) -> None:
+        super().__init__(daemon=True)
+        self.server = server
+        self.states: set[tuple[int, frozenset[str]]] = set()
+        self.stop = threading.Event()
+
+    def run(self) -> None:
+        while not self.stop.wait(0.01):
+            with self.server.mutex:
+                if not self.server.engine.collection_exists("vidrec-words"):
+                    continue
+                found = self.server.engine.scroll("vidrec-words", limit=100_000)[0]
+            builds = frozenset(str((point.payload or {}).get("fingerprint")) for point in found)
+            self.states.add((len(found), builds))
+
+
+def kill_ingests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int) -> None:
+    word_embedder.install(tmp_path, monkeypatch)
+    library = tmp_path / "library"
+    videos = 700
+    fill_library(library, videos)
+    rng = random.Random(kills)
+    fingerprint = str(word_embedder.WordEmbedder().fingerprint)
+    with StandinQdrant(validate=False) as server:
+        watch = Watch(server)
+        watch.start()
+        killed = finished = 0
+        while killed < kills:
+            if rng.random() < 0.3:
+                server.faults = [Fault("drop", "PUT .*/points$", times=2, after=rng.random() < 0.5)]
+            code = ingest_and_kill(server, library, tmp_path, rng.uniform(0.0, 1.5))
+            killed += code == -signal.SIGKILL
+            finished += code == 0
+            if code == 0 and killed < kills:
+                fill_library(library, 3, start=videos)
+                videos += 3
+        assert ingest_and_kill(server, library, tmp_path, 60) == 0
+        watch.stop.set()
+        watch.join()
+        assert server.points_in("vidrec-words") == 3 * videos
+        assert len(server.engine.get_collections().collections) == 1
+        counts = {count for count, _ in watch.states}
+        assert counts <= {3 * n for n in range(700, videos + 1, 3)}  # never empty, never partial
+        assert {builds for _, builds in watch.states} == {frozenset([fingerprint])}
+        print(f"{killed} killed, {finished} finished between, states seen: {sorted(counts)}")
+
+
+def test_killed_ingests_leave_the_alias_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill_ingests(tmp_path, monkeypatch, kills=2)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.skipif("VIDREC_TEST_SLOW" not in os.environ, reason="VIDREC_TEST_SLOW is not set")
+def test_fifty_killed_ingests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kill_ingests(tmp_path, monkeypatch, kills=50)
