@@ -94,6 +94,7 @@ class Task:
     content: bytes
     duration: float
     polls_left: int
+    title: str = ""
     fault: str | None = None
     polls: int = 0
 
@@ -221,10 +222,10 @@ class TwelveLabsStandIn:
             raise Refusal(400, "parameter_not_provided", "video is missing", True)
         _check_video(video, model)
         source, filename, content, failed = self._fetch(video["media_source"])
-        duration = 10.0 if failed else self._probe(content)
+        duration, title = (10.0, "") if failed else self._probe(content)
         task = Task(
             secrets.token_hex(12), request, self.now(), source, filename, content, duration,
-            self.polls, "unfetchable" if failed else None,
+            self.polls, title, "unfetchable" if failed else None,
         )  # fmt: skip
         with self.lock:
             self.tasks[task.id] = task
@@ -251,11 +252,12 @@ class TwelveLabsStandIn:
         except (urllib.error.URLError, OSError):
             return url, urlsplit(url).path, b"", True
 
-    def _probe(self, content: bytes) -> float:
+    def _probe(self, content: bytes) -> tuple[float, str]:
         try:
             with av.open(io.BytesIO(content)) as container:
                 stream = container.streams.video[0]
                 duration = (container.duration or 0) / 1_000_000
+                title = container.metadata.get("title", "")
                 width, height = stream.width, stream.height
         except (av.FFmpegError, IndexError) as exc:
             raise Refusal(400, "video_file_broken", "The video cannot be read.", True) from exc
@@ -267,7 +269,7 @@ class TwelveLabsStandIn:
                 raise Refusal(400, "video_resolution_too_low", f"{width}x{height}", True)
             if ratio > 2.4:
                 raise Refusal(400, "video_resolution_invalid_aspect_ratio", f"{ratio:.2f}", True)
-        return duration
+        return duration, title
 
     def _list(self, query: dict[str, Any]) -> dict[str, Any]:
         page, size = int(query.get("page", 1)), int(query.get("page_limit", 10))
@@ -367,7 +369,7 @@ class TwelveLabsStandIn:
                 ]
             for scope, start, end in spans:
                 salt = f"{option}{scope}{start}".encode()
-                vector = self.vector(model, task.content + salt, f"{task.filename} {option}", 0.1)
+                vector = self.vector(model, task.content + salt, f"{task.title} {option}", 0.1)
                 rows.append({
                     "embedding": vector[:dim].tolist(), "embedding_option": option,
                     "embedding_scope": scope, "start_sec": start, "end_sec": end,

@@ -18,9 +18,13 @@ def write_video(
     fps: int = 2,
     seed: int = 0,
 ) -> Path:
-    """Write an MPEG-4 file of a moving gradient; another seed gives other bytes."""
+    """Write an MPEG-4 file of a moving gradient; another seed gives other bytes.
+
+    The name is written into the file as its title: stand-ins take it for what is seen.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
+        container.metadata["title"] = path.stem
         stream = container.add_stream("mpeg4", rate=Fraction(fps))
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         rows = np.arange(height, dtype=np.uint16)[:, None]

@@ -58,17 +58,27 @@ class ResnetSettings(Section):
 
 
 class MarengoSettings(Section):
-    """Twelve Labs' Marengo."""
+    """Twelve Labs' Marengo. Prices are in US dollars; one that is not set stays unknown."""
 
     api_key: SecretStr | None = None
     base_url: str | None = None
     model: str = "marengo3.5"
-    dim: int | None = None
+    like: Literal["marengo3.5", "marengo3.0"] | None = None
+    dim: int | None = Field(default=None, ge=1)
     option: Literal["visual", "audio", "fused"] = "visual"
+    segments: Literal["dynamic", "fixed"] = "dynamic"
+    segment_sec: int = Field(default=4, ge=2, le=10)
     source: Literal["auto", "url", "asset"] = "auto"
     jobs: int = Field(default=4, ge=1, le=64)
     rpm: int = Field(default=60, ge=1)
     timeout_sec: float = Field(default=60.0, gt=0)
+    poll_sec: float = Field(default=5.0, gt=0)
+    patience_sec: float = Field(default=600.0, gt=0)
+    settle_sec: float = Field(default=15.0, ge=0)
+    min_sec: float = Field(default=4.0, ge=0)
+    max_sec: float = Field(default=4 * 3600.0, gt=0)
+    price_video_minute: float | None = Field(default=None, ge=0)
+    price_thousand_texts: float | None = Field(default=None, ge=0)
 
 
 class StoreSettings(Section):

@@ -166,6 +166,8 @@ def show_embed_report(report: EmbedReport) -> None:
         else "",
         f"{report.failed} failed" if report.failed else "",
         f"{report.left} left by --limit" if report.left else "",
+        f"{report.over_cap} left by --max-minutes" if report.over_cap else "",
+        f"{report.bill.jobs} paid jobs, {report.bill.minutes:.1f} minutes" if report.bill else "",
     ]
     head = "interrupted; embedded" if report.interrupted else "embedded"
     note(f"{head} {'; '.join(part for part in parts if part)}")
@@ -181,8 +183,15 @@ def show_plan(plan: EmbedPlan) -> None:
     note(
         f"would embed {len(plan.todo)} videos, {known / 60:.1f} minutes of footage, with "
         f"{plan.fingerprint}; {plan.skipped} done before, {plan.known_failures} failed before, "
-        f"{len(plan.problems)} unreadable"
+        f"{len(plan.problems)} that would fail"
     )
+    if plan.bill is not None:
+        cost = "not known (no price is set)" if plan.price is None else f"${plan.price:.2f}"
+        over = f"; {plan.over_cap} left by --max-minutes" if plan.over_cap else ""
+        note(
+            f"would pay for {plan.bill.jobs} jobs, {plan.bill.minutes:.1f} minutes of footage, "
+            f"in at least {2 * plan.bill.jobs} requests; cost {cost}{over}"
+        )
 
 
 def show_upload_report(report: UploadReport, dry_run: bool) -> None:

@@ -50,6 +50,30 @@ def embed(
         int | None,
         typer.Option(min=1, help="Videos in work at once.", show_default="one a processor"),
     ] = None,
+    max_minutes: Annotated[
+        float | None,
+        typer.Option(min=0, help="Pay for at most so much footage (marengo).", show_default=False),
+    ] = None,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair", help="Embed a fitting copy of what the service would refuse (marengo)."
+        ),
+    ] = False,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            help="Let the service fetch the video (url) or send it (asset) (marengo).",
+            show_default="auto",
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Jobs at once (marengo).", show_default="4")
+    ] = None,
+    rpm: Annotated[
+        int | None,
+        typer.Option(min=1, help="Requests a minute, at most (marengo).", show_default="60"),
+    ] = None,
     library: Library = None,
 ) -> None:
     """Embed videos into the library; what is done already is skipped.
@@ -64,9 +88,19 @@ def embed(
         embedder__name=embedder,
         embedder__clip_seconds=clip_seconds,
         embedder__workers=workers,
+        marengo__source=source,
+        marengo__jobs=jobs,
+        marengo__rpm=rpm,
         library=library,
     )
-    options = stage.EmbedOptions(limit, retry_failed, force, label_from or "auto")  # type: ignore[arg-type]
+    options = stage.EmbedOptions(
+        limit=limit,
+        retry_failed=retry_failed,
+        force=force,
+        label_from=label_from or "auto",  # type: ignore[arg-type]
+        max_minutes=max_minutes,
+        repair=repair,
+    )
     sources = with_stdin(paths or [])
     if dry_run:
         plan = stage.plan(settings, sources, options)

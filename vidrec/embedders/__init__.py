@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from vidrec.config import Settings
     from vidrec.embedders.base import Embedder
 
-BUILT_IN = ("conse",)
+BUILT_IN = ("conse", "marengo")
 
 
 def load_embedder(settings: Settings) -> Embedder:
@@ -28,6 +28,10 @@ def load_embedder(settings: Settings) -> Embedder:
             from vidrec.embedders.conse import ConseEmbedder
 
             return ConseEmbedder(settings)
+        case "marengo":
+            from vidrec.embedders.marengo import MarengoEmbedder
+
+            return MarengoEmbedder(settings)
         case name:
             return _third_party(name, settings)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from vidrec.media.repair import Limits
     from vidrec.types import Vector
 
 
@@ -130,6 +131,19 @@ class Embedder(ABC):
 
     def refusal(self, info: VideoInfo, size: int) -> str | None:
         """Say why a video of these facts and bytes would be refused, or None."""
+        return None
+
+    @property
+    def limits(self) -> Limits | None:
+        """What a copy must fit to be taken, where ``refusal`` may refuse."""
+        return None
+
+    def billed_minutes(self, video: Video) -> float:
+        """How many minutes of footage a video counts for."""
+        return (video.duration_sec or 0.0) / 60
+
+    def price(self, minutes: float) -> float | None:
+        """What so much footage costs in US dollars; None where that is not known."""
         return None
 
     def pays_for(self, video: Video, context: EmbedContext) -> bool:

@@ -13,10 +13,11 @@ from tempfile import TemporaryDirectory
 
 from vidrec.config import Settings
 from vidrec.embedders import load_embedder
-from vidrec.embedders.base import EmbedContext, Embedded, Embedder
+from vidrec.embedders.base import Embedded, Embedder
 from vidrec.errors import MediaError, TransientError, UsageError
 from vidrec.library import CATALOG, Library
 from vidrec.media.probe import probe
+from vidrec.pipeline.paid import Bill, Gate
 from vidrec.pipeline.scan import LabelFrom, Source, find_sources, identify, peek, stamp_of
 from vidrec.progress import Progress, Silent
 from vidrec.types import Video
@@ -30,6 +31,8 @@ class EmbedOptions:
     retry_failed: bool = False
     force: bool = False
     label_from: LabelFrom = "auto"
+    max_minutes: float | None = None
+    repair: bool = False
 
 
 @dataclass(slots=True)
@@ -46,6 +49,8 @@ class EmbedReport:
     known_failures: int = 0
     failed: int = 0
     left: int = 0
+    over_cap: int = 0
+    bill: Bill | None = None
     interrupted: bool = False
 
 
@@ -59,6 +64,7 @@ class _Run:
     options: EmbedOptions
     progress: Progress
     report: EmbedReport
+    gate: Gate
     in_work: dict[str, Source] = field(default_factory=dict)
 
     def pending(self, sources: Iterable[Source]) -> Iterator[Video]:
@@ -89,8 +95,19 @@ class _Run:
         if video.id in self.in_work or self._is_done(video.id):
             self.report.skipped += 1
             return None
+        video = replace(video, path=source.path)
+        if self.embedder.paid:
+            try:
+                admitted = self.gate.admit(video)
+            except (MediaError, TransientError) as exc:
+                self._failed(source, exc)
+                return None
+            if admitted is None:
+                self.report.over_cap += 1
+                return None
+            video = admitted
         self.in_work[video.id] = source
-        return replace(video, path=source.path)
+        return video
 
     def _failed_before(self, source: Source) -> bool:
         if source.problem or self.options.retry_failed or self.options.force:
@@ -112,7 +129,7 @@ class _Run:
             self.progress.step()
             return
         video = outcome.video
-        self.library.add_video(video)
+        self.library.add_video(replace(video, path=source.path))
         self.library.save_embeddings(video.id, outcome.embeddings, self.clip_seconds)
         self.library.clear_failure(self.embedder.name, str(source.path))
         for warning in outcome.warnings:
@@ -165,12 +182,15 @@ def embed(
     report = EmbedReport(embedder.name, str(embedder.fingerprint))
     with Library(settings.library) as library, library.lock(f"embed-{embedder.name}"):
         sources = list(_sources(library, embedder, paths, options))
-        library.register(embedder.fingerprint)
-        run = _Run(library, embedder, clip_seconds, options, progress, report)
+        for fingerprint in embedder.fingerprints:
+            library.register(fingerprint)
+        gate = Gate(settings, library, embedder, options.max_minutes, options.repair, options.force)
+        run = _Run(library, embedder, clip_seconds, options, progress, report, gate)
         progress.start("embedding", len(sources), "video")
         try:
-            _drain(run, sources, settings)
+            _drain(run, sources)
         finally:
+            report.bill = gate.bill if embedder.paid else None
             progress.finish()
             embedder.close()
             report.seconds = time.monotonic() - started
@@ -188,13 +208,9 @@ def _sources(
     return find_sources(named)
 
 
-def _drain(run: _Run, sources: list[Source], settings: Settings) -> None:
+def _drain(run: _Run, sources: list[Source]) -> None:
     cancel = threading.Event()
-    context = EmbedContext(
-        clip_seconds=settings.embedder.clip_seconds,
-        workers=settings.embedder.workers,
-        cancelled=cancel.is_set,
-    )
+    context = run.gate.context(cancel.is_set)
     with first_interrupt(cancel):
         for outcome in run.embedder.embed_videos(run.pending(sources), context):
             run.commit(outcome)
@@ -234,6 +250,9 @@ class EmbedPlan:
     problems: list[tuple[Path, str]] = field(default_factory=list)
     skipped: int = 0
     known_failures: int = 0
+    over_cap: int = 0
+    bill: Bill | None = None
+    price: float | None = None
 
 
 def plan(
@@ -252,21 +271,27 @@ def plan(
         exists = (settings.library / CATALOG).is_file()
         with Library(settings.library if exists else Path(nowhere)) as library:
             seen: set[str] = set()
+            gate = Gate(
+                settings, library, embedder, options.max_minutes, options.repair, options.force
+            )
             for source in _sources(library, embedder, paths, options):
                 if options.limit is not None and len(found.todo) >= options.limit:
                     break
-                _plan_one(found, source, library, options, clip_seconds, seen)
+                _plan_one(found, source, gate, options, clip_seconds, seen)
+            if embedder.paid:
+                found.bill, found.price = gate.bill, embedder.price(gate.bill.minutes)
     return found
 
 
 def _plan_one(
     found: EmbedPlan,
     source: Source,
-    library: Library,
+    gate: Gate,
     options: EmbedOptions,
     clip_seconds: float,
     seen: set[str],
 ) -> None:
+    library = gate.library
     again = options.force or options.retry_failed
     try:
         video_id, stamp = peek(source, library)
@@ -278,6 +303,12 @@ def _plan_one(
             found.skipped += 1
             return
         seen.add(video_id)
-        found.todo.append((source.path, probe(source.path).duration_sec))
-    except MediaError as exc:
+        info = probe(source.path)
+        if gate.embedder.paid:
+            video = Video(video_id, source.path.name, source.path, size=stamp.size, info=info)
+            if gate.admit(video, write=False) is None:
+                found.over_cap += 1
+                return
+        found.todo.append((source.path, info.duration_sec))
+    except (MediaError, TransientError) as exc:
         found.problems.append((source.path, str(exc)))

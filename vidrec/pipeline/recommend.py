@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Literal
 
 from vidrec.config import Settings
 from vidrec.embedders import load_embedder
-from vidrec.embedders.base import EmbedContext, Embedder, unit
+from vidrec.embedders.base import Embedder, unit
 from vidrec.errors import NoConfidentMatch, UsageError
 from vidrec.library import Library
 from vidrec.media.extensions import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
+from vidrec.pipeline.paid import Gate
 from vidrec.pipeline.scan import hash_file
 from vidrec.stores import open_store
 from vidrec.types import Filter, Match, Recommendation, Video
@@ -207,7 +208,7 @@ class _Asked:
         return self._stored(known or Video(video_id, path.name, path, size=path.stat().st_size))
 
     def _embed(self, video: Video) -> Vector:
-        context = EmbedContext(clip_seconds=self.settings.embedder.clip_seconds)
+        context = Gate(self.settings, self.library, self.embedder).context()
         fingerprint = str(self.embedder.fingerprint)
         for outcome in self.embedder.embed_videos([video], context):
             if outcome.error is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import mimetypes
 import re
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,7 @@ class S3Storage:
     def __init__(self, settings: S3Settings) -> None:
         self.settings = settings
         self._made: Any = None
+        self._mutex = threading.Lock()
 
     @property
     def bucket(self) -> str:
@@ -106,9 +108,10 @@ class S3Storage:
         Raises:
             StorageError: the profile or the region is unknown.
         """
-        if self._made is None:
-            self._made = self._connect(self.settings.region)
-        return self._made
+        with self._mutex:
+            if self._made is None:
+                self._made = self._connect(self.settings.region)
+            return self._made
 
     def _connect(self, region: str | None) -> Any:
         import boto3

@@ -1,0 +1,450 @@
+"""The embedder marengo against a stand-in of its service, through the real SDK."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.standin_twelvelabs import TwelveLabsStandIn
+from tests.tiny_video import write_video
+from vidrec.config import load_settings
+from vidrec.embedders import load_embedder
+from vidrec.embedders.base import EmbedContext, Embedded
+from vidrec.embedders.marengo import MarengoEmbedder
+from vidrec.embedders.marengo_client import Clock
+from vidrec.errors import ConfigError, EmbedderError, MediaError, QuotaError, TransientError
+from vidrec.joblog import CatalogJobs
+from vidrec.library import Library
+from vidrec.pipeline.scan import hash_file
+from vidrec.types import Video, VideoInfo
+
+CREATE = "^POST /embed-v2/tasks$"
+POLL = "^GET /embed-v2/tasks/"
+TEXT = "^POST /embed-v2$"
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[TwelveLabsStandIn]:
+    with TwelveLabsStandIn() as standin:
+        for name in ("TWELVELABS_BASE_URL", "HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("VIDREC_EMBEDDER_NAME", "marengo")
+        monkeypatch.setenv("VIDREC_MARENGO_API_KEY", standin.key)
+        monkeypatch.setenv("VIDREC_MARENGO_BASE_URL", standin.url)
+        monkeypatch.setenv("VIDREC_MARENGO_RPM", "60000")
+        yield standin
+
+
+@dataclass
+class FastClock:
+    """A clock that only moves when someone sleeps; it remembers how long."""
+
+    time: float = 1_800_000_000.0
+    slept: list[float] = field(default_factory=list)
+    on_sleep: Callable[[], None] = lambda: None
+
+    def clock(self) -> Clock:
+        return Clock(lambda: self.time, self.sleep)
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.time += seconds
+        self.on_sleep()
+
+
+@dataclass
+class Bench:
+    """One video, one library, one embedder at a time."""
+
+    service: TwelveLabsStandIn
+    video: Video
+    library: Library
+    time: FastClock
+
+    def embedder(self, **changes: object) -> MarengoEmbedder:
+        overrides = {f"marengo.{name}": value for name, value in changes.items()}
+        return MarengoEmbedder(load_settings(overrides=overrides), self.time.clock())
+
+    def embed(self, *, force: bool = False, **changes: object) -> Embedded:
+        context = EmbedContext(jobs=CatalogJobs(self.library), force=force)
+        (outcome,) = self.embedder(**changes).embed_videos([self.video], context)
+        return outcome
+
+    @property
+    def created(self) -> int:
+        return len(self.service.tasks)
+
+
+@pytest.fixture
+def bench(service: TwelveLabsStandIn, tmp_path: Path) -> Iterator[Bench]:
+    path = write_video(tmp_path / "dark forest.mp4", seconds=14)
+    time = FastClock()
+    service.clock = lambda: time.time
+    video = Video(
+        hash_file(path), path.name, path, size=path.stat().st_size, info=VideoInfo(14.0, 360, 360)
+    )
+    with Library(tmp_path / "library") as library:
+        yield Bench(service, video, library, time)
+
+
+def test_all_vectors_come_each_under_its_own_fingerprint(bench: Bench) -> None:
+    embedder = bench.embedder()
+    outcome = bench.embed()
+    assert outcome.error is None
+    visual, audio = (str(fingerprint) for fingerprint in embedder.fingerprints)
+    assert visual == str(embedder.fingerprint) != audio
+    for fingerprint in (visual, audio):
+        mine = [e for e in outcome.embeddings if e.fingerprint == fingerprint]
+        spans = sorted((e.start_sec, e.end_sec) for e in mine if e.scope == "clip")
+        assert spans == [(0, 6), (6, 12), (12, 14)]
+        assert [(e.start_sec, e.end_sec) for e in mine if e.scope == "video"] == [(0, 14)]
+    for embedding in outcome.embeddings:
+        assert embedding.vector.dtype == np.float32
+        assert np.linalg.norm(embedding.vector) == pytest.approx(1, abs=1e-6)
+
+
+def test_rows_are_told_apart_by_option_and_scope_not_by_place(bench: Bench) -> None:
+    outcome = bench.embed()
+    (task,) = bench.service.tasks.values()
+    for row in bench.service.rows(task):
+        scope = "video" if row["embedding_scope"] == "asset" else "clip"
+        (mine,) = [
+            e
+            for e in outcome.embeddings
+            if e.scope == scope
+            and e.start_sec == row["start_sec"]
+            and e.fingerprint == str(bench.embedder(option=row["embedding_option"]).fingerprint)
+        ]
+        expected = np.array(row["embedding"]) / np.linalg.norm(row["embedding"])
+        assert mine.vector == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_request_is_what_each_model_takes(bench: Bench) -> None:
+    assert bench.embed().error is None
+    assert bench.embed(model="marengo3.0", option="fused").error is None
+    new, old = (entry.fields for entry in bench.service.calls("POST", "^/embed-v2/tasks$", 202))
+    assert new["embedding_dimension"] == 512 and "embedding_dimension" not in old
+    assert "temporal" in new["video"]["segmentation"]
+    assert "temporal" not in old["video"]["segmentation"]
+    assert old["video"]["embedding_type"] == ["separate_embedding", "fused_embedding"]
+
+
+@pytest.mark.parametrize("dim", [128, 256, 512])
+def test_the_dimension_can_be_chosen(bench: Bench, dim: int) -> None:
+    outcome = bench.embed(dim=dim)
+    assert {e.vector.shape for e in outcome.embeddings} == {(dim,)}
+    assert bench.embedder(dim=dim).embed_text("dark").shape == (dim,)
+
+
+def test_a_text_finds_its_like(bench: Bench) -> None:
+    outcome = bench.embed()
+    fingerprint = str(bench.embedder().fingerprint)
+    (whole,) = [
+        e for e in outcome.embeddings if e.scope == "video" and e.fingerprint == fingerprint
+    ]
+    near, far = bench.embedder().embed_texts(["a dark forest", "a bright kitchen"])
+    assert whole.vector @ near > whole.vector @ far + 0.2
+
+
+@pytest.mark.parametrize("model", ["marengo3.5", "marengo3.0"])
+def test_texts_and_images_cost_one_call_each(bench: Bench, tmp_path: Path, model: str) -> None:
+    embedder = bench.embedder(model=model)
+    assert embedder.embed_texts(["one", "two"]).shape == (2, 512)
+    image = tmp_path / "a.webp"
+    Image.new("RGB", (16, 16), "red").save(image)
+    assert embedder.embed_image(image).shape == (512,)
+    assert len(bench.service.log) == 3
+    broken = tmp_path / "b.png"
+    broken.write_bytes(b"no image")
+    with pytest.raises(MediaError, match="no readable image"):
+        embedder.embed_image(broken)
+    assert len(bench.service.log) == 3
+
+
+def test_models_have_fingerprints_of_their_own(bench: Bench) -> None:
+    changes: list[dict[str, object]] = [
+        {}, {"model": "marengo3.0"}, {"dim": 256}, {"option": "audio"}, {"segment_sec": 2},
+        {"segments": "fixed"},
+    ]  # fmt: skip
+    names = {str(bench.embedder(**change).fingerprint) for change in changes}
+    assert len(names) == len(changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "Marengo-retrieval-2.7"}, "switched off .* marengo3.5"),
+        ({"model": "marengo9"}, "unknown model marengo9"),
+        ({"dim": 1024}, "128, 256, 512"),
+        ({"option": "fused"}, "no fused"),
+        ({"segment_sec": 8}, "2 to 5"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_sent(
+    bench: Bench, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        bench.embedder(**changes)
+    assert not bench.service.log
+
+
+def test_a_future_model_can_be_named(bench: Bench) -> None:
+    embedder = bench.embedder(model="marengo4.0", like="marengo3.5", dim=768)
+    assert embedder.dim == 768
+    with pytest.raises(EmbedderError, match="unknown model"):
+        embedder.embed_text("a")
+
+
+def test_a_missing_or_odd_key_is_named_without_being_shown(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDREC_MARENGO_API_KEY", "tlk_with space")
+    with pytest.raises(ConfigError, match="API key holds") as caught:
+        bench.embedder().embed_text("a")
+    assert "tlk_with" not in str(caught.value)
+    monkeypatch.delenv("VIDREC_MARENGO_API_KEY")
+    with pytest.raises(ConfigError, match="VIDREC_MARENGO_API_KEY"):
+        bench.embedder().embed_text("a")
+    monkeypatch.setenv("TWELVE_LABS_API_KEY", bench.service.key + "\n")
+    assert bench.embedder().embed_text("a").shape == (512,)
+
+
+# Patience
+
+
+@pytest.mark.parametrize(
+    "kind", ["429", "429-bare", "429-empty", "500", "500-nested", "502", "503", "drop", "garbage"]
+)
+def test_a_passing_trouble_is_sat_out(bench: Bench, kind: str) -> None:
+    for route in (TEXT, POLL):
+        bench.service.fault(kind, route, times=2)
+    assert bench.embedder().embed_text("a").shape == (512,)
+    assert bench.embed().error is None
+    assert bench.created == 1
+
+
+def test_retry_after_is_honoured(bench: Bench) -> None:
+    bench.service.fault("429", TEXT, seconds=17)
+    before = bench.time.time
+    bench.embedder().embed_text("a")
+    assert 17 <= bench.time.time - before < 18
+
+
+def test_a_long_rate_limit_says_when_to_come_back(bench: Bench) -> None:
+    bench.service.fault("429", CREATE, seconds=7200, times=None)
+    with pytest.raises(QuotaError, match=r"come back at \d{4}-\d\d-\d\d \d\d:\d\d"):
+        bench.embed()
+    assert bench.time.time < 1_800_000_010
+
+
+def test_used_up_credit_ends_the_run(bench: Bench) -> None:
+    bench.service.fault("quota", CREATE)
+    with pytest.raises(QuotaError, match="is used up"):
+        bench.embed()
+
+
+def test_a_lasting_trouble_is_left_to_a_later_run(bench: Bench) -> None:
+    bench.service.fault("500", POLL, times=None)
+    outcome = bench.embed()
+    assert isinstance(outcome.error, TransientError)
+    bench.service.faults.clear()
+    assert bench.embed().error is None
+    assert bench.created == 1
+
+
+def test_a_revoked_key_ends_the_run(bench: Bench) -> None:
+    bench.service.fault("401", POLL)
+    with pytest.raises(EmbedderError, match="refuses the API key"):
+        bench.embed()
+    assert bench.embed().error is None
+    assert bench.created == 1
+
+
+# Never paying twice
+
+
+@pytest.mark.parametrize("kind", ["drop", "500", "500-nested", "502", "garbage"])
+def test_a_creation_without_answer_is_looked_for_first(bench: Bench, kind: str) -> None:
+    bench.service.fault(kind, CREATE, after=True)
+    assert bench.embed().error is None
+    assert bench.created == 1
+    assert bench.service.calls("GET", "^/embed-v2/tasks$")
+
+
+@pytest.mark.parametrize("kind", ["drop", "500", "502", "garbage"])
+def test_a_creation_that_did_not_happen_is_repeated(bench: Bench, kind: str) -> None:
+    bench.service.fault(kind, CREATE, after=False)
+    assert bench.embed().error is None
+    assert bench.created == 1
+    assert sum(bench.time.slept) >= 15  # a second look was taken before asking again
+
+
+@pytest.mark.parametrize("kind", ["429", "429-empty", "503"])
+def test_a_creation_that_was_refused_is_repeated(bench: Bench, kind: str) -> None:
+    bench.service.fault(kind, CREATE, times=3)
+    assert bench.embed().error is None
+    assert bench.created == 1
+
+
+def test_a_run_cut_off_before_its_id_was_known_finds_its_job(bench: Bench) -> None:
+    """The process dies between the service's work and the answer."""
+    bench.service.fault("drop", CREATE, after=True)
+    bench.service.fault("drop", "^GET /embed-v2/tasks$", times=None)
+    assert isinstance(bench.embed().error, TransientError)
+    assert bench.created == 1
+    bench.service.faults.clear()
+    assert bench.embed().error is None
+    assert bench.created == 1
+
+
+def test_a_job_is_on_disk_before_its_first_poll(bench: Bench) -> None:
+    seen: list[tuple[str, str | None]] = []
+
+    def look() -> None:
+        with sqlite3.connect(bench.library.folder / "catalog.sqlite3") as db:
+            seen.extend(db.execute("SELECT state, job_id FROM jobs").fetchall())
+
+    bench.time.on_sleep = look
+    assert bench.embed().error is None
+    (task,) = bench.service.tasks
+    assert ("running", task) in seen
+
+
+def test_an_answer_is_kept_until_its_embeddings_are_stored(bench: Bench) -> None:
+    embedder = bench.embedder()
+    context = EmbedContext(jobs=CatalogJobs(bench.library))
+    run = embedder.embed_videos([bench.video], context)
+    first = next(run)
+    run.close()  # the consumer died before it stored anything
+    bench.service.log.clear()
+    again = bench.embed()
+    assert not bench.service.log
+    assert [e.point_id for e in again.embeddings] == [e.point_id for e in first.embeddings]
+
+
+def test_another_option_of_the_same_job_costs_nothing(bench: Bench) -> None:
+    assert bench.embed().error is None
+    assert bench.embed(option="audio").error is None
+    assert bench.created == 1
+
+
+def test_force_pays_again_but_not_for_what_still_runs(bench: Bench) -> None:
+    bench.service.polls = 10_000
+    assert isinstance(bench.embed().error, TransientError)
+    (task,) = bench.service.tasks.values()
+    task.polls_left = 0
+    assert bench.embed(force=True).error is None
+    assert bench.created == 1
+    bench.service.polls = 0
+    assert bench.embed(force=True).error is None
+    assert bench.created == 2
+
+
+def test_an_expired_result_is_made_again(bench: Bench) -> None:
+    bench.service.fault("500", POLL, times=None)
+    bench.embed()
+    bench.service.faults.clear()
+    bench.time.time += 8 * 24 * 3600
+    assert bench.embedder().pays_for(bench.video, EmbedContext(jobs=CatalogJobs(bench.library)))
+    assert bench.embed().error is None
+    assert bench.created == 2
+
+
+def test_a_forgotten_id_is_made_again(bench: Bench) -> None:
+    bench.service.fault("forget", POLL, times=2)
+    assert bench.embed().error is None
+    assert bench.created == 1  # a job just made may not be visible at once
+    bench.service.fault("forget", POLL)
+    bench.time.time += 3600
+    assert bench.embed(option="audio").error is None
+    assert bench.created == 2
+
+
+def test_a_slow_job_is_waited_for_with_growing_pauses(bench: Bench) -> None:
+    bench.service.polls = 8
+    bench.service.fault("unknown-status", CREATE)
+    assert bench.embed().error is None
+    polls = [entry.at for entry in bench.service.calls("GET", "^/embed-v2/tasks/")]
+    gaps = np.diff(polls)
+    assert len(polls) == 9
+    assert (np.diff(gaps) > -0.3).all() and gaps[0] >= 5 and 25 < gaps[-1] <= 31
+
+
+def test_a_job_that_never_ends_is_taken_up_by_the_next_run(bench: Bench) -> None:
+    bench.service.polls = 10_000
+    outcome = bench.embed()
+    assert isinstance(outcome.error, TransientError) and "run again" in str(outcome.error)
+    (task,) = bench.service.tasks.values()
+    task.polls_left = 0
+    assert bench.embed().error is None
+    assert bench.created == 1
+
+
+# Answers that are no use
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "lasting"),
+    [
+        ("failed", "could not be processed", True),
+        ("retry-later", "unstable", False),
+        ("nan", "bad vector", True),
+        ("zero", "bad vector", True),
+        ("short", "511 numbers where 512", True),
+        ("empty", "no visual embedding", True),
+    ],
+)
+def test_a_useless_answer_is_named(bench: Bench, kind: str, message: str, lasting: bool) -> None:
+    bench.service.fault(kind, CREATE)
+    hits = [bench.embed()]
+    error = hits[0].error
+    if kind in ("nan", "zero", "short") and error is None:
+        pytest.fail("a bad vector was let through")
+    assert error is not None and message in str(error)
+    assert isinstance(error, TransientError) != lasting
+    assert not hits[0].embeddings
+
+
+def test_a_useless_answer_is_fetched_again_not_paid_again(bench: Bench) -> None:
+    bench.service.fault("nan", CREATE)
+    assert bench.embed().error is not None
+    (task,) = bench.service.tasks.values()
+    task.fault = None
+    assert bench.embed().error is None
+    assert bench.created == 1
+
+
+def test_what_the_sdk_cannot_parse_is_used_all_the_same(bench: Bench) -> None:
+    bench.service.fault("no-duration", CREATE)
+    assert bench.embed().error is None
+
+
+def test_a_refusal_shows_the_services_words(bench: Bench, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "short.mp4", seconds=2)
+    bench.video = Video(hash_file(path), path.name, path, size=path.stat().st_size)
+    error = bench.embed().error
+    assert error is not None and "video_duration_too_short" in str(error)
+    assert not isinstance(error, TransientError)
+
+
+def test_the_file_that_was_sent_is_deleted_when_done(bench: Bench) -> None:
+    assert bench.embed().error is None
+    assert bench.service.assets == {}
+    (upload,) = bench.service.calls("POST", "^/assets$")
+    assert upload.fields["filename"] == f"{bench.video.id}.mp4"
+
+
+def test_no_secret_reaches_the_library(bench: Bench) -> None:
+    bench.embed()
+    for path in bench.library.folder.iterdir():
+        assert bench.service.key.encode() not in path.read_bytes()
+
+
+def test_load_embedder_knows_it(service: TwelveLabsStandIn) -> None:
+    assert load_embedder(load_settings()).name == "marengo"

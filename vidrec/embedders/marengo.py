@@ -1,0 +1,311 @@
+"""Marengo by Twelve Labs: video, text and image in one space, computed by a paid service.
+
+The video is fetched by the service from a URL (of the object that `vidrec upload` made) or sent
+to it. One job returns embeddings of clips and of the whole, seen and heard; all of them are kept,
+each kind under its own fingerprint, and one kind is searched.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from vidrec.config import Settings
+from vidrec.embedders.base import EmbedContext, Embedded, Embedder, unit, whole_video
+from vidrec.embedders.marengo_client import Clock, Service, Stopped
+from vidrec.embedders.marengo_jobs import Jobs, may_last
+from vidrec.embedders.marengo_profiles import (
+    MAX_ASPECT,
+    MAX_HEIGHT,
+    MAX_WIDTH,
+    MIN_SIDE,
+    Option,
+    Requests,
+    refusal,
+)
+from vidrec.errors import (
+    EmbedderError,
+    JobError,
+    LibraryError,
+    MediaError,
+    QuotaError,
+    TransientError,
+)
+from vidrec.types import Embedding, Fingerprint, Modality, Scope, Video, VideoInfo
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from vidrec.media.repair import Limits
+    from vidrec.types import Vector
+
+IMAGE_BYTES = 32 << 20
+SENT_AS_IS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
+
+
+class MarengoEmbedder(Embedder):
+    """The embedder ``marengo``. Nothing is asked of the service before the first use."""
+
+    name: ClassVar[str] = "marengo"
+    modalities: ClassVar[frozenset[Modality]] = frozenset({"video", "text", "image"})
+    own_clips: ClassVar[bool] = True
+    paid: ClassVar[bool] = True
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        """Check the settings.
+
+        Raises:
+            ConfigError: the model is unknown or retired, or the settings do not fit it.
+        """
+        self._settings = settings.marengo
+        self._requests = Requests(settings.marengo)
+        self._clock = clock or Clock()
+        self._service: Service | None = None
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        return self._requests.fingerprint(self._settings.option)
+
+    @property
+    def fingerprints(self) -> tuple[Fingerprint, ...]:
+        return tuple(self._requests.fingerprint(option) for option in self._requests.options)
+
+    @property
+    def service(self) -> Service:
+        """The service, with the key from the settings or the environment.
+
+        Raises:
+            ConfigError: there is no key.
+        """
+        if self._service is None:
+            self._service = Service(self._settings, self._clock)
+        return self._service
+
+    def refusal(self, info: VideoInfo, size: int) -> str | None:
+        return refusal(self._settings, info, size)
+
+    @property
+    def limits(self) -> Limits:
+        from vidrec.media.repair import Limits
+
+        return Limits(self._settings.min_sec, MIN_SIDE, MAX_HEIGHT, MAX_WIDTH, MAX_ASPECT)
+
+    def billed_minutes(self, video: Video) -> float:
+        return self._requests.minutes(video.duration_sec)
+
+    def price(self, minutes: float) -> float | None:
+        each = self._settings.price_video_minute
+        return None if each is None else minutes * each
+
+    def pays_for(self, video: Video, context: EmbedContext) -> bool:
+        job = context.jobs.get(video.id, self._requests.job_key)
+        if job is None or job.state == "creating":
+            return True
+        kept = job.state == "done" and job.result is not None and not context.force
+        return not kept and not may_last(job, context.force, self._clock.now())
+
+    def embed_videos(self, videos: Iterable[Video], context: EmbedContext) -> Iterator[Embedded]:
+        stop = Event()
+        clock = Clock(
+            self._clock.now, self._clock.sleep, lambda: stop.is_set() or context.cancelled()
+        )
+        service = Service(self._settings, clock)
+        jobs = Jobs(
+            service, self._requests, context.jobs, clock, context.url_for, context.progress,
+            context.force,
+        )  # fmt: skip
+        waiting = iter(videos)
+        running: set[Future[Embedded | None]] = set()
+        try:
+            with ThreadPoolExecutor(self._settings.jobs) as pool:
+                try:
+                    while True:
+                        while len(running) < self._settings.jobs and not clock.stopped():
+                            video = next(waiting, None)
+                            if video is None:
+                                break
+                            running.add(pool.submit(self._outcome, jobs, video))
+                        if not running:
+                            return
+                        done, running = wait(running, return_when=FIRST_COMPLETED)
+                        yield from self._finished(done, jobs)
+                finally:
+                    stop.set()
+        finally:
+            service.close()
+
+    def _finished(self, done: set[Future[Embedded | None]], jobs: Jobs) -> Iterator[Embedded]:
+        """Yield what is finished, before anything that ends the run is raised."""
+        ended: BaseException | None = None
+        for future in done:
+            if (error := future.exception()) is not None:
+                ended = ended or error
+                continue
+            outcome = future.result()
+            if outcome is None:
+                continue
+            yield outcome
+            if outcome.error is None:
+                # The consumer has come back: it has stored what it was given.
+                jobs.log.close(outcome.video.id, self._requests.job_key)
+        if ended is not None:
+            raise ended
+
+    def _outcome(self, jobs: Jobs, video: Video) -> Embedded | None:
+        """Run one video to its end; None where the run ended first."""
+        try:
+            answer = jobs.answer(video)
+            try:
+                embedded = self._embedded(video, answer)
+            except JobError:
+                jobs.reread(video)
+                raise
+            return embedded
+        except Stopped:
+            return None
+        except (QuotaError, LibraryError):
+            raise
+        except (JobError, TransientError, MediaError) as exc:
+            return Embedded(video, error=exc)
+        except EmbedderError:
+            raise
+        except OSError as exc:
+            return Embedded(video, error=MediaError(exc.strerror or "cannot be read"))
+
+    def _embedded(self, video: Video, answer: dict[str, Any]) -> Embedded:
+        """Read an answer. Rows are told apart by option and scope; their order means nothing.
+
+        Raises:
+            JobError: the answer holds no vectors of the option that is searched, or bad ones.
+        """
+        rows = answer.get("data")
+        rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+        length = _duration(video, answer)
+        embeddings: list[Embedding] = []
+        for option in self._requests.options:
+            mine = [row for row in rows if row.get("embedding_option") == option]
+            embeddings += self._of_option(video, option, mine, length)
+        wanted = str(self.fingerprint)
+        if not any(embedding.fingerprint == wanted for embedding in embeddings):
+            kinds = sorted({str(row.get("embedding_option")) for row in rows}) or ["nothing"]
+            raise JobError(
+                f"Twelve Labs returned no {self._settings.option} embedding of it "
+                f"(it returned {', '.join(kinds)})"
+            )
+        return Embedded(video, embeddings)
+
+    def _of_option(
+        self, video: Video, option: Option, rows: Sequence[dict[str, Any]], length: float
+    ) -> list[Embedding]:
+        clips, whole = [], None
+        for row in rows:
+            if row.get("embedding_scope") == "asset":
+                whole = self._embedding(video, option, "video", 0.0, length, row)
+                continue
+            start, end = _number(row, "start_sec"), min(_number(row, "end_sec"), length)
+            if end > start:  # a looped copy has clips beyond the end, and some have no length
+                clips.append(self._embedding(video, option, "clip", start, end, row))
+        if whole is not None and not clips:
+            clips = [Embedding(video.id, whole.fingerprint, "clip", 0.0, length, whole.vector)]
+        if whole is None and clips:
+            whole = whole_video(clips)
+        return [*clips, whole] if whole is not None else []
+
+    def _embedding(
+        self,
+        video: Video,
+        option: Option,
+        scope: Scope,
+        start: float,
+        end: float,
+        row: dict[str, Any],
+    ) -> Embedding:
+        fingerprint = str(self._requests.fingerprint(option))
+        return Embedding(video.id, fingerprint, scope, start, end, self._vector(row))
+
+    def _vector(self, row: dict[str, Any]) -> Vector:
+        import numpy as np
+
+        try:
+            values = np.asarray(row.get("embedding"), dtype=np.float32)
+        except (TypeError, ValueError):
+            values = np.empty(0, np.float32)
+        if values.shape != (self.dim,):
+            raise JobError(
+                f"Twelve Labs returned a vector of {values.size} numbers where {self.dim} were "
+                "asked for"
+            )
+        try:
+            return unit(values)
+        except EmbedderError as exc:
+            raise JobError(f"Twelve Labs returned a bad vector: {exc}") from exc
+
+    def _encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        import numpy as np
+
+        found = [self._ask("embed the text", self._requests.text(text)) for text in texts]
+        return np.stack(found) if found else np.empty((0, self.dim), np.float32)
+
+    def _encode_image(self, path: Path) -> Vector:
+        encoded = base64.b64encode(_image_bytes(path)).decode("ascii")
+        return self._ask("embed the image", self._requests.image(encoded))
+
+    def _ask(self, what: str, request: dict[str, Any]) -> Vector:
+        body = self.service.call(what, lambda sdk: sdk.embed.v_2.create(**request))
+        rows = body.get("data")
+        if not isinstance(rows, list) or not rows or not isinstance(rows[0], dict):
+            raise EmbedderError(f"Twelve Labs returned no embedding when asked to {what}")
+        return self._vector(rows[0])
+
+    def close(self) -> None:
+        if self._service is not None:
+            self._service.close()
+            self._service = None
+
+
+def _duration(video: Video, answer: dict[str, Any]) -> float:
+    """The video's length; the answer's is that of a repaired copy where they differ."""
+    if video.duration_sec:
+        return video.duration_sec
+    metadata = answer.get("metadata")
+    said = _number(metadata, "duration") if isinstance(metadata, dict) else 0.0
+    rows = answer.get("data") or []
+    return said or max((_number(row, "end_sec") for row in rows), default=0.0)
+
+
+def _number(row: dict[str, Any], name: str) -> float:
+    value = row.get(name)
+    good = isinstance(value, (int, float)) and math.isfinite(value)
+    return float(value) if good else 0.0  # type: ignore[arg-type]
+
+
+def _image_bytes(path: Path) -> bytes:
+    """Return an image as JPEG or PNG; other formats are converted.
+
+    Raises:
+        MediaError: it cannot be read, or is too large.
+    """
+    from io import BytesIO
+
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        content = path.read_bytes()
+        with Image.open(BytesIO(content)) as picture:
+            picture.load()
+            if not content.startswith(SENT_AS_IS):
+                buffer = BytesIO()
+                picture.convert("RGB").save(buffer, "PNG")
+                content = buffer.getvalue()
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as exc:
+        reason = getattr(exc, "strerror", None) or "it is no readable image"
+        raise MediaError(f"cannot read {path}: {reason}") from exc
+    if len(content) > IMAGE_BYTES:
+        raise MediaError(f"{path} has {len(content) / 1e6:.0f} MB; an image may have 32")
+    return content

@@ -1,0 +1,334 @@
+"""Twelve Labs' service through its SDK: pace, patience, and errors in one line.
+
+The SDK's own retries are not used: they drop the fields of multipart requests and never repeat
+a lost connection. The answer is read from the HTTP response itself, because the SDK refuses to
+parse some answers of the service that have been paid for; what the SDK adds is the requests.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from vidrec.errors import ConfigError, EmbedderError, JobError, QuotaError, TransientError
+
+if TYPE_CHECKING:
+    from vidrec.config import MarengoSettings
+
+KEY_VARIABLES = ("TWELVE_LABS_API_KEY", "TWELVELABS_API_KEY")
+ATTEMPTS = 8
+LONGEST_WAIT = 60.0
+QUOTA_CODES = ("usage_limit_exceeded",)
+PLAN_CODES = ("api_allowed_for_paid_plan", "api_not_allowed", "region_not_allowed")
+
+
+class Unsure(TransientError):
+    """The service may or may not have done what it was asked for."""
+
+
+class Gone(TransientError):
+    """The service no longer knows what was asked for."""
+
+
+class Stopped(Exception):
+    """The run is to end; nothing is wrong."""
+
+
+@dataclass(slots=True)
+class Clock:
+    """Time as the client sees it; tests hand in another."""
+
+    now: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
+    stopped: Callable[[], bool] = lambda: False
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, but no longer than the run goes on.
+
+        Raises:
+            Stopped: the run is to end.
+        """
+        until = self.now() + seconds
+        while not self.stopped():
+            left = until - self.now()
+            if left <= 0:
+                return
+            self.sleep(min(left, 0.25))
+        raise Stopped
+
+
+class Pace:
+    """Spaces requests evenly, so that no minute sees more than ``rpm`` of them."""
+
+    def __init__(self, rpm: int, clock: Clock) -> None:
+        self._gap = 60.0 / rpm
+        self._clock = clock
+        self._next = 0.0
+        self._held = 0.0
+        self._mutex = threading.Lock()
+
+    def wait(self) -> None:
+        """Wait for the next free place."""
+        while True:
+            with self._mutex:
+                place = max(self._next, self._held, self._clock.now())
+                self._next = place + self._gap
+            self._clock.wait(place - self._clock.now())
+            with self._mutex:
+                if place >= self._held:
+                    return
+
+    def hold(self, seconds: float) -> None:
+        """Let nobody ask for so long, those who wait included: the service has had enough."""
+        with self._mutex:
+            self._held = max(self._held, self._clock.now() + seconds)
+
+
+@dataclass(slots=True)
+class Reply:
+    """What came back: a status with its body, or the problem of a lost connection."""
+
+    status: int = 0
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+    lost: str = ""
+    sent: bool = True
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300 and (isinstance(self.body, dict) or self.status == 204)
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The error, of either shape; empty where the body has none."""
+        body = self.body if isinstance(self.body, dict) else {}
+        inner = body.get("error")
+        return inner if isinstance(inner, dict) else body
+
+    @property
+    def code(self) -> str:
+        return str(self.error.get("code") or "")
+
+    @property
+    def message(self) -> str:
+        """The service's words without the signatures of URLs."""
+        words = str(self.error.get("message") or self.code or f"HTTP {self.status}")
+        return clean(words)[:300]
+
+    @property
+    def refused_before_work(self) -> bool:
+        return self.status in (429, 503) or not self.sent
+
+    @property
+    def worth_repeating(self) -> bool:
+        return (
+            bool(self.lost)
+            or self.status in (408, 429)
+            or self.status >= 500
+            or (200 <= self.status < 300)  # an answer that is no JSON
+        )
+
+    def pause(self, now: float) -> float | None:
+        """How long the service asks to wait, if it says so."""
+        after = self.headers.get("retry-after", "")
+        if re.fullmatch(r"\d+(\.\d+)?", after):
+            return float(after)
+        if after:
+            try:
+                return max(0.0, parsedate_to_datetime(after).timestamp() - now)
+            except (TypeError, ValueError):
+                return None
+        reset = self.headers.get("x-ratelimit-reset", "")
+        if self.status == 429 and re.fullmatch(r"\d+(\.\d+)?", reset):
+            return max(0.0, float(reset) - now)
+        return None
+
+
+def clean(text: str) -> str:
+    """One line, with the query (and so the signature) of every URL left out."""
+    return " ".join(re.sub(r"(https?://[^\s?\"']+)\?[^\s\"']*", r"\1?…", text).split())
+
+
+def api_key(settings: MarengoSettings) -> str:
+    """Return the key, checked: a stray character would end up in an exception's text.
+
+    Raises:
+        ConfigError: there is none, or it is malformed.
+    """
+    key = settings.api_key.get_secret_value() if settings.api_key else ""
+    for name in KEY_VARIABLES:
+        key = key or os.environ.get(name, "")
+    key = key.strip()
+    if not key:
+        raise ConfigError(
+            "no Twelve Labs API key: set VIDREC_MARENGO_API_KEY (or TWELVE_LABS_API_KEY)"
+        )
+    if not re.fullmatch(r"[\x21-\x7e]+", key):
+        raise ConfigError("the Twelve Labs API key holds spaces or letters that no key has")
+    return key
+
+
+class Service:
+    """The calls that vidrec makes. Safe to share between threads."""
+
+    def __init__(self, settings: MarengoSettings, clock: Clock) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.pace = Pace(settings.rpm, clock)
+        self._local = threading.local()
+        self._key = api_key(settings)
+        self._client: Any = None
+        self._http: Any = None
+        self._mutex = threading.Lock()
+        self._refuse_ambiguous_url()
+
+    def _refuse_ambiguous_url(self) -> None:
+        override, wished = os.environ.get("TWELVELABS_BASE_URL"), self.settings.base_url
+        if override and wished and override.rstrip("/") != wished.rstrip("/"):
+            raise ConfigError(
+                f"TWELVELABS_BASE_URL={override} would override [marengo] base_url {wished}: "
+                "unset one of them"
+            )
+
+    @property
+    def sdk(self) -> Any:
+        """The SDK's client, made on first use."""
+        with self._mutex:
+            if self._client is None:
+                import httpx
+                from twelvelabs import TwelveLabs
+
+                hooks = {"response": [self._capture]}
+                self._http = httpx.Client(
+                    timeout=httpx.Timeout(self.settings.timeout_sec, connect=15.0),
+                    follow_redirects=True,
+                    event_hooks=hooks,
+                    limits=httpx.Limits(max_connections=self.settings.jobs + 4),
+                )
+                self._client = TwelveLabs(
+                    api_key=self._key,
+                    base_url=self.settings.base_url,
+                    httpx_client=self._http,
+                    timeout=self.settings.timeout_sec,
+                )
+            return self._client
+
+    def _capture(self, response: Any) -> None:
+        response.read()
+        try:
+            body = response.json()
+        except ValueError:
+            body = None
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        self._local.reply = Reply(response.status_code, body, headers)
+
+    def call(self, what: str, request: Callable[[Any], object], *, paid: bool = False) -> Any:
+        """Make a request with patience and return the answer's JSON.
+
+        Args:
+            what: a few words for messages ("embed a text").
+            request: makes one call of the SDK.
+            paid: repeating might pay twice: only what the service refused before doing any
+                work is repeated, and anything else that is unclear is ``Unsure``.
+
+        Raises:
+            QuotaError: the service wants no more for now.
+            JobError: it refuses this request.
+            Gone: it does not know what was asked for.
+            Unsure: it may have done paid work.
+            TransientError: it failed again and again.
+            EmbedderError: the key or the plan is wrong.
+            Stopped: the run is to end.
+        """
+        begun = self.clock.now()
+        reply = Reply()
+        for attempt in range(ATTEMPTS):
+            self.pace.wait()
+            reply = self._send(request)
+            if reply.ok:
+                return reply.body
+            self._refuse(what, reply)
+            if paid and not reply.refused_before_work:
+                raise Unsure(f"Twelve Labs gave no clear answer to {what}: {self._words(reply)}")
+            asked = reply.pause(self.clock.now())
+            wait = asked if asked is not None else random.uniform(0.5, 1.0) * min(60.0, 2**attempt)
+            if asked is not None and asked > self.settings.patience_sec:
+                raise self._quota(asked)
+            if self.clock.now() + wait - begun > self.settings.patience_sec:
+                break
+            if reply.status == 429:
+                self.pace.hold(wait)
+            else:
+                self.clock.wait(wait)
+        if reply.status == 429:
+            raise self._quota(None)
+        raise TransientError(
+            f"Twelve Labs does not manage to {what}: {self._words(reply)}; run again later"
+        )
+
+    def _send(self, request: Callable[[Any], object]) -> Reply:
+        import httpx
+        import pydantic
+        from twelvelabs.core.api_error import ApiError
+
+        sdk = self.sdk
+        self._local.reply = None
+        try:
+            request(sdk)
+        except (ApiError, pydantic.ValidationError, ValueError):
+            # The response itself was kept; a body that the SDK cannot parse is judged there.
+            if self._local.reply is None:
+                raise
+        except httpx.HTTPError as exc:
+            sent = not isinstance(
+                exc, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+            )
+            return Reply(lost=f"{type(exc).__name__}: {clean(str(exc))}", sent=sent)
+        reply: Reply = self._local.reply
+        return reply
+
+    def _refuse(self, what: str, reply: Reply) -> None:
+        """Raise what no repetition can mend."""
+        if reply.code in QUOTA_CODES:
+            raise QuotaError(
+                f"the credit of this Twelve Labs account is used up ({reply.message}): see the "
+                "plan on playground.twelvelabs.io; what is done is kept"
+            )
+        if reply.worth_repeating:
+            return
+        if reply.status == 401:
+            raise EmbedderError(
+                f"Twelve Labs refuses the API key ({reply.message}): check VIDREC_MARENGO_API_KEY"
+            )
+        if reply.status == 403 and reply.code != "read_not_allowed":
+            raise EmbedderError(f"this Twelve Labs account may not {what}: {reply.message}")
+        if reply.code in PLAN_CODES:
+            raise EmbedderError(f"the Twelve Labs plan does not allow to {what}: {reply.message}")
+        if reply.status == 404:
+            raise Gone(f"Twelve Labs does not know it any more: {reply.message}")
+        code = f"{reply.code}: " if reply.code and reply.code not in reply.message else ""
+        raise JobError(f"Twelve Labs refuses to {what}: {code}{reply.message}")
+
+    def _words(self, reply: Reply) -> str:
+        return reply.lost or f"HTTP {reply.status}, {reply.message}"
+
+    def _quota(self, seconds: float | None) -> QuotaError:
+        if seconds is None:
+            when = "come back later, or lower --rpm"
+        else:
+            at = time.strftime("%Y-%m-%d %H:%M", time.localtime(self.clock.now() + seconds))
+            when = f"come back at {at}"
+        return QuotaError(f"the rate limit of this Twelve Labs account is reached: {when}")
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._http is not None:
+            self._http.close()
+        self._client = self._http = None
