@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import videos
 
+from tests import videos
 from vidrec.errors import MediaError
 from vidrec.media import gops
 from vidrec.media.picking import Report, pick_frames

@@ -16,8 +16,8 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from range_server import Handler, RangeServer, serving
 
+from tests.range_server import Handler, RangeServer, serving
 from vidrec.datasets.split import apportion, split_groups
 from vidrec.datasets.ucf101 import Choice, Member, choose, download, read_directory
 from vidrec.errors import DatasetError
