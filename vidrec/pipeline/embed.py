@@ -11,11 +11,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from vidrec.catalog import CATALOG
 from vidrec.config import Settings
 from vidrec.embedders import load_embedder
 from vidrec.embedders.base import Embedded, Embedder
 from vidrec.errors import MediaError, TransientError, UsageError
-from vidrec.library import CATALOG, Library
+from vidrec.library import Library
 from vidrec.media.probe import probe
 from vidrec.pipeline.paid import Bill, Gate
 from vidrec.pipeline.scan import LabelFrom, Source, find_sources, identify, peek, stamp_of

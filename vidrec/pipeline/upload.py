@@ -12,10 +12,11 @@ from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from vidrec.catalog import CATALOG
 from vidrec.config import Settings
 from vidrec.errors import LibraryError, MediaError, StorageError, UsageError
 from vidrec.joblog import Upload, add_upload
-from vidrec.library import CATALOG, Library
+from vidrec.library import Library
 from vidrec.pipeline.embed import first_interrupt
 from vidrec.pipeline.scan import Source, find_sources, hash_file, identify, peek, stamp_of
 from vidrec.progress import Progress, Silent

@@ -1,0 +1,117 @@
+"""The catalog: the one SQLite file of a library, its transactions and its locks.
+
+Transactions are short, so that one process may embed while others recommend (WAL mode).
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from vidrec.errors import LibraryError, LockedError
+from vidrec.schema import migrate
+
+CATALOG = "catalog.sqlite3"
+BUSY_SECONDS = 30
+Self = TypeVar("Self", bound="Catalog")
+
+
+class Catalog:
+    """An open catalog. Use as a context manager; safe to share between threads."""
+
+    def __init__(self, folder: Path, *, create: bool = True) -> None:
+        """Open the library in ``folder``.
+
+        Raises:
+            LibraryError: it does not exist (with ``create`` off), cannot be opened, or was
+                written by a newer vidrec.
+        """
+        self.folder = folder
+        path = folder / CATALOG
+        if not create and not path.is_file():
+            raise LibraryError(f"no library in {folder}: run `vidrec embed` on some videos first")
+        self._mutex = threading.RLock()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(
+                path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            # FULL: what a provider was paid for survives a power cut, not only a crash.
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = FULL")
+            migrate(self._db, path)
+        except (sqlite3.Error, OSError) as exc:
+            raise LibraryError(f"cannot open the library {path}: {exc}") from exc
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """A short write transaction; an exception rolls it back.
+
+        Raises:
+            LibraryError: the catalog cannot be written (disk full, locked, damaged).
+        """
+        with self._mutex:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._db
+                    self._db.execute("COMMIT")
+                except BaseException:
+                    if self._db.in_transaction:
+                        self._db.execute("ROLLBACK")
+                    raise
+            except sqlite3.Error as exc:
+                raise LibraryError(f"cannot write to the library {self.folder}: {exc}") from exc
+
+    def read(self, sql: str, *values: Any) -> list[Any]:
+        """Run one SELECT and return its rows.
+
+        Raises:
+            LibraryError: the catalog cannot be read.
+        """
+        with self._mutex:
+            try:
+                return self._db.execute(sql, values).fetchall()
+            except sqlite3.Error as exc:
+                raise LibraryError(f"cannot read the library {self.folder}: {exc}") from exc
+
+    @contextmanager
+    def lock(self, task: str) -> Iterator[None]:
+        """Hold the library's lock for a task ("embed", "index"); a killed holder frees it.
+
+        Raises:
+            LockedError: another process holds it; the message names that process.
+        """
+        from filelock import FileLock, Timeout
+
+        path = self.folder / f"{task}.lock"
+        holder = self.folder / f"{task}.lock.holder"
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as exc:
+            who = holder.read_text(encoding="utf-8") if holder.is_file() else "unknown"
+            raise LockedError(
+                f"another `vidrec {task}` works on {self.folder} (process {who}): "
+                "wait for it, or use another library"
+            ) from exc
+        try:
+            holder.write_text(f"{os.getpid()}", encoding="utf-8")
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
