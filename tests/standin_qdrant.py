@@ -6,7 +6,8 @@ server's status codes. Every request and response is checked against Qdrant's ow
 where that is given. Faults are switched on per route; every request is logged.
 
 As the server, and unlike the local engine, it looks at a bounded number of points for groups,
-enforces strict mode and a limit of bytes a request, and knows its payload indexes.
+enforces strict mode and a limit of bytes a request, knows its payload indexes, and keeps every bit
+of a vector that is of unit length (the engine in qdrant-edge does; the local one scales it again).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import sys
 import threading
 import time
 import warnings
@@ -87,6 +89,7 @@ class StandinQdrant:
     problems: list[str] = field(default_factory=list)  # what the OpenAPI file does not allow
     validated: int = 0
     indexes: dict[str, dict[str, str]] = field(default_factory=dict)
+    vectors: dict[str, dict[str, list[float]]] = field(default_factory=dict)  # as they came
 
     def __enter__(self) -> StandinQdrant:
         self.engine = QdrantClient(":memory:", force_disable_check_same_thread=True)
@@ -96,7 +99,7 @@ class StandinQdrant:
         class Handler(_Handler):
             server_side = standin
 
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http = _Server(("127.0.0.1", 0), Handler)
         self.http.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
         self.thread = threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True)
@@ -150,7 +153,7 @@ class StandinQdrant:
         asked = models.CreateCollection.model_validate(body)
         if self.engine.collection_exists(name):
             raise Refusal(409, f"Wrong input: Collection `{name}` already exists!")
-        self.indexes[name] = {}
+        self.indexes[name], self.vectors[name] = {}, {}
         return self.engine.create_collection(
             name,
             vectors_config=asked.vectors,
@@ -194,6 +197,7 @@ class StandinQdrant:
                 "Help: Reduce the batch size.",
             )
         self.engine.upsert(name, points)
+        self.vectors[self.real(name)].update({str(p.id): list(p.vector) for p in points})
         return _done()
 
     def delete(self, name: str, body: Any) -> Any:
@@ -202,10 +206,13 @@ class StandinQdrant:
 
     def retrieve(self, name: str, body: Any) -> Any:
         asked = models.PointRequest.model_validate(body)
-        return self.engine.retrieve(
-            name, asked.ids, with_payload=asked.with_payload or False,
-            with_vectors=asked.with_vector or False,
-        )  # fmt: skip
+        found = self.engine.retrieve(
+            name, asked.ids, with_payload=asked.with_payload or False, with_vectors=False
+        )
+        if asked.with_vector:
+            kept = self.vectors[self.real(name)]
+            found = [p.model_copy(update={"vector": kept[str(p.id)]}) for p in found]
+        return found
 
     def scroll(self, name: str, body: Any) -> Any:
         asked = models.ScrollRequest.model_validate(body)
@@ -319,6 +326,12 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(part) for part in value]
     return value
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):  # a client that was killed
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
