@@ -3,6 +3,7 @@
 import multiprocessing
 import sqlite3
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -190,3 +191,28 @@ def test_two_processes_open_and_write_at_once(tmp_path: Path) -> None:
         assert writer.exitcode == 0
     with Library(tmp_path) as library:
         assert len(list(library.videos())) == 100
+
+
+def test_several_changes_are_one_transaction(tmp_path: Path) -> None:
+    with Library(tmp_path) as library:
+        library.register(FINGERPRINT)
+        with pytest.raises(RuntimeError), library.transaction():
+            library.add_video(a_video(1))
+            library.save_embeddings(a_video(1).id, embeddings_of(a_video(1)), 10)
+            raise RuntimeError
+        assert list(library.videos()) == []
+        with library.transaction():
+            library.add_video(a_video(1))
+            library.save_embeddings(a_video(1).id, embeddings_of(a_video(1)), 10)
+        assert library.clip_seconds(str(FINGERPRINT)) == {a_video(1).id: 10.0}
+
+
+def test_metadata_of_imported_vectors_is_kept(tmp_path: Path) -> None:
+    extra = {"year": 1999, "ok": True, "place": "Åre", "none": None}
+    with Library(tmp_path) as library:
+        library.register(FINGERPRINT)
+        library.add_video(a_video(1))
+        one = replace(embeddings_of(a_video(1))[0], extra=extra)
+        library.save_embeddings(a_video(1).id, [one], 10)
+        assert library.video_embeddings(a_video(1).id, str(FINGERPRINT))[0].extra == extra
+        assert next(library.embeddings(str(FINGERPRINT)))[1].extra == extra

@@ -59,12 +59,15 @@ class Catalog:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """A short write transaction; an exception rolls it back.
+        """A short write transaction; an exception rolls it back. Inner ones join the outer.
 
         Raises:
             LibraryError: the catalog cannot be written (disk full, locked, damaged).
         """
         with self._mutex:
+            if self._db.in_transaction:
+                yield self._db
+                return
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 try:

@@ -161,6 +161,14 @@ class Library(Catalog):
         rows = self.read("SELECT embedder, model, dim, options FROM fingerprints ORDER BY id")
         return [Fingerprint(row[0], row[1], row[2], json.loads(row[3])) for row in rows]
 
+    def clip_seconds(self, fingerprint: str) -> dict[str, float]:
+        """Return the clip length that each finished video was cut by, by video id."""
+        rows = self.read(
+            "SELECT video_id, clip_seconds FROM embedded WHERE fingerprint_id = ?",
+            self._fingerprint_id(fingerprint),
+        )
+        return {row[0]: float(row[1]) for row in rows}
+
     def is_embedded(self, video_id: str, fingerprint: str, clip_seconds: float) -> bool:
         """Tell whether a video is finished under a fingerprint and clip length."""
         rows = self.read(
@@ -195,11 +203,12 @@ class Library(Catalog):
                 )
             db.executemany(
                 "INSERT INTO embeddings"
-                "(video_id, fingerprint_id, scope, start_sec, end_sec, vector)"
-                "VALUES (?, ?, ?, ?, ?, ?)",
+                "(video_id, fingerprint_id, scope, start_sec, end_sec, vector, extra)"
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
                 [
                     (video_id, numbers[e.fingerprint], e.scope, e.start_sec, e.end_sec,
-                     e.vector.astype("<f4").tobytes())
+                     e.vector.astype("<f4").tobytes(),
+                     json.dumps(dict(e.extra), ensure_ascii=False) if e.extra else None)
                     for e in embeddings
                 ],
             )  # fmt: skip
@@ -214,7 +223,7 @@ class Library(Catalog):
         number = self._fingerprint_id(fingerprint)
         while number is not None:
             rows = self.read(
-                "SELECT id, video_id, scope, start_sec, end_sec, vector FROM embeddings "
+                "SELECT id, video_id, scope, start_sec, end_sec, vector, extra FROM embeddings "
                 "WHERE fingerprint_id = ? AND id > ? ORDER BY id LIMIT ?",
                 number, after, batch,
             )  # fmt: skip
@@ -229,7 +238,7 @@ class Library(Catalog):
     ) -> list[Embedding]:
         """Return one video's embeddings, by start."""
         rows = self.read(
-            "SELECT video_id, scope, start_sec, end_sec, vector FROM embeddings "
+            "SELECT video_id, scope, start_sec, end_sec, vector, extra FROM embeddings "
             "WHERE video_id = ? AND fingerprint_id = ? AND (? IS NULL OR scope = ?) "
             "ORDER BY scope, start_sec, end_sec",
             video_id, self._fingerprint_id(fingerprint), scope, scope,
@@ -367,6 +376,8 @@ def _vector(blob: bytes) -> Vector:
 
 
 def _embedding(
-    fingerprint: str, video_id: str, scope: Scope, start: float, end: float, blob: bytes
-) -> Embedding:
-    return Embedding(video_id, fingerprint, scope, start, end, _vector(blob))
+    fingerprint: str, video_id: str, scope: Scope, start: float, end: float, blob: bytes,
+    extra: str | None,
+) -> Embedding:  # fmt: skip
+    known = json.loads(extra) if extra else {}
+    return Embedding(video_id, fingerprint, scope, start, end, _vector(blob), known)

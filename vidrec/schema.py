@@ -111,6 +111,7 @@ MIGRATIONS = (
         uploaded_at REAL NOT NULL
     ) WITHOUT ROWID;
     """,
+    "ALTER TABLE embeddings ADD COLUMN extra TEXT;  -- JSON: metadata of imported vectors\n",
 )
 
 

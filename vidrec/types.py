@@ -97,7 +97,8 @@ class Embedding:
     """A unit vector for a clip or a whole video, under one fingerprint.
 
     Its key is (video_id, fingerprint, scope, start, end). An embedder may yield embeddings of
-    several fingerprints for one video (say, visual and audio of one paid job).
+    several fingerprints for one video (say, visual and audio of one paid job). ``extra`` is
+    metadata that came with an imported vector.
     """
 
     video_id: str
@@ -106,6 +107,7 @@ class Embedding:
     start_sec: float
     end_sec: float
     vector: Vector
+    extra: Mapping[str, Scalar] = field(default_factory=dict)
 
     @property
     def point_id(self) -> str:

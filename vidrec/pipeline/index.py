@@ -187,6 +187,7 @@ def payload_of(embedding: Embedding, video: Video) -> Payload:
         label=video.label,
         group=video.group,
         duration_sec=video.duration_sec,
+        extra=embedding.extra,
     )
 
 
