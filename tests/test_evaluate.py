@@ -17,7 +17,9 @@ from vidrec.library import Library
 from vidrec.pipeline import evaluate as module
 from vidrec.pipeline.captions import VideoNames, read_captions
 from vidrec.pipeline.evaluate import evaluate
+from vidrec.pipeline.index import index
 from vidrec.pipeline.quality import check_minimums, parse_minimums
+from vidrec.pipeline.recommend import recommend
 from vidrec.types import Embedding, Video
 
 FINGERPRINT = WordEmbedder().fingerprint
@@ -335,3 +337,31 @@ def test_wrong_usage_exits_2(arguments: list[str]) -> None:
     done = run(*arguments)
     assert done.exit_code == 2
     assert done.stderr.startswith("error: ") and done.stdout == ""
+
+
+def test_captions_are_ranked_as_recommend_ranks(settings: Settings, tmp_path: Path) -> None:
+    random = np.random.default_rng(5)
+
+    def some_words() -> str:
+        return " ".join(random.choice(WORDS[:3], size=random.integers(1, 4)))
+
+    lines = []
+    for number in range(20):  # three colours, so that many videos are equally near
+        clips = [some_words() for _ in range(random.integers(1, 4))]
+        add(settings, f"{number}.mp4", *clips)
+        lines.append(f"{number}.mp4,{random.choice(clips)}")
+    index(settings)
+    places = []
+    for line in lines:
+        name, _, text = line.partition(",")
+        found = recommend(settings, [text], k=20).results
+        places.append([row.filename for row in found].index(name) + 1)
+    assert len(set(places)) > 3
+    text_part = evaluate(settings, captions=captions_file(tmp_path, *lines)).text
+    assert text_part is not None
+    measured = values(text_part.metrics)
+    ranks = np.array(places)
+    for k in (1, 5, 10):
+        assert measured[f"R@{k}"] == pytest.approx(np.mean(ranks <= k))
+    assert measured["MRR"] == pytest.approx(np.mean(1 / ranks))
+    assert measured["median rank"] == np.median(ranks)
