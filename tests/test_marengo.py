@@ -81,9 +81,14 @@ class Bench:
         return len(self.service.tasks)
 
 
+@pytest.fixture(scope="module")
+def forest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_video(tmp_path_factory.mktemp("v") / "dark forest.mp4", seconds=14)
+
+
 @pytest.fixture
-def bench(service: TwelveLabsStandIn, tmp_path: Path) -> Iterator[Bench]:
-    path = write_video(tmp_path / "dark forest.mp4", seconds=14)
+def bench(service: TwelveLabsStandIn, tmp_path: Path, forest: Path) -> Iterator[Bench]:
+    path = forest
     time = FastClock()
     service.clock = lambda: time.time
     video = Video(

@@ -62,7 +62,7 @@ def root(
 
 for _command in (
     demo.demo, flow.embed, flow.index, flow.recommend, evaluate.evaluate,
-    cloud.upload,
+    cloud.upload, cloud.usage,
     care.status, care.list_, care.remove,
 ):  # fmt: skip
     app.command(name=_command.__name__.rstrip("_").replace("_", "-"))(_command)

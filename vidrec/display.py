@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vidrec.pipeline.remove import RemoveReport
     from vidrec.pipeline.status import EmbedderStatus, Status
     from vidrec.pipeline.upload import UploadReport
+    from vidrec.pipeline.usage import Usage
     from vidrec.types import Recommendation, Video
 
 PLAIN_SECONDS = 5.0  # between two lines of progress where there is no terminal
@@ -186,7 +187,7 @@ def show_plan(plan: EmbedPlan) -> None:
         f"{len(plan.problems)} that would fail"
     )
     if plan.bill is not None:
-        cost = "not known (no price is set)" if plan.price is None else f"${plan.price:.2f}"
+        cost = dollars(plan.price)
         over = f"; {plan.over_cap} left by --max-minutes" if plan.over_cap else ""
         note(
             f"would pay for {plan.bill.jobs} jobs, {plan.bill.minutes:.1f} minutes of footage, "
@@ -208,6 +209,29 @@ def show_upload_report(report: UploadReport, dry_run: bool) -> None:
         f"{report.failed} failed (run again to retry)" if report.failed else "",
     ]
     note("; ".join(part for part in parts if part))
+
+
+def show_usage(usage: Usage, wished: Format) -> None:
+    """Say what was paid for."""
+    if wished in (Format.json, Format.jsonl):
+        indent = 2 if wished is Format.json else None
+        print(json.dumps(asdict(usage), ensure_ascii=False, indent=indent))
+        return
+    show_table(
+        ["embedder", "model", "jobs", "minutes", "cost", "texts", "cost of texts"],
+        [
+            [row.embedder, _escaped(row.model), str(row.jobs), f"{row.minutes:.1f}",
+             dollars(row.video_cost), str(row.texts), dollars(row.text_cost)]
+            for row in usage.spent
+        ],
+        right=("jobs", "minutes", "cost", "texts", "cost of texts"),
+    )  # fmt: skip
+    print(f"{usage.uploads} videos uploaded, {size(usage.uploaded_bytes)}")
+
+
+def dollars(cost: float | None) -> str:
+    """Write a cost; one that no price is set for is not known."""
+    return "not known" if cost is None else f"${cost:.2f}"
 
 
 def show_index_report(report: IndexReport) -> None:

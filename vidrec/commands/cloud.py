@@ -1,4 +1,4 @@
-"""upload: videos to object storage."""
+"""upload and usage: what leaves this machine, and what it cost."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import typer
 
 from vidrec import display
 from vidrec.commands.flow import with_stdin
-from vidrec.commands.options import Library, settings_for
+from vidrec.commands.options import Library, OutputFormat, settings_for
+from vidrec.display import Format
 from vidrec.errors import PartialFailure
 
 
@@ -66,3 +67,14 @@ def upload(
         raise typer.Exit(130)
     if report.failed:
         raise typer.Exit(PartialFailure.exit_code)
+
+
+def usage(format: OutputFormat = Format.auto, library: Library = None) -> None:
+    """Show what was paid for, by the library's own record.
+
+    Example: vidrec usage
+    """
+    from vidrec.pipeline.usage import usage as stage
+
+    wished = display.choose_format(format)
+    display.show_usage(stage(settings_for(library=library)), wished)

@@ -161,6 +161,14 @@ def recommend(
     min_score: Annotated[
         float | None, typer.Option(help="Leave out lower scores.", show_default=False)
     ] = None,
+    url_expires: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Presign the URLs of uploaded videos for so many seconds.",
+            show_default="3600 for videos that are not on this machine",
+        ),
+    ] = None,
     format: OutputFormat = Format.auto,
     library: Library = None,
 ) -> None:
@@ -168,13 +176,14 @@ def recommend(
 
     Example: vidrec recommend "sci-fi dark tone"
     """
+    from vidrec.pipeline.playable import playable
     from vidrec.pipeline.recommend import recommend as stage
 
     wished = display.choose_format(format)
     settings = settings_for(embedder__name=embedder, store__name=store, library=library)
     conditions = _conditions(where or [])
     answer = stage(settings, query, k=top_k, clips=clips, where=conditions, min_score=min_score)
-    display.show_recommended(answer, wished)
+    display.show_recommended(playable(settings, answer, url_expires), wished)
 
 
 def _conditions(where: list[str]) -> dict[str, list[str]]:

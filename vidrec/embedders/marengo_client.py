@@ -71,24 +71,18 @@ class Pace:
         self._gap = 60.0 / rpm
         self._clock = clock
         self._next = 0.0
-        self._held = 0.0
-        self._mutex = threading.Lock()
+        self._turn = threading.Lock()
 
     def wait(self) -> None:
-        """Wait for the next free place."""
-        while True:
-            with self._mutex:
-                place = max(self._next, self._held, self._clock.now())
-                self._next = place + self._gap
-            self._clock.wait(place - self._clock.now())
-            with self._mutex:
-                if place >= self._held:
-                    return
+        """Wait for the next free place. The gap counts from when the last one was let go."""
+        with self._turn:
+            while (early := self._next - self._clock.now()) > 0:
+                self._clock.wait(early)
+            self._next = max(self._next, self._clock.now() + self._gap)
 
     def hold(self, seconds: float) -> None:
         """Let nobody ask for so long, those who wait included: the service has had enough."""
-        with self._mutex:
-            self._held = max(self._held, self._clock.now() + seconds)
+        self._next = max(self._next, self._clock.now() + seconds)
 
 
 @dataclass(slots=True)
