@@ -11,7 +11,7 @@ from tests import videos
 from vidrec.errors import MediaError
 from vidrec.media import gops
 from vidrec.media.picking import Report, pick_frames
-from vidrec.media.probe import probe
+from vidrec.media.probe import measure_duration, probe
 from vidrec.media.sampling import frames_at, iter_clip_frames, sample_window, window_span_sec
 
 FPS = 25
@@ -192,12 +192,13 @@ def test_long_videos_are_sampled_at_keyframes_where_they_lie_densely(tmp_path: P
         keyframe_every=20, options={"x264-params": "scenecut=0"},
     )  # fmt: skip
 
-    exact = list(iter_clip_frames(path, 10.0, 5, SIZE, keyframes="never"))
-    keyed = list(iter_clip_frames(path, 10.0, 5, SIZE))
+    exact = list(iter_clip_frames(path, 10.0, 5, SIZE, sparing="never"))
+    keyed = list(iter_clip_frames(path, 10.0, 5, SIZE))  # 3 instants in each clip
 
     assert len(exact) == len(keyed) == 6
     assert numbers(exact[0].frames) == [10, 30, 50, 70 - 64, 90 - 64]
-    assert all(sec % 2.0 == pytest.approx(0) for clip in keyed for sec in clip.times)
+    assert keyed[0].times == pytest.approx([0.0, 4.0, 8.0])
+    assert numbers(keyed[0].repeated(6)) == [0, 0, 40, 40, 80 - 64, 80 - 64]
     assert [c.clip for c in exact] == [c.clip for c in keyed]
 
 
@@ -271,3 +272,29 @@ def test_wrong_counts_are_refused(tmp_path: Path, n_frames: int) -> None:
     path = videos.write_video(tmp_path / "a.mp4", 5)
     with pytest.raises(ValueError, match="Received: n_frames"):
         list(iter_clip_frames(path, 1.0, n_frames, SIZE))
+
+
+def test_a_clock_that_is_set_back_goes_on(tmp_path: Path) -> None:
+    parts = [
+        videos.write_video(
+            tmp_path / f"{i}.mpg", [videos.picture(32 * i + k) for k in range(32)], fps=FPS,
+            codec="mpeg2video", container_format="mpeg",
+        )
+        for i in range(2)
+    ]  # fmt: skip
+    path = tmp_path / "joined.mpg"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+
+    frames, _ = frames_at(path, [(i + 0.5) / FPS for i in (3, 20, 40, 60)], SIZE)
+
+    assert measure_duration(path) == pytest.approx(64 / FPS, abs=0.1)
+    assert numbers(frames) == pytest.approx([3, 20, 40, 60], abs=1)
+
+
+def test_a_clock_that_jumps_ahead_leaves_no_hole(tmp_path: Path) -> None:
+    stamps = [*range(30), *range(10_000_000, 10_000_030)]
+    path = videos.write_video(tmp_path / "a.mkv", 60, fps=FPS, stamps=stamps)
+
+    frames, _ = frames_at(path, [(i + 0.5) / FPS for i in (3, 29, 30, 59)], SIZE)
+
+    assert numbers(frames) == [3, 29, 30, 59]

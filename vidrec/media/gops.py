@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vidrec.errors import MediaError
-from vidrec.media.source import Source, sample_aspect
+from vidrec.media.source import Source, read_packets, sample_aspect
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -25,6 +25,8 @@ MAX_PART_PACKETS = 1200
 MAX_PART_BYTES = 48 << 20
 # Reading on for so long without finding a wanted frame means damage or a dead disk.
 STALL_SEC = 120.0
+# No frame stands for longer; a larger hole between two stamps is a clock that jumped.
+MAX_HOLE_SEC = 600.0
 # Containers that count frames instead of stamping them: where frames are reordered, what stamps
 # they seem to have are guesses, and only the order in which the decoder puts frames out is right.
 _COUNTING_FORMATS = frozenset({"avi", "h264", "hevc", "m4v", "mpegvideo", "vc1", "obu", "ivf"})
@@ -140,18 +142,19 @@ class GopReader:
             yield Gop(packets, starts)
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:
-        from av.error import FFmpegError
-
-        try:
-            for packet in self._source.container.demux(self._source.stream):
-                if time.monotonic() > self._deadline:
-                    raise MediaError(
-                        f"{self._source.path}: given up after {STALL_SEC:.0f} s without a frame"
-                    )
-                if packet.size:
-                    yield packet
-        except (FFmpegError, OSError) as exc:
-            self.error = str(getattr(exc, "strerror", None) or exc)
+        packets = read_packets(self._source)
+        while True:
+            if time.monotonic() > self._deadline:
+                raise MediaError(
+                    f"{self._source.path}: given up after {STALL_SEC:.0f} s without a frame"
+                )
+            try:
+                yield next(packets)
+            except StopIteration:
+                return
+            except MediaError as exc:
+                self.error = str(exc).removeprefix(f"{self._source.path}: ")
+                return
 
     def _stamp(self, gop: Gop) -> None:
         """Work out when the frames of a GOP are shown, and in what order."""
@@ -162,11 +165,11 @@ class GopReader:
             self._count(gop, shown)
         elif shown:
             self._place(gop, ordered)
-        last = shown[-1].duration if shown else None
-        tail = last * self._tick if last else self._frame_sec
-        gop.end_sec = (
-            gop.times[-1] + tail if gop.times else (self._last.end_sec if self._last else 0.0)
-        )
+        if gop.times:
+            tail = (shown[-1].duration or 0) * self._tick
+            gop.end_sec = gop.times[-1] + (tail if 0 < tail < MAX_HOLE_SEC else self._frame_sec)
+        elif self._last is not None:
+            gop.end_sec = self._last.end_sec
 
     def _place(self, gop: Gop, ordered: list[int]) -> None:
         """Time a stamped GOP. Frames stamped before their keyframe are leading ones."""
@@ -179,13 +182,18 @@ class GopReader:
         start = (first - self._origin) * self._tick + self._shift_sec
         if gop.starts and self._last is not None and start < self._last.start_sec:
             self._shift_sec += self._last.end_sec - start  # the clock was set back: go on
+        before = self._last.end_sec - self._frame_sec if self._last is not None else 0.0
         for stamp in ordered:
             sec = (stamp - self._origin) * self._tick + self._shift_sec
             if stamp < first:
                 gop.leading.append((sec, stamp))
-            else:
-                gop.times.append(sec)
-                gop.stamps.append(stamp)
+                continue
+            if sec - before > MAX_HOLE_SEC and (self._last is not None or gop.times):
+                self._shift_sec -= sec - before - self._frame_sec  # close the hole
+                sec = before + self._frame_sec
+            before = sec
+            gop.times.append(sec)
+            gop.stamps.append(stamp)
 
     def _count(self, gop: Gop, shown: list[Packet[VideoStream]]) -> None:
         """Time a counted GOP: the decoder's k-th frame has the k-th decoding stamp."""
@@ -197,5 +205,6 @@ class GopReader:
         if self._origin is None:
             self._origin = stamps[0]
         gop.times = [(stamp - self._origin) * self._tick for stamp in stamps]
-        if self._last is not None and gop.times[0] < self._last.start_sec:
-            gop.times = [after + sec - gop.times[0] for sec in gop.times]
+        back = self._last is not None and gop.times[0] < self._last.start_sec
+        if back or gop.times[-1] - after > MAX_HOLE_SEC + len(shown):
+            gop.times = [after + k * self._frame_sec for k in range(len(shown))]

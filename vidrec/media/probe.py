@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidrec.errors import MediaError
 from vidrec.media.gops import GopReader
 from vidrec.media.picture import orientation
-from vidrec.media.source import Source, open_video, sample_aspect
+from vidrec.media.source import Source, open_video, read_packets, sample_aspect
 from vidrec.types import VideoInfo
 
 if TYPE_CHECKING:
@@ -85,13 +86,11 @@ def _first_frame(source: Source) -> VideoFrame:
     from av.error import FFmpegError
 
     source.stream.thread_type = "NONE"
-    for count, packet in enumerate(source.container.demux(source.stream)):
+    for packet in chain(islice(read_packets(source), _FIRST_FRAME_PACKETS), [None]):
         try:
-            frames = packet.decode()
+            frames = source.stream.codec_context.decode(packet)
         except FFmpegError:
             continue
         if frames:
             return frames[0]
-        if count > _FIRST_FRAME_PACKETS:
-            break
     raise MediaError(f"{source.path}: not a single frame can be decoded")

@@ -13,6 +13,7 @@ from vidrec.errors import MediaError
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.packet import Packet
     from av.video.stream import VideoStream
 
 # Demuxers of text, playlists and stills: a file that opens as one of these is no video.
@@ -50,6 +51,24 @@ def open_video(path: Path) -> Iterator[Source]:
         yield Source(path, container, _video_stream(path, container))
     finally:
         container.close()
+
+
+def read_packets(source: Source) -> Iterator[Packet[VideoStream]]:
+    """Yield the picture's packets in file order.
+
+    Raises:
+        MediaError: reading failed on the way; what was yielded before is good.
+    """
+    from av.error import FFmpegError
+
+    try:
+        for packet in source.container.demux(source.stream):
+            if packet.size:  # the last one is empty: it tells decoders of the end
+                yield packet
+    except (FFmpegError, OSError) as exc:
+        raise MediaError(f"{source.path}: {_short(exc)}") from exc
+    except IndexError:  # PyAV, at the end of a file in which another stream turned up on the way
+        return
 
 
 def check_readable(path: Path) -> None:
