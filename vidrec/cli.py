@@ -14,7 +14,7 @@ import typer
 import typer.core
 
 from vidrec import __version__, display
-from vidrec.commands import care, cloud, demo, evaluate, flow
+from vidrec.commands import care, cloud, demo, evaluate, exchange, flow
 from vidrec.commands.options import use_config
 from vidrec.errors import VidrecError
 
@@ -63,6 +63,7 @@ def root(
 for _command in (
     demo.demo, flow.embed, flow.index, flow.recommend, evaluate.evaluate,
     cloud.upload, cloud.usage,
+    exchange.export, exchange.import_,
     care.status, care.list_, care.remove,
 ):  # fmt: skip
     app.command(name=_command.__name__.rstrip("_").replace("_", "-"))(_command)

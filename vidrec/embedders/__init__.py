@@ -41,6 +41,11 @@ def _third_party(name: str, settings: Settings) -> Embedder:
 
     found = {entry.name: entry for entry in entry_points(group="vidrec.embedders")}
     if name not in found:
+        from vidrec.embedders.stored import stored_embedder
+
+        stored = stored_embedder(settings)
+        if stored is not None:
+            return stored
         known = ", ".join([*BUILT_IN, *sorted(found)])
         raise ConfigError(f"no embedder {name!r}: choose one of {known}")
     embedder: Embedder = found[name].load()(settings)

@@ -10,12 +10,14 @@ failures.py   what can go wrong with a server, as one line each; waiting and try
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from vidrec.errors import ConfigError
 
 if TYPE_CHECKING:
     from vidrec.config import Settings
+    from vidrec.stores.qdrant.engine import Engine
     from vidrec.stores.qdrant.store import QdrantStore
 
 
@@ -31,6 +33,27 @@ def open_qdrant(settings: Settings) -> QdrantStore:
     """
     from vidrec.stores.qdrant.store import QdrantStore
 
+    engine = _open_engine(settings)
+    return QdrantStore(engine, settings.qdrant.collection, settings.embedder.name)
+
+
+def read_collection(settings: Settings, name: str) -> Iterator[dict[str, Any]]:
+    """Yield the points of any collection: its payload, ``id`` and ``vector``, in id order.
+
+    Raises:
+        ConfigError: the settings name no Qdrant, or more than one.
+        StoreError: there is no such collection, or it has vectors of several names.
+    """
+    from vidrec.stores.qdrant.points import read_rows
+
+    engine = _open_engine(settings)
+    try:
+        yield from read_rows(engine, name)
+    finally:
+        engine.close()
+
+
+def _open_engine(settings: Settings) -> Engine:
     given = settings.qdrant
     url = given.url
     if url is None and given.host is None and given.path is None:
@@ -45,8 +68,8 @@ def open_qdrant(settings: Settings) -> QdrantStore:
     if given.path is not None:
         from vidrec.stores.qdrant.edge import EdgeEngine
 
-        return QdrantStore(EdgeEngine(given.path, given), given.collection, settings.embedder.name)
+        return EdgeEngine(given.path, given)
     from vidrec.stores.qdrant.server import ServerEngine, connect
 
     client, where = connect(given, url, os.environ.get("QDRANT_API_KEY"))
-    return QdrantStore(ServerEngine(client, where, given), given.collection, settings.embedder.name)
+    return ServerEngine(client, where, given)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,32 @@ def write_batch(engine: Engine, name: str, batch: Sequence[Stored]) -> None:
         middle = len(batch) // 2
         write_batch(engine, name, batch[:middle])
         write_batch(engine, name, batch[middle:])
+
+
+def read_rows(engine: Engine, name: str) -> Iterator[dict[str, Any]]:
+    """Yield a collection's points as rows: known columns, ``extra``, ``vector``.
+
+    Raises:
+        StoreError: there is no such collection, or its vectors have names.
+    """
+    found = engine.describe(name)
+    if found is None or not found.dim:
+        problem = "there is no collection" if found is None else "there are named vectors in"
+        raise StoreError(f"{engine.where}: {problem} {name}")
+    ids = engine.ids(name)
+    while some := list(islice(ids, BATCH_POINTS)):
+        for point in engine.fetch(name, some, payload=True, vector=True):
+            payload = dict(point.payload or {})
+            row = {key: payload.pop(key) for key in PAYLOAD_FIELDS if key in payload}
+            if "fingerprint" in payload and "alias" in found.metadata:
+                row["fingerprint"] = payload["fingerprint"]
+                own = {k: v for k, v in row.items() if k != "fingerprint"}
+                payload = dict(from_stored({**own, **payload}).extra)
+            if not any(row.get(key) for key in ("video_id", "path", "url", "filename")):
+                row["video_id"] = point.id
+            known = (str, int, float, type(None))
+            extra = {key: value for key, value in payload.items() if isinstance(value, known)}
+            yield {**row, "extra": extra, "vector": point.vector}
 
 
 class FilterKeys:

@@ -228,10 +228,10 @@ class ServerEngine:
         return videos, len(videos) < limit and not any(video.more for video in videos)
 
     def fetch(self, name: str, ids: Sequence[str], *, payload: bool, vector: bool) -> list[Stored]:
+        # Collections that others made may number their points.
+        wanted = [int(text) if text.isdigit() else text for text in ids]
         records = self._ask(
-            lambda: self._client.retrieve(
-                name, list(ids), with_payload=payload, with_vectors=vector
-            )
+            lambda: self._client.retrieve(name, wanted, with_payload=payload, with_vectors=vector)
         )
         return [
             Stored(

@@ -1,0 +1,195 @@
+"""Export and import: what leaves comes back, bit for bit; vectors made elsewhere are usable."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qdrant_client import models
+from typer.testing import CliRunner, Result
+
+from tests import word_embedder
+from tests.standin_qdrant import StandinQdrant
+from tests.test_stores import unit
+from vidrec.cli import app
+from vidrec.config import load_settings
+from vidrec.library import Library
+from vidrec.pipeline.index import index
+from vidrec.types import Embedding, Fingerprint, Video, VideoInfo
+
+OWN = Fingerprint("words", "count", len(word_embedder.WORDS))
+
+
+def vidrec(*arguments: object, code: int = 0) -> Result:
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    return result
+
+
+def recommended(*arguments: object) -> list[dict[str, object]]:
+    out = vidrec("recommend", *arguments, "--format", "json").stdout
+    rows: list[dict[str, object]] = json.loads(out)["results"]
+    return rows
+
+
+def fill(folder: Path, fingerprint: Fingerprint = OWN, videos: int = 5) -> None:
+    noise = np.random.default_rng(3)
+    with Library(folder) as library:
+        library.register(fingerprint)
+        for number in range(videos):
+            info = VideoInfo(0.1 * number + 7.3, 641, 361, 29.97, "h264", 90) if number else None
+            video = Video(f"{number:064x}", f"film ñ {number}.mp4", Path(f"/films/{number}.mp4"),
+                          f"s3://b/{number}" if number % 2 else None, 1000 + number,
+                          "cat" if number else None, "g01", info)  # fmt: skip
+            library.add_video(video)
+            extra = {"year": 1999 + number, "ok": True, "note": None, "x": 0.1} if number else {}
+            clips = [
+                Embedding(video.id, str(fingerprint), "clip", i / 3, (i + 1) / 3,
+                          unit(noise.standard_normal(fingerprint.dim)), extra)
+                for i in range(3)
+            ]  # fmt: skip
+            whole = Embedding(video.id, str(fingerprint), "video", 0.0, 1.0, clips[0].vector)
+            library.save_embeddings(video.id, [*clips, whole], 10.0)
+
+
+def contents(folder: Path) -> list[object]:
+    """Everything that an export must carry, with the bytes of the vectors."""
+    with Library(folder) as library:
+        found: list[object] = [library.fingerprints(), list(library.videos())]
+        for fingerprint in library.fingerprints():
+            found.append(library.clip_seconds(str(fingerprint)))
+            for video in library.videos():
+                for e in library.video_embeddings(video.id, str(fingerprint)):
+                    found.append((e.point_id, e.scope, e.start_sec, e.end_sec, e.extra,
+                                  e.vector.tobytes()))  # fmt: skip
+    return found
+
+
+@pytest.mark.parametrize("name", ["vectors.parquet", "vectors.jsonl", "vectors.npy"])
+def test_a_round_trip_is_exact(tmp_path: Path, name: str) -> None:
+    if name.endswith("parquet"):
+        pytest.importorskip("pyarrow")
+    fingerprint = Fingerprint("conse", "some:model", 512, {"frames": 8, "crop": "centre"})
+    fill(tmp_path / "one", fingerprint)
+    file = tmp_path / "out" / name
+    said = vidrec("export", file, "--library", tmp_path / "one").stderr
+    assert "20 embeddings of conse:some:model:512:" in said
+    assert (
+        "20 embeddings of 5 videos" in vidrec("import", file, "--library", tmp_path / "two").stderr
+    )
+    assert contents(tmp_path / "two") == contents(tmp_path / "one")
+    vidrec("import", file, "--library", tmp_path / "two")  # the same again changes nothing
+    assert contents(tmp_path / "two") == contents(tmp_path / "one")
+    assert [path for path in file.parent.iterdir() if path.name.startswith(".")] == []
+
+
+def test_vectors_made_elsewhere_can_be_asked_with(tmp_path: Path) -> None:
+    vectors = np.random.default_rng(0).standard_normal((6, 16)) * 5
+    lines = [
+        {"embedding": list(vector), "path": f"/elsewhere/{n // 2}.mp4", "start_sec": 4.0 * (n % 2),
+         "end_sec": 4.0 * (n % 2) + 4, "camera": "left" if n < 4 else "right", "tags": ["a"]}
+        for n, vector in enumerate(vectors)
+    ]  # fmt: skip
+    file = tmp_path / "clip.jsonl"
+    file.write_text("\n".join(json.dumps(line) for line in lines))
+    vidrec("import", file, "--embedder", "clip", "--model", "ViT-B-32")
+    vidrec("index", "--embedder", "clip")
+    with Library(load_settings().library) as library:
+        first = next(library.videos())
+        assert first.filename == "0.mp4"
+        assert [f.model for f in library.fingerprints()] == ["ViT-B-32"]
+        found = library.video_embeddings(first.id, str(library.fingerprints()[0]))
+    assert [e.scope for e in found] == ["clip", "clip", "video"]
+    rows = recommended(f"id:{first.id}", "--embedder", "clip")
+    assert {row["filename"] for row in rows} == {"1.mp4", "2.mp4"}
+    rows = recommended(f"id:{first.id}", "--embedder", "clip", "--where", "camera=right")
+    assert [row["filename"] for row in rows] == ["2.mp4"]
+    said = vidrec("recommend", "a text", "--embedder", "clip", code=1).output
+    assert "clip cannot embed text" in said
+
+
+def test_a_whole_video_without_clips_is_found(tmp_path: Path) -> None:
+    file = tmp_path / "whole.jsonl"
+    file.write_text('{"id": 7, "vector": [1, 0]}\n\n{"id": 8, "vector": [0.6, 0.8]}\n')
+    vidrec("import", file)
+    vidrec("index", "--embedder", "imported")
+    with Library(load_settings().library) as library:
+        first, second = library.videos()
+    rows = recommended(f"id:{first.id}", "--embedder", "imported")
+    assert [(row["filename"], row["video_id"]) for row in rows] == [("8", second.id)]
+    assert rows[0]["score"] == pytest.approx(0.6, abs=1e-6)
+
+
+def test_a_qdrant_collection_comes_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    word_embedder.install(tmp_path, monkeypatch)
+    library = load_settings().library
+    fill(library)
+    with StandinQdrant() as server:
+        monkeypatch.setenv("VIDREC_QDRANT_URL", server.url)
+        settings = load_settings(overrides={"embedder.name": "words", "store.name": "qdrant"})
+        index(settings)
+        # vidrec's own: the fingerprint is known here, so nothing is doubled
+        before = contents(library)
+        vidrec("import", "qdrant:vidrec-words")
+        after = contents(library)
+        assert after[2:] == before[2:]
+        # somebody else's, into an empty library
+        size = models.VectorParams(size=4, distance=models.Distance.COSINE)
+        server.engine.create_collection("theirs", vectors_config=size)
+        server.vectors["theirs"] = {str(n): [1.0, n, 0, 0] for n in range(1, 4)}
+        server.engine.upsert("theirs", [
+            models.PointStruct(id=n, vector=[1.0, n, 0, 0],
+                               payload={"filename": f"{n}.mp4", "year": 1990 + n, "raw": [1]})
+            for n in range(1, 4)
+        ])  # fmt: skip
+        other = tmp_path / "other"
+        vidrec("import", "qdrant:theirs", "-e", "clip", "--library", other)
+        assert "no collection absent" in vidrec("import", "qdrant:absent", code=1).output
+    with Library(other) as opened:
+        assert [video.filename for video in opened.videos()] == ["1.mp4", "2.mp4", "3.mp4"]
+        video = next(opened.videos())
+        found = opened.video_embeddings(video.id, str(opened.fingerprints()[0]))
+        assert found[0].extra == {"year": 1991}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.jsonl", b'{"vector": [1, 2]}', "names no video"),
+        ("a.jsonl", b'{"id": 1, "vector": [1, 2]}\n{"id": 2}', "line 2 has no vector"),
+        ("a.jsonl", b'{"id": 1, "vector": ["x"]}', "no list of numbers"),
+        ("a.jsonl", b'{"id": 1, "vector": [0, 0]}', "no direction"),
+        ("a.jsonl", b"[1]", "no JSON object"),
+        ("a.jsonl", b"\xff\xfe", "is no JSON"),
+        ("a.npy", b"junk", "no NumPy matrix"),
+        ("a.parquet", b"junk", "no Parquet file"),
+        ("a.csv", b"1,2", "none of .parquet"),
+    ],
+)
+def test_what_cannot_be_understood_is_named(
+    tmp_path: Path, name: str, content: bytes, says: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert says in vidrec("import", tmp_path / name, code=2).output.replace("\n", " ")
+
+
+def test_a_matrix_needs_its_lines(tmp_path: Path) -> None:
+    np.save(tmp_path / "m.npy", np.eye(3, dtype=np.float32))
+    assert "needs m.jsonl" in vidrec("import", tmp_path / "m.npy", code=2).output
+    (tmp_path / "m.jsonl").write_text('{"id": 1}\n{"id": 2}\n')
+    assert "has 3 rows" in vidrec("import", tmp_path / "m.npy", code=2).output
+    assert "no file" in vidrec("import", tmp_path / "none.npy", code=2).output
+
+
+def test_there_may_be_nothing_to_export(tmp_path: Path) -> None:
+    fill(load_settings().library)
+    said = vidrec("export", tmp_path / "x.jsonl", code=1).output
+    assert "no embeddings of conse (it holds: words:count:5:" in said
+    vidrec("export", tmp_path / "x.jsonl", "--embedder", "words")
+    assert (
+        "cannot write"
+        in vidrec("export", "/proc/none/x.jsonl", "--embedder", "words", code=1).output
+    )
