@@ -501,7 +501,9 @@ class Watch(threading.Thread):
             self.states.add((len(found), builds))
 
 
-def kill_ingests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int) -> None:
+def kill_ingests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int, longest: float
+) -> None:
     word_embedder.install(tmp_path, monkeypatch)
     library = tmp_path / "library"
     videos = 700
@@ -511,11 +513,12 @@ def kill_ingests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int) ->
     with StandinQdrant(validate=False) as server:
         watch = Watch(server)
         watch.start()
+        assert ingest_and_kill(server, library, tmp_path, 60) == 0
         killed = finished = 0
         while killed < kills:
             if rng.random() < 0.3:
                 server.faults = [Fault("drop", "PUT .*/points$", times=2, after=rng.random() < 0.5)]
-            code = ingest_and_kill(server, library, tmp_path, rng.uniform(0.0, 1.5))
+            code = ingest_and_kill(server, library, tmp_path, rng.uniform(0.0, longest))
             killed += code == -signal.SIGKILL
             finished += code == 0
             if code == 0 and killed < kills:
@@ -535,11 +538,11 @@ def kill_ingests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int) ->
 def test_killed_ingests_leave_the_alias_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kill_ingests(tmp_path, monkeypatch, kills=2)
+    kill_ingests(tmp_path, monkeypatch, kills=2, longest=1.5)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif("VIDREC_TEST_SLOW" not in os.environ, reason="VIDREC_TEST_SLOW is not set")
 def test_fifty_killed_ingests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kill_ingests(tmp_path, monkeypatch, kills=50)
+    kill_ingests(tmp_path, monkeypatch, kills=50, longest=4.0)
