@@ -190,6 +190,8 @@ def main() -> None:
             "VIDREC_LIBRARY": str(folder / "library"),
             "VIDREC_CACHE": str(folder / "cache"),
         }
+        # What is installed has its bytecode beside it: let the first, unmeasured round write it.
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
         help_against_bare_app(folder, environment, options.rounds)
         query_against_bare_scripts(folder, environment, options.rounds, options.points)
 

@@ -14,7 +14,6 @@ from vidrec.errors import NoConfidentMatch, UsageError
 from vidrec.library import Library
 from vidrec.media.extensions import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 from vidrec.pipeline.paid import Gate
-from vidrec.pipeline.scan import hash_file
 from vidrec.stores import open_store
 from vidrec.types import Filter, Match, Recommendation, Video
 
@@ -203,6 +202,8 @@ class _Asked:
 
     def _file(self, path: Path) -> Vector:
         """A file of the library is looked up by its bytes; any other is embedded, not kept."""
+        from vidrec.pipeline.scan import hash_file
+
         video_id = hash_file(path)
         known = self.library.video(video_id)
         return self._stored(known or Video(video_id, path.name, path, size=path.stat().st_size))
