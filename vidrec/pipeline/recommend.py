@@ -13,7 +13,6 @@ from vidrec.embedders.base import Embedder, unit
 from vidrec.errors import NoConfidentMatch, UsageError
 from vidrec.library import Library
 from vidrec.media.extensions import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
-from vidrec.pipeline.paid import Gate
 from vidrec.stores import open_store
 from vidrec.types import Filter, Match, Recommendation, Video
 
@@ -209,6 +208,8 @@ class _Asked:
         return self._stored(known or Video(video_id, path.name, path, size=path.stat().st_size))
 
     def _embed(self, video: Video) -> Vector:
+        from vidrec.pipeline.paid import Gate
+
         context = Gate(self.settings, self.library, self.embedder).context()
         fingerprint = str(self.embedder.fingerprint)
         for outcome in self.embedder.embed_videos([video], context):
