@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,7 +45,11 @@ def settings_for(**flags: Any) -> Settings:
     """Settings with the flags that were given; ``section__key`` names a section's key."""
     from vidrec.config import load_settings
 
-    return load_settings(_config, {name.replace("__", "."): v for name, v in flags.items()})
+    settings = load_settings(_config, {name.replace("__", "."): v for name, v in flags.items()})
+    if not gc.isenabled():  # since main(); what was imported stays, so never look through it
+        gc.freeze()
+        gc.enable()
+    return settings
 
 
 def config_in_use() -> Path | None:
