@@ -60,6 +60,15 @@ def vidrec(*arguments: object, code: int = 0) -> Result:
     return result
 
 
+def large_video(path: Path, mebibytes: int) -> Path:
+    """A video with so many mebibytes in all; players ignore what lies behind its end."""
+    write_video(path, seconds=1)
+    missing = (mebibytes << 20) - path.stat().st_size
+    with path.open("ab") as file:
+        file.write((os.urandom(1 << 20) * mebibytes)[:missing])
+    return path
+
+
 def objects(server: S3StandIn) -> dict[str, int]:
     found = admin(server).list_objects_v2(Bucket=BUCKET).get("Contents", [])
     return {row["Key"]: row["Size"] for row in found}
@@ -103,8 +112,7 @@ def test_the_library_knows_the_url_and_anyone_may_play_it(
 
 
 def test_a_large_file_goes_in_parts_and_comes_back_whole(server: S3StandIn, tmp_path: Path) -> None:
-    path = tmp_path / "large.mp4"
-    path.write_bytes(os.urandom(1 << 20) * 64)
+    path = large_video(tmp_path / "large.mp4", 64)
     output = vidrec("upload", path, "--verify").output
     assert "1 verified" in output
     puts = [entry for entry in server.log if entry[0] == "PUT" and "/vidrec/" in entry[1]]
@@ -113,8 +121,7 @@ def test_a_large_file_goes_in_parts_and_comes_back_whole(server: S3StandIn, tmp_
 
 
 def test_what_a_cut_off_upload_left_is_removed(server: S3StandIn, tmp_path: Path) -> None:
-    path = tmp_path / "large.mp4"
-    path.write_bytes(os.urandom(1 << 20) * 17)
+    path = large_video(tmp_path / "large.mp4", 17)
     client = admin(server)
     key = f"vidrec/{hash_file(path)}.mp4"
     begun = client.create_multipart_upload(Bucket=BUCKET, Key=key)
@@ -129,9 +136,7 @@ def test_what_a_cut_off_upload_left_is_removed(server: S3StandIn, tmp_path: Path
 def test_a_failed_upload_leaves_no_parts_and_is_taken_up_again(
     server: S3StandIn, tmp_path: Path
 ) -> None:
-    path = tmp_path / "v" / "large.mp4"
-    path.parent.mkdir()
-    path.write_bytes(os.urandom(1 << 20) * 33)
+    path = large_video(tmp_path / "v" / "large.mp4", 33)
     small = write_video(tmp_path / "v" / "small.mp4", seconds=1)
     server.denied = [("PUT", f"/{BUCKET}/vidrec/{hash_file(path)}")]
     output = vidrec("upload", path.parent, code=4).output

@@ -128,6 +128,12 @@ class S3Settings(Section):
     attempts: int = Field(default=5, ge=1, le=20)
 
 
+class RemoteSettings(Section):
+    """Videos given by URL: the cache that they pass through, in megabytes."""
+
+    cache_mb: int = Field(default=4096, ge=1)
+
+
 class TrainSettings(Section):
     """Defaults of `vidrec train`."""
 
@@ -159,6 +165,7 @@ class Settings(BaseSettings):
     knn: KnnSettings = KnnSettings()
     qdrant: QdrantSettings = QdrantSettings()
     s3: S3Settings = S3Settings()
+    remote: RemoteSettings = RemoteSettings()
     train: TrainSettings = TrainSettings()
 
     @field_validator("library", "cache")

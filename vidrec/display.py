@@ -186,6 +186,9 @@ def show_plan(plan: EmbedPlan) -> None:
         f"{plan.fingerprint}; {plan.skipped} done before, {plan.known_failures} failed before, "
         f"{len(plan.problems)} that would fail"
     )
+    unknown = sum(seconds is None for _, seconds in plan.todo)
+    if unknown:
+        note(f"{unknown} of them are remote and of unknown length: they are read when embedded")
     if plan.bill is not None:
         cost = dollars(plan.price)
         over = f"; {plan.over_cap} left by --max-minutes" if plan.over_cap else ""

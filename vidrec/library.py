@@ -59,8 +59,13 @@ class Library(Catalog):
         )  # fmt: skip
         return str(rows[0][0]) if rows else None
 
-    def add_video(self, video: Video, stamp: FileStamp | None = None) -> None:
-        """Add a video or refresh what is known of it; what is None keeps its old value."""
+    def add_video(
+        self, video: Video, stamp: FileStamp | None = None, seen_at: Path | None = None
+    ) -> None:
+        """Add a video or refresh what is known of it; what is None keeps its old value.
+
+        With a ``stamp`` the file at ``seen_at`` (by default the video's path) is known from now.
+        """
         info = video.info
         with self.transaction() as db:
             found = db.execute(f"SELECT {_VIDEO} FROM videos WHERE id = ?", (video.id,)).fetchone()
@@ -81,10 +86,11 @@ class Library(Catalog):
                     "(SELECT value FROM counters WHERE name = 'revision'))",
                     (*row, video.id, time.time()),
                 )
-            if video.path is not None and stamp is not None:
+            seen_at = seen_at or video.path
+            if seen_at is not None and stamp is not None:
                 db.execute(
                     "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)",
-                    (str(video.path), stamp.size, stamp.mtime_ns, video.id),
+                    (str(seen_at), stamp.size, stamp.mtime_ns, video.id),
                 )
 
     def video(self, video_id: str) -> Video | None:

@@ -16,10 +16,11 @@ from vidrec.config import Settings
 from vidrec.embedders import load_embedder
 from vidrec.embedders.base import Embedded, Embedder
 from vidrec.errors import MediaError, TransientError, UsageError
-from vidrec.library import Library
+from vidrec.library import FileStamp, Library
 from vidrec.media.probe import probe
 from vidrec.pipeline.paid import Bill, Gate
-from vidrec.pipeline.scan import LabelFrom, Source, find_sources, identify, peek, stamp_of
+from vidrec.pipeline.remote import Remote
+from vidrec.pipeline.scan import LabelFrom, Source, identify, peek, stamp_of
 from vidrec.progress import Progress, Silent
 from vidrec.types import Video
 
@@ -66,6 +67,7 @@ class _Run:
     progress: Progress
     report: EmbedReport
     gate: Gate
+    remote: Remote
     in_work: dict[str, Source] = field(default_factory=dict)
 
     def pending(self, sources: Iterable[Source]) -> Iterator[Video]:
@@ -89,11 +91,18 @@ class _Run:
             if self._failed_before(source):
                 self.report.known_failures += 1
                 return None
+            if source.url and source.problem is None:
+                known = self.library.known_id(source.path, self.remote.stamp(source))
+                if known is not None and self._is_done(known):
+                    self.report.skipped += 1
+                    return None
+                self.remote.fetch(source)
             video = identify(source, self.library, self.options.label_from)
-        except MediaError as exc:
+        except (MediaError, TransientError) as exc:
             self._failed(source, exc)
             return None
         if video.id in self.in_work or self._is_done(video.id):
+            self.remote.release(source)
             self.report.skipped += 1
             return None
         video = replace(video, path=source.path)
@@ -104,6 +113,7 @@ class _Run:
                 self._failed(source, exc)
                 return None
             if admitted is None:
+                self.remote.release(source)
                 self.report.over_cap += 1
                 return None
             video = admitted
@@ -113,9 +123,12 @@ class _Run:
     def _failed_before(self, source: Source) -> bool:
         if source.problem or self.options.retry_failed or self.options.force:
             return False
-        stamp = stamp_of(source.path)
-        reason = self.library.failed_before(self.embedder.name, str(source.path), stamp)
+        stamp = self._stamp(source)
+        reason = self.library.failed_before(self.embedder.name, source.name, stamp)
         return reason is not None
+
+    def _stamp(self, source: Source) -> FileStamp:
+        return self.remote.stamp(source) if source.url else stamp_of(source.path)
 
     def _is_done(self, video_id: str) -> bool:
         return not self.options.force and self.library.is_embedded(
@@ -130,11 +143,12 @@ class _Run:
             self.progress.step()
             return
         video = outcome.video
-        self.library.add_video(replace(video, path=source.path))
+        self.remote.release(source)
+        self.library.add_video(replace(video, path=None if source.url else source.path))
         self.library.save_embeddings(video.id, outcome.embeddings, self.clip_seconds)
-        self.library.clear_failure(self.embedder.name, str(source.path))
+        self.library.clear_failure(self.embedder.name, source.name)
         for warning in outcome.warnings:
-            self.progress.warn(f"{source.path}: {warning}")
+            self.progress.warn(f"{source.name}: {warning}")
         mine = str(self.embedder.fingerprint)
         clips = sum(e.scope == "clip" and e.fingerprint == mine for e in outcome.embeddings)
         self.report.videos += 1
@@ -143,18 +157,19 @@ class _Run:
         self.progress.step(detail=video.filename)
 
     def _failed(self, source: Source, error: Exception) -> None:
+        self.remote.release(source)
         self.report.failed += 1
-        reason = str(error)
-        self.progress.warn(f"skipping {source.path}: {reason}")
+        reason = str(error).removeprefix(f"{source.path}: ")
+        self.progress.warn(f"skipping {source.name}: {reason}")
         stamp = None
         if source.problem is None:
             try:
-                stamp = stamp_of(source.path)
-            except MediaError:
+                stamp = self._stamp(source)
+            except (MediaError, TransientError):
                 stamp = None
         permanent = stamp is not None and not isinstance(error, TransientError)
         self.library.record_failure(
-            self.embedder.name, str(source.path), reason, permanent=permanent, stamp=stamp
+            self.embedder.name, source.name, reason, permanent=permanent, stamp=stamp
         )
 
 
@@ -182,11 +197,12 @@ def embed(
     clip_seconds = 0.0 if embedder.own_clips else settings.embedder.clip_seconds
     report = EmbedReport(embedder.name, str(embedder.fingerprint))
     with Library(settings.library) as library, library.lock(f"embed-{embedder.name}"):
-        sources = list(_sources(library, embedder, paths, options))
+        remote = Remote(settings)
+        sources = list(_sources(library, embedder, remote, paths, options))
         for fingerprint in embedder.fingerprints:
             library.register(fingerprint)
         gate = Gate(settings, library, embedder, options.max_minutes, options.repair, options.force)
-        run = _Run(library, embedder, clip_seconds, options, progress, report, gate)
+        run = _Run(library, embedder, clip_seconds, options, progress, report, gate, remote)
         progress.start("embedding", len(sources), "video")
         try:
             _drain(run, sources)
@@ -199,14 +215,18 @@ def embed(
 
 
 def _sources(
-    library: Library, embedder: Embedder, paths: Iterable[str | Path], options: EmbedOptions
+    library: Library,
+    embedder: Embedder,
+    remote: Remote,
+    paths: Iterable[str | Path],
+    options: EmbedOptions,
 ) -> Iterator[Source]:
     named = list(paths)
     if not named and options.retry_failed:
         named = [f.source for f in library.failures() if f.stage == embedder.name]
     elif not named:
         raise UsageError("nothing to embed: name files or folders, or - for a list on stdin")
-    return find_sources(named)
+    return remote.sources(named)
 
 
 def _drain(run: _Run, sources: list[Source]) -> None:
@@ -247,8 +267,8 @@ class EmbedPlan:
 
     embedder: str
     fingerprint: str
-    todo: list[tuple[Path, float | None]] = field(default_factory=list)
-    problems: list[tuple[Path, str]] = field(default_factory=list)
+    todo: list[tuple[str, float | None]] = field(default_factory=list)
+    problems: list[tuple[str, str]] = field(default_factory=list)
     skipped: int = 0
     known_failures: int = 0
     over_cap: int = 0
@@ -275,10 +295,11 @@ def plan(
             gate = Gate(
                 settings, library, embedder, options.max_minutes, options.repair, options.force
             )
-            for source in _sources(library, embedder, paths, options):
+            remote = Remote(settings)
+            for source in _sources(library, embedder, remote, paths, options):
                 if options.limit is not None and len(found.todo) >= options.limit:
                     break
-                _plan_one(found, source, gate, options, clip_seconds, seen)
+                _plan_one(found, source, gate, remote, options, clip_seconds, seen)
             if embedder.paid:
                 found.bill, found.price = gate.bill, embedder.price(gate.bill.minutes)
     return found
@@ -288,6 +309,7 @@ def _plan_one(
     found: EmbedPlan,
     source: Source,
     gate: Gate,
+    remote: Remote,
     options: EmbedOptions,
     clip_seconds: float,
     seen: set[str],
@@ -295,21 +317,30 @@ def _plan_one(
     library = gate.library
     again = options.force or options.retry_failed
     try:
-        video_id, stamp = peek(source, library)
-        if not again and library.failed_before(found.embedder, str(source.path), stamp):
+        video, stamp = _planned(source, library, remote)
+        if not again and library.failed_before(found.embedder, source.name, stamp):
             found.known_failures += 1
             return
-        done = library.is_embedded(video_id, found.fingerprint, clip_seconds)
-        if video_id in seen or (done and not options.force):
+        done = library.is_embedded(video.id, found.fingerprint, clip_seconds)
+        if video.id in seen or (done and not options.force):
             found.skipped += 1
             return
-        seen.add(video_id)
-        info = probe(source.path)
-        if gate.embedder.paid:
-            video = Video(video_id, source.path.name, source.path, size=stamp.size, info=info)
-            if gate.admit(video, write=False) is None:
-                found.over_cap += 1
-                return
-        found.todo.append((source.path, info.duration_sec))
+        seen.add(video.id)
+        if gate.embedder.paid and video.info and gate.admit(video, write=False) is None:
+            found.over_cap += 1
+            return
+        found.todo.append((source.name, video.duration_sec))
     except (MediaError, TransientError) as exc:
-        found.problems.append((source.path, str(exc)))
+        found.problems.append((source.name, str(exc)))
+
+
+def _planned(source: Source, library: Library, remote: Remote) -> tuple[Video, FileStamp]:
+    """Say what is known of a source; of a remote one without reading it."""
+    if source.url and source.problem is None:
+        stamp = remote.stamp(source)
+        known = library.known_id(source.path, stamp)
+        video = library.video(known) if known else None
+        return video or Video(source.name, source.place.name, url=source.url), stamp
+    video_id, stamp = peek(source, library)
+    info = probe(source.path)
+    return Video(video_id, source.path.name, source.path, size=stamp.size, info=info), stamp

@@ -11,8 +11,9 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Literal
+from urllib.parse import unquote, urlsplit
 
 from vidrec.errors import MediaError
 from vidrec.library import FileStamp, Library
@@ -29,11 +30,23 @@ class Source:
     """A file to take up, or the reason why it cannot be.
 
     ``below`` is true for a file found below a folder that the user named, not directly in it.
+    A remote one has a stable ``url``; ``path`` is then where it lies while it is in work.
     """
 
     path: Path
     below: bool = False
     problem: str | None = None
+    url: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The source as the user knows it."""
+        return self.url or str(self.path)
+
+    @property
+    def place(self) -> PurePath:
+        """Where it is kept: its file name and folder say something of it."""
+        return PurePosixPath(unquote(urlsplit(self.url).path)) if self.url else self.path
 
 
 def find_sources(paths: Iterable[str | Path]) -> Iterator[Source]:
@@ -91,21 +104,24 @@ def identify(source: Source, library: Library, label_from: LabelFrom) -> Video:
     info = known.info if known else None
     video = Video(
         id=video_id,
-        filename=source.path.name,
-        path=source.path,
+        filename=source.place.name or video_id[:12],
+        path=None if source.url else source.path,
+        url=source.url,
         size=stamp.size,
         label=label_of(source, label_from),
-        group=group_of(source.path),
+        group=group_of(source.place),
         info=info or probe(source.path),
     )
     if _differs(video, known) or library.known_id(source.path, stamp) is None:
-        library.add_video(video, stamp)
+        library.add_video(video, stamp, source.path)
     return library.video(video_id) or video
 
 
 def _differs(video: Video, known: Video | None) -> bool:
     """Whether this sighting tells something new; another copy's path alone does not."""
-    if known is None or known.path is None or not known.path.exists():
+    if known is None or (video.url is not None and video.url != known.url):
+        return True
+    if video.path is not None and (known.path is None or not known.path.exists()):
         return True
     return video.info != known.info or (video.label is not None and video.label != known.label)
 
@@ -161,11 +177,11 @@ def label_of(source: Source, label_from: LabelFrom) -> str | None:
     ``films/Comedy/a.mp4`` but not ``films/b.mp4``. ``folder`` takes it always.
     """
     if label_from == "folder" or (label_from == "auto" and source.below):
-        return source.path.parent.name or None
+        return source.place.parent.name or None
     return None
 
 
-def group_of(path: Path) -> str | None:
+def group_of(path: PurePath) -> str | None:
     """Return the source video that UCF101's names carry: ``v_A_g01_c02`` → ``v_A_g01``."""
     found = _UCF101_GROUP.match(path.stem)
     return found.group(1) if found else None

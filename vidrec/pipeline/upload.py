@@ -18,6 +18,7 @@ from vidrec.errors import LibraryError, MediaError, StorageError, UsageError
 from vidrec.joblog import Upload, add_upload
 from vidrec.library import Library
 from vidrec.pipeline.embed import first_interrupt
+from vidrec.pipeline.remote import refuse_remote
 from vidrec.pipeline.scan import Source, find_sources, hash_file, identify, peek, stamp_of
 from vidrec.progress import Progress, Silent
 from vidrec.storage.s3 import S3Storage, key_for, s3_url
@@ -61,7 +62,9 @@ def upload(
     """
     storage = S3Storage(settings.s3)
     report = UploadReport(f"s3://{storage.bucket}/{settings.s3.prefix}", settings.s3.public)
-    sources = list(find_sources(paths))
+    names = list(paths)
+    refuse_remote(names)
+    sources = list(find_sources(names))
     if not sources:
         raise UsageError("nothing to upload: name files or folders, or - for a list on stdin")
     storage.check()
@@ -183,6 +186,7 @@ class _Run:
 
     def _failed(self, source: Source, error: Exception) -> None:
         self._count(failed=1)
-        self.progress.warn(f"skipping {source.path}: {error}")
+        reason = str(error).removeprefix(f"{source.path}: ")
+        self.progress.warn(f"skipping {source.path}: {reason}")
         if not self.dry_run:
-            self.library.record_failure(STAGE, str(source.path), str(error), permanent=False)
+            self.library.record_failure(STAGE, str(source.path), reason, permanent=False)

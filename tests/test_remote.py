@@ -1,0 +1,164 @@
+"""Videos behind s3:// and https:// URLs, for local and paid embedders."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.test_cloud_run import Cloud, cloud, embedded, vidrec
+from tests.tiny_video import write_video
+from vidrec.config import load_settings
+from vidrec.errors import StorageError
+from vidrec.library import Library
+from vidrec.pipeline.remote import Remote
+from vidrec.pipeline.scan import hash_file
+from vidrec.storage.http import look, read, stable_url
+
+__all__ = ["cloud"]
+
+
+class Site:
+    """A folder behind http."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.requests: list[str] = []
+        folder.mkdir()
+        handler = partial(_Handler, self.requests, directory=str(folder))
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
+        self.thread.start()
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    def __init__(self, requests: list[str], *args: object, **kwargs: object) -> None:
+        self.requests = requests
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+
+    def log_message(self, *args: object) -> None:
+        self.requests.append(self.path)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    found = Site(tmp_path / "site")
+    yield found
+    found.server.shutdown()
+    found.server.server_close()
+
+
+def cached() -> list[Path]:
+    return sorted(Remote(load_settings()).folder.glob("*"))
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIDREC_CACHE", str(tmp_path / "cache"))
+
+
+def test_a_prefix_is_embedded_by_url(cloud: Cloud) -> None:
+    paths = cloud.videos(3)
+    vidrec("upload", cloud.folder, "--prefix", "shows/")
+    (Path(load_settings().library) / "catalog.sqlite3").unlink()
+    vidrec("embed", "s3://my-videos/shows/")
+    assert embedded() == {hash_file(path) for path in paths}
+    assert not cloud.labs.calls("POST", "^/assets$")
+    with Library(load_settings().library) as library:
+        for video in library.videos():
+            assert video.path is None
+            assert video.url == f"s3://my-videos/shows/{video.id}.mp4"
+    cloud.s3.log.clear()
+    assert "3 skipped" in vidrec("embed", "s3://my-videos/shows/").output
+    assert [method for method, _ in cloud.s3.log] == ["GET"]  # the listing
+    vidrec("index")
+    answer = vidrec("recommend", "anything", "--format", "jsonl", "-k", 1).stdout
+    assert "X-Amz-Signature" in answer  # no file of this machine: a URL that plays
+
+
+def test_a_local_embedder_reads_through_the_cache(
+    site: Site, prepared_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDREC_CACHE", str(prepared_models))
+    write_video(site.folder / "größe #1.mp4", seconds=1)
+    url = f"{site.url}/gr%C3%B6%C3%9Fe%20%231.mp4"
+    result = vidrec("embed", url, "--dry-run")
+    assert url in result.stdout and "unknown length" in result.stderr
+    assert not cached()
+    vidrec("embed", url)
+    assert len(cached()) == 1
+    with Library(load_settings().library) as library:
+        (video,) = library.videos()
+        assert (video.filename, video.path, video.url) == ("größe #1.mp4", None, url)
+    vidrec("index")
+    assert url in vidrec("recommend", "anything", "--format", "paths").stdout
+
+
+def test_a_changed_file_is_seen_and_an_unchanged_one_is_not_read(cloud: Cloud, site: Site) -> None:
+    path = write_video(site.folder / "a.mp4", seconds=4, seed=1)
+    first = hash_file(path)
+    url = f"{site.url}/a.mp4"
+    vidrec("embed", url)
+    assert "1 skipped" in vidrec("embed", url).output
+    assert embedded() == {first}
+    write_video(path, seconds=5, seed=2)
+    vidrec("embed", url)
+    assert embedded() == {first, hash_file(path)}
+
+
+def test_the_cache_stays_within_its_limit(
+    cloud: Cloud, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDREC_REMOTE_CACHE_MB", "1")
+    for number in range(4):
+        write_video(site.folder / f"{number}.mp4", seconds=4, seed=number)
+        with (site.folder / f"{number}.mp4").open("ab") as file:
+            file.write(b"\0" * 400_000)
+    urls = [f"{site.url}/{number}.mp4" for number in range(4)]
+    vidrec("embed", *urls, "--jobs", 1)
+    assert len(embedded()) == 4
+    assert 1 <= len(cached()) <= 2
+    assert sum(path.stat().st_size for path in cached()) <= 1_000_000
+    with (site.folder / "0.mp4").open("ab") as file:
+        file.write(b"\0" * 800_000)
+    assert "more than the cache may hold" in vidrec("embed", urls[0], code=4).output
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("missing.mp4", "HTTP 404"),
+        ("page.html", "is a web page"),
+        ("text.mp4", "not a video"),
+    ],
+)
+def test_what_is_no_video_is_named(cloud: Cloud, site: Site, name: str, problem: str) -> None:
+    (site.folder / "page.html").write_text("<html></html>")
+    (site.folder / "text.mp4").write_text("words")
+    output = vidrec("embed", f"{site.url}/{name}", code=4).output
+    assert problem in output and f"{site.url}/{name}" in output
+    assert not cloud.labs.tasks
+
+
+def test_an_unknown_object_or_bucket_is_named(cloud: Cloud) -> None:
+    assert "no video has a key" in vidrec("embed", "s3://my-videos/none/", code=4).output
+    assert "no bucket elsewhere" in vidrec("embed", "s3://elsewhere/none/", code=1).output
+
+
+def test_a_signed_url_is_not_written_down(site: Site) -> None:
+    assert stable_url("https://u:p@e.org/a.mp4?X-Amz-Signature=1&b=2") == "https://e.org/a.mp4"
+    assert stable_url("https://e.org/watch?v=3#t=4") == "https://e.org/watch?v=3"
+
+
+def test_a_server_that_is_gone_is_named(site: Site) -> None:
+    with pytest.raises(StorageError, match="cannot be reached"):
+        look("http://127.0.0.1:9/a.mp4")
+    (site.folder / "a.bin").write_bytes(b"12345")
+    parts: list[bytes] = []
+    read(f"{site.url}/a.bin", parts.append)
+    assert b"".join(parts) == b"12345"
