@@ -83,6 +83,7 @@ class StandinQdrant:
     version: str = "1.19.0"
     max_bytes: int = 32 << 20
     validate: bool = True
+    sink: bool = False  # acknowledges points without looking at them: to time a client
     strict: Strict = field(default_factory=Strict)
     faults: list[Fault] = field(default_factory=list)
     log: list[tuple[str, str, int]] = field(default_factory=list)  # method, path, bytes
@@ -364,6 +365,8 @@ class _Handler(BaseHTTPRequestHandler):
             )
         if path == "/":
             return 200, {"title": "qdrant", "version": server.version, "commit": "0" * 40}
+        if server.sink and self.command == "PUT" and path.endswith("/points"):
+            return 200, {"result": _done(), "status": "ok", "time": 0.0}
         try:
             body = json.loads(raw) if raw else None
             self.check(path, "requestBody", body)

@@ -384,11 +384,11 @@ class Bar:
         self._total: int | None = None
         self._unit = ""
         self._done = 0
-        self._said = 0.0
+        self._said = self._started = 0.0
 
     def start(self, task: str, total: int | None, unit: str) -> None:
         self._task, self._total, self._unit, self._done = task, total, unit, 0
-        self._said = time.monotonic()
+        self._said = self._started = time.monotonic()
         if self._stream.isatty():
             from tqdm import tqdm
 
@@ -406,7 +406,10 @@ class Bar:
         elif time.monotonic() - self._said >= PLAIN_SECONDS:
             self._said = time.monotonic()
             of = "" if self._total is None else f"/{self._total}"
-            self._stream.write(f"{self._task}: {self._done}{of} {self._unit}\n")
+            rate = self._done / (self._said - self._started)
+            self._stream.write(
+                f"{self._task}: {self._done}{of} {self._unit} ({rate:,.1f} a second)\n"
+            )
             self._stream.flush()
 
     def warn(self, message: str) -> None:

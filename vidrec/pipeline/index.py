@@ -18,6 +18,7 @@ from vidrec.stores.base import VectorStore
 from vidrec.types import Embedding, Payload, Point, Video
 
 BATCH = 4096
+STEP = 256  # points between two signs of progress: a remote store takes seconds for more
 T = TypeVar("T")
 
 
@@ -159,9 +160,9 @@ class _Sync:
         for point in points:
             yield point
             count += 1
-            if count % BATCH == 0:
-                self.progress.step(BATCH)
-        self.progress.step(count % BATCH)
+            if count % STEP == 0:
+                self.progress.step(STEP)
+        self.progress.step(count % STEP)
 
     def _points(self) -> Iterator[Point]:
         """Yield the library's points under this fingerprint, in bounded memory."""
