@@ -197,19 +197,19 @@ def test_long_videos_are_sampled_at_keyframes_where_they_lie_densely(tmp_path: P
 
     assert len(exact) == len(keyed) == 6
     assert numbers(exact[0].frames) == [10, 30, 50, 70 - 64, 90 - 64]
-    assert keyed[0].times == pytest.approx([0.0, 4.0, 8.0])
-    assert numbers(keyed[0].repeated(6)) == [0, 0, 40, 40, 80 - 64, 80 - 64]
+    assert keyed[0].times == pytest.approx([2.0, 6.0, 8.0])
+    assert numbers(keyed[0].repeated(6)) == [20, 20, 60, 60, 80 - 64, 80 - 64]
     assert [c.clip for c in exact] == [c.clip for c in keyed]
 
 
-def test_a_keyframe_stands_in_only_for_what_follows_shortly(tmp_path: Path) -> None:
+def test_a_keyframe_stands_in_only_for_what_is_near(tmp_path: Path) -> None:
     path = videos.write_video(
         tmp_path / "a.mp4", 60, fps=10, keyframe_every=20, options={"x264-params": "scenecut=0"}
     )
 
-    picks = [pick.sec for pick in pick_frames(path, [0.55, 1.55, 2.55], keyframe_sec=0.6)]
+    picks = pick_frames(path, [0.55, 1.45, 1.55, 2.55, 4.9], reach_sec=0.5)
 
-    assert picks == pytest.approx([0.5, 1.5, 2.0])
+    assert [pick.sec for pick in picks] == pytest.approx([0.5, 1.4, 2.0, 2.5, 4.9])
 
 
 def test_a_far_time_is_reached_by_seeking(tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 The frame at a time is the one a player shows then: the last whose presentation time is not later
 (before the first frame, the first). Three things spare decoding, and none changes a picked frame:
 GOPs without a picked frame are never decoded, of the others nothing after the last picked frame
-is, and frames that no other refers to are skipped unless picked. Where ``keyframe_sec`` allows, a
-GOP is represented by its keyframe alone.
+is, and frames that no other refers to are skipped unless picked. Letting keyframes stand in for
+frames near them spares more, at the price of frames that are somewhat early or late.
 """
 
 from __future__ import annotations
@@ -88,15 +88,18 @@ def pick_frames(
     path: Path,
     times: Iterable[float],
     *,
-    keyframe_sec: float = 0.0,
+    reach_sec: float = 0.0,
     threads: int = 1,
     report: Report | None = None,
 ) -> Iterator[Pick]:
     """Yield the frame on screen at each of the ascending ``times`` (seconds from the first frame).
 
     Times after the end of the video, and those whose frames are damaged beyond decoding, are left
-    out. Several times may share one frame (the same object). A GOP in which no wanted time is
-    more than ``keyframe_sec`` after the keyframe is represented by the keyframe.
+    out. Several times may share one frame (the same object).
+
+    With ``reach_sec`` keyframes stand in for frames near them: a wanted time is served by the next
+    keyframe if that is no further ahead (and nearer than the last one), and a GOP whose other
+    wanted times are no further behind its keyframe is represented by the keyframe.
 
     Raises:
         MediaError: the file cannot be opened as a video, or reading it stalls.
@@ -105,10 +108,10 @@ def pick_frames(
     targets = _Targets(times)
     for trust_keys in (True, False):
         with open_video(path) as source:
-            reader = GopReader(source, split=trust_keys, exact=keyframe_sec <= 0)
+            reader = GopReader(source, split=trust_keys, exact=reach_sec <= 0)
             decoder = Decoder(source.stream, threads, check_keys=trust_keys)
             try:
-                yield from _pick(reader, decoder, targets, keyframe_sec, report)
+                yield from _pick(reader, decoder, targets, reach_sec, report)
                 return
             except KeyFlagsLieError:  # take the whole file for one GOP
                 continue
@@ -117,7 +120,7 @@ def pick_frames(
 
 
 def _pick(
-    reader: GopReader, decoder: Decoder, targets: _Targets, keyframe_sec: float, report: Report
+    reader: GopReader, decoder: Decoder, targets: _Targets, reach_sec: float, report: Report
 ) -> Iterator[Pick]:
     gop = reader.next()
     while gop is not None and (targets.head() is not None or decoder.pending):
@@ -127,8 +130,10 @@ def _pick(
         following = reader.next()
         report.end_sec = max(report.end_sec, gop.end_sec)
         named, until_sec = _on_screen(gop, following)
+        if gop.ends and following is not None:  # leave the last times to the next keyframe
+            until_sec -= min(reach_sec, (until_sec - gop.start_sec) / 2)
         taken = targets.take_before(until_sec)
-        wanted = _assign(gop, named, taken, keyframe_sec)
+        wanted = _assign(gop, named, taken, reach_sec)
         done: set[int] = set()
         try:
             for found, frame in decoder.decode(gop, following, wanted):
@@ -166,12 +171,12 @@ def _assign(
     gop: Gop,
     named: list[tuple[float, int]],
     taken: list[tuple[int, float]],
-    keyframe_sec: float,
+    reach_sec: float,
 ) -> list[Wanted]:
     """Choose the frame for each time; ascending."""
     if not named or not taken:
         return []
-    if gop.starts and gop.ends and taken[-1][1] - gop.start_sec <= keyframe_sec:
+    if gop.starts and gop.ends and taken[-1][1] - gop.start_sec <= reach_sec:
         named = named[:1]
     times = [sec for sec, _ in named]
     wanted: list[Wanted] = []
