@@ -65,7 +65,7 @@ for _command in (
     demo.demo, flow.embed, flow.index, flow.recommend, evaluate.evaluate,
     cloud.upload, cloud.usage,
     exchange.export, exchange.import_,
-    care.status, care.list_, care.remove,
+    care.status, care.doctor, care.list_, care.remove,
 ):  # fmt: skip
     app.command(name=_command.__name__.rstrip("_").replace("_", "-"))(_command)
 

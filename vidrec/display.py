@@ -16,6 +16,7 @@ from vidrec.errors import VidrecError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from vidrec.pipeline.doctor import Check
     from vidrec.pipeline.embed import EmbedPlan, EmbedReport
     from vidrec.pipeline.index import IndexReport
     from vidrec.pipeline.quality import EvaluateReport, Metric
@@ -230,6 +231,25 @@ def show_usage(usage: Usage, wished: Format) -> None:
         right=("jobs", "minutes", "cost", "texts", "cost of texts"),
     )  # fmt: skip
     print(f"{usage.uploads} videos uploaded, {size(usage.uploaded_bytes)}")
+
+
+def show_checks(checks: Iterable[Check], wished: Format) -> bool:
+    """Write each check as it is made; return whether one of them is a failure."""
+    failed = False
+    rows = []
+    for check in checks:
+        failed = failed or check.state == "failure"
+        if wished is Format.json:
+            rows.append(asdict(check))
+        elif wished is Format.jsonl:
+            show_lines([asdict(check)])
+        else:
+            mend = f"  → {check.mend}" if check.mend else ""
+            print(f"{check.state:<8} {check.name}: {' '.join(check.detail.split())}{mend}")
+            sys.stdout.flush()
+    if wished is Format.json:
+        print(json.dumps({"checks": rows}, ensure_ascii=False, indent=2))
+    return failed
 
 
 def dollars(cost: float | None) -> str:

@@ -50,3 +50,22 @@ def remove(
 
     report = stage(settings_for(library=library), with_stdin(videos))
     display.show_removed(report)
+
+
+def doctor(format: OutputFormat = Format.auto, library: Library = None) -> None:
+    """Check config, credentials, services, packages and disk; say how to mend each.
+
+    Example: vidrec doctor
+    """
+    from vidrec.commands.options import config_in_use
+    from vidrec.errors import ConfigError
+    from vidrec.pipeline.doctor import Check
+    from vidrec.pipeline.doctor import doctor as stage
+
+    wished = display.choose_format(format)
+    try:
+        checks = stage(settings_for(library=library), config_in_use())
+    except ConfigError as exc:
+        checks = iter([Check("config", "failure", str(exc))])
+    if display.show_checks(checks, wished):
+        raise typer.Exit(1)
