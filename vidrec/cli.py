@@ -15,7 +15,7 @@ import typer
 import typer.core
 
 from vidrec import __version__, display
-from vidrec.commands import care, cloud, demo, evaluate, exchange, flow
+from vidrec.commands import care, cloud, demo, evaluate, exchange, flow, learn
 from vidrec.commands.options import use_config
 from vidrec.errors import VidrecError
 
@@ -63,7 +63,7 @@ def root(
 
 for _command in (
     demo.demo, flow.embed, flow.index, flow.recommend, evaluate.evaluate,
-    cloud.upload, cloud.usage,
+    learn.fetch_ucf, learn.train, cloud.upload, cloud.usage,
     exchange.export, exchange.import_,
     care.status, care.doctor, care.list_, care.remove,
 ):  # fmt: skip

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
     from vidrec.pipeline.doctor import Check
     from vidrec.pipeline.embed import EmbedPlan, EmbedReport
+    from vidrec.pipeline.fetch_ucf import ClassCount, FetchReport
     from vidrec.pipeline.index import IndexReport
     from vidrec.pipeline.quality import EvaluateReport, Metric
     from vidrec.pipeline.recommend import Recommended
     from vidrec.pipeline.remove import RemoveReport
     from vidrec.pipeline.status import EmbedderStatus, Status
+    from vidrec.pipeline.train import TrainReport
     from vidrec.pipeline.upload import UploadReport
     from vidrec.pipeline.usage import Usage
     from vidrec.types import Recommendation, Video
@@ -375,6 +377,63 @@ def _metric_table(metrics: Sequence[Metric]) -> None:
     show_table(columns, rows, right=columns[1:])
 
 
+def show_classes(classes: Sequence[ClassCount], wished: Format) -> None:
+    """List the classes of an archive."""
+    rows = [asdict(row) for row in classes]
+    if wished is Format.json:
+        print(json.dumps({"classes": rows}, ensure_ascii=False, indent=2))
+    elif wished is Format.paths:
+        for row in classes:
+            print(row.label)
+    elif wished is Format.jsonl:
+        show_lines(rows)
+    else:
+        cells = [[_escaped(row.label), str(row.clips), str(row.groups)] for row in classes]
+        show_table(["class", "clips", "groups"], cells, right=("clips", "groups"))
+
+
+def show_fetch_report(report: FetchReport) -> None:
+    """Sum up a run of `fetch-ucf`."""
+    counts = "/".join(map(str, report.counts))
+    note(
+        f"fetched {report.new} clips ({size(report.n_bytes)}), {report.there} were there; "
+        f"{report.dest} holds {counts} clips for train/val/test"
+    )
+    for label, got in report.short.items():
+        note(f"note: the groups of {label} allow only {'/'.join(map(str, got))}")
+
+
+def show_train_report(report: TrainReport) -> None:
+    """Sum up a run of `train`: figures on the test clips, beside random weights."""
+    found, test = report.metrics, report.metrics["test"]
+    head = "interrupted; kept the best of" if report.interrupted else "trained"
+    seconds = found["seconds"]
+    note(
+        f"{head} {found['epochs']} epochs in {seconds['training']:.0f} s (best: "
+        f"{found['best_epoch']}; reading {seconds['reading']:.0f} s, in all {seconds['all']:.0f} s)"
+    )
+    if report.skipped:
+        note(f"{report.skipped} clips could not be read")
+    rows = []
+    for name, figures in (
+        ("test → train", test.get("test_to_train")),
+        ("within test", test.get("within_test")),
+        ("test → train, random weights", found.get("random_weights", {}).get("test_to_train")),
+    ):
+        if figures and figures["queries"]:
+            row = [_with_interval(figures, key) for key in ("p_at_1", "p_at_10", "map")]
+            rows.append([name, *row, f"{figures['chance_map']:.2f}"])
+    if rows:
+        show_table(["retrieval", "P@1", "P@10", "mAP", "chance mAP"], rows)
+        note(f"accuracy on {found['clips']['test']} test clips: {_with_interval(test, 'accuracy')}")
+    note(f"checkpoint: {report.folder}")
+
+
+def _with_interval(figures: Mapping[str, Any], key: str) -> str:
+    low, high = figures[f"{key}_95"]
+    return f"{figures[key]:.2f} ({low:.2f}–{high:.2f})"
+
+
 def moment(seconds: float | None) -> str:
     """Write seconds as ``m:ss`` or ``h:mm:ss``; a dash where they are not known."""
     if seconds is None:
@@ -427,8 +486,10 @@ class Bar:
             self._said = time.monotonic()
             of = "" if self._total is None else f"/{self._total}"
             rate = self._done / (self._said - self._started)
+            more = f"; {detail}" if detail else ""
             self._stream.write(
-                f"{self._task}: {self._done}{of} {self._unit} ({rate:,.1f} a second)\n"
+                f"{self._task}: {self._done}{of} {self._unit} ({rate:,.1f} a second{more})
+"
             )
             self._stream.flush()
 

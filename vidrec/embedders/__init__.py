@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from vidrec.config import Settings
     from vidrec.embedders.base import Embedder
 
-BUILT_IN = ("conse", "marengo")
+BUILT_IN = ("conse", "resnet", "marengo")
 
 
 def load_embedder(settings: Settings) -> Embedder:
@@ -28,6 +28,10 @@ def load_embedder(settings: Settings) -> Embedder:
             from vidrec.embedders.conse import ConseEmbedder
 
             return ConseEmbedder(settings)
+        case "resnet":
+            from vidrec.embedders.resnet import ResnetEmbedder
+
+            return ResnetEmbedder(settings)
         case "marengo":
             from vidrec.embedders.marengo import MarengoEmbedder
 

@@ -1,0 +1,554 @@
+"""Training on tiny real videos: networks, cache, loop, checkpoint, and the embedder."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.actions import CLASSES, write_action, write_actions
+from vidrec.config import Settings, load_settings
+from vidrec.datasets.folder import read_dataset
+from vidrec.embedders import load_embedder
+from vidrec.embedders.base import EmbedContext
+from vidrec.errors import (
+    CapabilityError,
+    DatasetError,
+    EmbedderError,
+    MediaError,
+    TrainingError,
+)
+from vidrec.models.checkpoint import read_checkpoint, words_of
+from vidrec.models.clip_cache import build_clip_cache
+from vidrec.models.windows import Sampling, read_grid
+from vidrec.pipeline.train import TrainOptions, TrainReport, train
+from vidrec.progress import Silent
+from vidrec.types import Video
+
+pytestmark = pytest.mark.timeout(300)
+
+TINY = TrainOptions(frames=3, frame_step=5, size=32)
+TINY_ARGS = ["--recipe", "reference", "--frames", "3", "--frame-step", "5", "--size", "32"]
+
+
+class Warnings(Silent):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def warn(self, message: str) -> None:
+        self.said.append(message)
+
+
+def settings_for(epochs: int = 2, recipe: str = "reference", **more: object) -> Settings:
+    flags = {"train.recipe": recipe, "train.epochs": epochs, **more}
+    return load_settings(overrides=flags)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_actions(tmp_path_factory.mktemp("data") / "actions")
+
+
+@pytest.fixture(scope="module")
+def trained(
+    dataset: Path, tmp_path_factory: pytest.TempPathFactory, prepared_models: Path
+) -> TrainReport:
+    """A run of the reference recipe; tests read it only."""
+    library = tmp_path_factory.mktemp("library")
+    settings = settings_for(3).model_copy(update={"library": library, "cache": prepared_models})
+    return train(settings, dataset, TINY)
+
+
+# The data set
+
+
+def test_a_class_folder_is_split_by_group(dataset: Path) -> None:
+    clips = read_dataset(dataset, seed=0)
+    assert len(clips) == 20
+    for label in CLASSES:
+        sides = {clip.split for clip in clips if clip.label == label}
+        assert sides == {"train", "val", "test"}
+    homes: dict[str, set[str]] = {}
+    for clip in clips:
+        homes.setdefault(clip.group, set()).add(clip.split)
+    assert all(len(sides) == 1 for sides in homes.values())
+    assert clips == read_dataset(dataset, seed=0) != read_dataset(dataset, seed=1)
+
+
+def test_missing_splits_come_out_of_training(tmp_path: Path) -> None:
+    for side in ("train", "test"):
+        for label in CLASSES:
+            for number in range(4):
+                write_action(tmp_path / side / label / f"{number}.mp4", label, number, 2)
+    clips = read_dataset(tmp_path, seed=0)
+    counts = {side: sum(clip.split == side for clip in clips) for side in ("train", "val", "test")}
+    assert counts == {"train": 6, "val": 2, "test": 8}
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"), [((), "no labelled clip"), (("Moving",), r"one class \(Moving\)")]
+)
+def test_nothing_to_tell_apart(tmp_path: Path, classes: tuple[str, ...], message: str) -> None:
+    for label in classes:
+        write_action(tmp_path / label / "a.mp4", label, 0, 2)
+    with pytest.raises(DatasetError, match=message):
+        read_dataset(tmp_path, seed=0)
+    with pytest.raises(DatasetError, match="no such folder"):
+        read_dataset(tmp_path / "nowhere", seed=0)
+
+
+def test_an_unfinished_download_is_not_a_smaller_data_set(tmp_path: Path) -> None:
+    root = write_actions(tmp_path)
+    (root / "manifest.json").write_text(json.dumps({"clips": [{"file": "train/A/b.avi"}]}))
+    with pytest.raises(DatasetError, match=r"lacks 1 of the 1 clips .* fetch-ucf"):
+        read_dataset(root, seed=0)
+
+
+# Sampling and cache
+
+
+def test_grid_of_a_long_clip_has_the_step_asked_for() -> None:
+    sampling = Sampling(n_frames=10, frame_step=15)
+    times = sampling.grid_times(20.0, 30.0)
+    assert len(times) == 16
+    assert np.allclose(np.diff(times), 0.6)
+    assert times[0] - 20 == pytest.approx(30 - times[-1])
+    assert sampling.n_starts(len(times)) == 7
+    assert sampling.spread(16, 3) == [0, 3, 6]
+    assert sampling.spread(10, 3) == [0]
+
+
+def test_grid_of_a_short_clip_is_denser_not_black() -> None:
+    sampling = Sampling(n_frames=10, frame_step=15)
+    times = sampling.grid_times(0.0, 2.0)
+    assert len(times) == 10
+    assert times[0] >= 0 and times[-1] <= 2.0 and np.allclose(np.diff(times), 0.2)
+    assert len(sampling.grid_times(0.0, 0.0)) == 10
+
+
+def test_phases_make_the_grid_finer_and_keep_the_step() -> None:
+    sampling = Sampling(n_frames=4, frame_step=10, phases=3)
+    times = np.array(sampling.grid_times(0.0, 10.0))
+    for start in (0, 1, sampling.n_starts(len(times)) - 1):
+        window = sampling.window(times, start)
+        assert len(window) == 4 and np.allclose(np.diff(window), 0.4)
+
+
+def test_the_grid_shows_the_frames_at_its_times(tmp_path: Path) -> None:
+    from tests.videos import frame_number, write_video
+
+    path = write_video(tmp_path / "numbered.mp4", 50)  # 2 s
+    sampling = Sampling(n_frames=3, frame_step=10, size=96, fit="squash")
+    times = sampling.grid_times(0.0, 2.0)
+    grid, n_seen = read_grid(path, times, sampling)
+    assert n_seen == len(times) == 5
+    assert [frame_number(frame) for frame in grid] == [int(t * 25 + 1e-3) for t in times]
+
+
+def test_what_a_file_lacks_at_its_end_is_the_last_frame(tmp_path: Path) -> None:
+    path = write_action(tmp_path / "a.mp4", "Moving", 0)  # 1 s
+    sampling = Sampling(n_frames=3, frame_step=10, size=32)
+    grid, n_seen = read_grid(path, [0.0, 0.9, 5.0], sampling)
+    assert n_seen == 2 and (grid[2] == grid[1]).all() and grid.any()
+    assert read_grid(path, [5.0], sampling)[1] == 0
+
+
+def test_cache_is_made_once_and_skips_what_cannot_be_read(tmp_path: Path) -> None:
+    made: list[str] = []
+
+    def produce(path: Path) -> np.ndarray:
+        made.append(path.name)
+        if path.name == "bad":
+            raise MediaError("no video")
+        return np.full((len(path.name), 2, 2), len(path.name), np.uint8)
+
+    clips = [Path(name) for name in ("a", "bad", "ccccc", "dd")]
+    told: list[tuple[str, str | None]] = []
+    for _ in range(2):
+        cache = build_clip_cache(
+            tmp_path / "key", clips, produce, on_clip=lambda p, why: told.append((p.name, why))
+        )
+        assert [len(cache[i]) for i in range(4)] == [1, 0, 5, 2]
+        assert (cache[2] == 5).all() and cache.unreadable == {1: "no video"}
+    assert sorted(made) == ["a", "bad", "ccccc", "dd"]
+    assert told == [("a", None), ("bad", "no video"), ("ccccc", None), ("dd", None)]
+    assert [path.name for path in tmp_path.iterdir()] == ["key"]
+
+
+def test_a_truncated_cache_is_an_error_and_no_clip_at_all_too(tmp_path: Path) -> None:
+    def refuse(path: Path) -> np.ndarray:
+        raise MediaError("no video")
+
+    with pytest.raises(TrainingError, match="none of the 1 clips"):
+        build_clip_cache(tmp_path / "none", [Path("a")], refuse)
+    ones = lambda path: np.ones((2, 3), np.uint8)  # noqa: E731
+    build_clip_cache(tmp_path / "key", [Path("a")], ones)
+    (tmp_path / "key" / "data.bin").write_bytes(b"1")
+    with pytest.raises(TrainingError, match="damaged: delete it"):
+        build_clip_cache(tmp_path / "key", [Path("a")], ones)
+
+
+# Networks
+
+
+def test_reference_network_is_the_published_one() -> None:
+    from vidrec.models.r2plus1d import build_r2plus1d, embedding_model
+
+    model = build_r2plus1d(10)
+    assert model.count_params() == 443_322
+    assert model.input.shape[1:] == (10, 224, 224, 3)
+    assert embedding_model(model).output.shape[1:] == (128,)
+    with pytest.raises(ValueError, match="Received: n_classes=1"):
+        build_r2plus1d(1)
+
+
+def test_networks_survive_keras_and_onnx(tmp_path: Path) -> None:
+    import keras
+    import onnxruntime
+
+    from vidrec.models.export import frames_to_onnx
+    from vidrec.models.r2plus1d import build_r2plus1d, embedding_model
+
+    keras.utils.set_random_seed(0)
+    model = build_r2plus1d(3, n_frames=4, size=32, widths=(4, 8, 12))
+    frames = np.random.default_rng(0).integers(0, 255, (3, 4, 32, 32, 3)).astype(np.uint8)
+    inputs = frames.astype(np.float32) / 255
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert np.abs(model.predict(inputs, verbose=0) - again.predict(inputs, verbose=0)).max() == 0
+    wanted = embedding_model(model).predict(inputs, verbose=0)
+    wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
+    session = onnxruntime.InferenceSession(frames_to_onnx(model))
+    (got,) = session.run(["embedding"], {"frames": frames})
+    assert np.abs(got - wanted).max() < 1e-4
+
+
+def test_default_recipe_end_to_end(dataset: Path, tmp_path: Path, prepared_models: Path) -> None:
+    import keras
+
+    from vidrec.models.efficientnet_lite import FrameClassifier
+    from vidrec.models.r2plus1d import embedding_model
+
+    settings = settings_for(6, "default")
+    report = train(settings, dataset, replace(TINY, size=224))
+    checkpoint = read_checkpoint(report.folder)
+    assert (checkpoint.recipe, checkpoint.dim, checkpoint.labels) == ("default", 128, CLASSES)
+    assert report.metrics["test"]["test_to_train"]["queries"] == 4
+    assert report.metrics["test"]["accuracy"] >= 0.75  # colour and motion both tell
+    embedder = load_embedder(settings.model_copy(update={"embedder": settings.embedder.model_copy(
+        update={"name": "resnet"})}))  # fmt: skip
+    path = next((dataset / "Moving").iterdir())
+    (outcome,) = embedder.embed_videos([Video("1", path.name, path)], EmbedContext())
+    sampling = checkpoint.sampling
+    grid, _ = read_grid(path, sampling.grid_times(0.0, 1.0), sampling)
+    features = FrameClassifier(prepared_models)(grid)[1]
+    model = keras.saving.load_model(report.folder / "model.keras")
+    starts = sampling.spread(len(grid), settings.resnet.windows)
+    windows = np.stack([sampling.window(features, start) for start in starts])
+    wanted = embedding_model(model).predict(windows, verbose=0).mean(axis=0)
+    wanted /= np.linalg.norm(wanted)
+    assert np.abs(outcome.embeddings[0].vector - wanted).max() < 1e-4
+
+
+def test_default_recipe_refuses_other_sizes(dataset: Path) -> None:
+    with pytest.raises(TrainingError, match="224 pixels"):
+        train(settings_for(1, "default"), dataset, TINY)
+
+
+# A run
+
+
+def test_run_writes_all_that_is_promised(trained: TrainReport) -> None:
+    names = {path.name for path in trained.folder.iterdir()}
+    assert names >= {
+        "model.keras", "model.onnx", "labels.json", "metrics.json", "history.csv", "curves.png",
+        "confusion.png",
+    }  # fmt: skip
+    for name in ("curves.png", "confusion.png"):
+        assert (trained.folder / name).read_bytes().startswith(b"\x89PNG")
+    with (trained.folder / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    metrics = json.loads((trained.folder / "metrics.json").read_text())
+    assert metrics["clips"] == {"train": 12, "val": 4, "test": 4}
+    assert metrics["seed"] == 0 and metrics["parameters"] > 400_000
+    assert np.sum(metrics["test"]["confusion"]) == 4
+    for figures in (
+        metrics["test"]["test_to_train"],
+        metrics["test"]["within_test"],
+        metrics["random_weights"]["test_to_train"],
+    ):
+        assert figures["p_at_1_95"][0] <= figures["p_at_1"] <= figures["p_at_1_95"][1]
+        assert 0 < figures["chance_map"] < 1
+    assert set(metrics["versions"]) >= {"tensorflow", "keras", "vidrec"}
+    assert metrics["seconds"]["training"] > 0
+
+
+def test_second_run_has_another_folder_and_a_warm_cache(
+    trained: TrainReport, dataset: Path, prepared_models: Path
+) -> None:
+    library = trained.folder.parents[1]
+    before = {path: path.stat().st_mtime_ns for path in prepared_models.glob("train/*/data.bin")}
+    again = train(settings_for(1, library=library), dataset, TINY)
+    after = {path: path.stat().st_mtime_ns for path in prepared_models.glob("train/*/data.bin")}
+    assert again.folder != trained.folder and again.folder.parent == trained.folder.parent
+    assert before == after and before
+    shutil.rmtree(again.folder)
+    with pytest.raises(TrainingError, match="holds a checkpoint"):
+        train(settings_for(1, library=library), dataset, replace(TINY, out=trained.folder.name))
+
+
+def test_init_starts_from_a_checkpoint_or_says_why_not(
+    trained: TrainReport, dataset: Path, tmp_path: Path
+) -> None:
+    fresh = train(settings_for(1), dataset, replace(TINY, out="fresh"))
+    initialised = train(settings_for(1), dataset, replace(TINY, out="warm", init=trained.folder))
+    assert history(initialised.folder) != history(fresh.folder)
+    with pytest.raises(TrainingError, match=r"no model.keras"):
+        train(settings_for(1), dataset, replace(TINY, out="x", init=tmp_path))
+    with pytest.raises(TrainingError, match="does not fit: layer"):
+        train(
+            settings_for(1, "default"),
+            dataset,
+            replace(TINY, size=224, out="y", init=trained.folder),
+        )
+
+
+def history(folder: Path) -> list[tuple[str, ...]]:
+    """The curve, without the seconds."""
+    with (folder / "history.csv").open() as file:
+        return [tuple(row[:-1]) for row in csv.reader(file)]
+
+
+def command(dataset: Path, out: Path, *more: str) -> list[str]:
+    return [sys.executable, "-m", "vidrec", "train", str(dataset), "--out", f"{out}/", "--epochs",
+            "4", *TINY_ARGS, *more]  # fmt: skip
+
+
+def wait_for(found: object, child: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while not found() and child.poll() is None and time.monotonic() < deadline:  # type: ignore[operator]
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="kill -9")
+def test_killed_and_resumed_it_has_the_same_curve(dataset: Path, tmp_path: Path) -> None:
+    whole = train(settings_for(4), dataset, replace(TINY, out=f"{tmp_path}/whole/")).folder
+    out = tmp_path / "killed"
+    child = subprocess.Popen(command(dataset, out), stderr=subprocess.DEVNULL)
+    wait_for(lambda: (out / "state" / "state.json").exists(), child)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert not (out / "labels.json").exists()
+    with pytest.raises(TrainingError, match="other data or options"):
+        train(settings_for(5), dataset, replace(TINY, out=f"{out}/", resume=True))
+    train(settings_for(4), dataset, replace(TINY, out=f"{out}/", resume=True))
+    assert history(out) == history(whole)
+    assert len(history(out)) == 5
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_interrupted_it_keeps_the_best_so_far(dataset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "interrupted"
+    args = command(dataset, out)
+    args[args.index("--epochs") + 1] = "500"
+    child = subprocess.Popen(args, stderr=subprocess.PIPE)
+    wait_for(lambda: (out / "state" / "state.json").exists(), child)
+    child.send_signal(signal.SIGINT)
+    _, stderr = child.communicate(timeout=120)
+    assert child.returncode == 130, stderr
+    assert b"interrupted; kept the best of" in stderr
+    assert read_checkpoint(out).labels == CLASSES
+    assert 2 <= len(history(out)) < 500
+
+
+def test_nothing_to_resume(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no run to resume"):
+        train(settings_for(1), dataset, replace(TINY, out=f"{tmp_path}/none/", resume=True))
+
+
+def test_bad_clips_are_skipped_short_and_uneven_ones_trained(tmp_path: Path) -> None:
+    root = write_actions(tmp_path / "data", ("Moving",))
+    write_action(root / "Standing" / "short.mp4", "Standing", 1, n_frames=2)
+    (root / "Moving" / "empty.mp4").write_bytes(b"")
+    (root / "Moving" / "noise.mp4").write_bytes(os.urandom(5000))
+    for number in range(20):
+        path = root / "Moving" / f"copy{number}.mp4"
+        shutil.copy(root / "Moving" / "v_Moving_g01_c01.mp4", path)
+    heard = Warnings()
+    report = train(settings_for(1), root, TINY, heard)
+    assert report.skipped == 2
+    assert sum(said.startswith("skipping") for said in heard.said) == 2
+    assert any("Standing only 1" in said for said in heard.said)
+    assert read_checkpoint(report.folder).labels == ("Moving", "Standing")
+
+
+def test_every_class_needs_a_readable_training_clip(tmp_path: Path) -> None:
+    root = write_actions(tmp_path / "data", ("Moving",))
+    (root / "Standing").mkdir()
+    (root / "Standing" / "noise.mp4").write_bytes(b"noise")
+    with pytest.raises(TrainingError, match="class"):
+        train(settings_for(1), root, TINY)
+
+
+CHILD = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
+import signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+sys.argv[:2] = ["vidrec"]
+from vidrec.cli import main
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="file size limits")
+def test_a_disk_that_takes_no_more_is_one_line(dataset: Path, tmp_path: Path) -> None:
+    args = command(dataset, tmp_path / "out")[3:]
+    for limit in (10_000, 400_000):  # while reading clips, while saving an epoch
+        child = subprocess.run(
+            [sys.executable, "-c", CHILD, str(limit), *args],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "VIDREC_CACHE": str(tmp_path / f"cache{limit}")},
+        )
+        assert child.returncode == 1, child.stderr
+        assert "error: cannot write into" in child.stderr.splitlines()[-1]
+        assert "Traceback" not in child.stderr
+
+
+# The embedder
+
+
+@pytest.fixture
+def resnet(trained: TrainReport) -> Settings:
+    overrides = {"embedder.name": "resnet", "resnet.checkpoint": trained.folder}
+    return load_settings(overrides=overrides)
+
+
+def test_embedder_gives_unit_vectors_that_repeat(resnet: Settings, dataset: Path) -> None:
+    embedder = load_embedder(resnet)
+    paths = sorted((dataset / "Moving").iterdir())[:3]
+    videos = [Video(path.name, path.name, path) for path in paths]
+    runs = [
+        {found.video.id: found for found in embedder.embed_videos(videos, EmbedContext(workers=2))}
+        for _ in range(2)
+    ]
+    assert set(runs[0]) == {path.name for path in paths}
+    for name, outcome in runs[0].items():
+        assert outcome.error is None
+        assert [e.scope for e in outcome.embeddings] == ["clip", "video"]
+        for one, other in zip(outcome.embeddings, runs[1][name].embeddings, strict=True):
+            assert one.vector.shape == (embedder.dim,) and one.vector.dtype == np.float32
+            assert np.linalg.norm(one.vector) == pytest.approx(1, abs=1e-5)
+            assert (one.vector == other.vector).all()
+    assert list(embedder.embed_videos([], EmbedContext())) == []
+
+
+def test_embedder_reports_what_is_no_video(resnet: Settings, tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"no video")
+    video = Video("1", "a.mp4", tmp_path / "a.mp4")
+    (outcome,) = load_embedder(resnet).embed_videos([video], EmbedContext())
+    assert isinstance(outcome.error, MediaError)
+
+
+def test_a_text_is_answered_through_the_labels(resnet: Settings, trained: TrainReport) -> None:
+    embedder = load_embedder(resnet)
+    prototypes = np.array(read_checkpoint(trained.folder).prototypes)
+    vectors = embedder.embed_texts(["it is moving fast", "somebody standing around"])
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert (vectors @ prototypes.T).argmax(axis=1).tolist() == [0, 1]
+    with pytest.raises(CapabilityError, match="cannot embed an image"):
+        embedder.embed_image(Path("cat.jpg"))
+
+
+def test_fingerprint_follows_weights_and_sampling(resnet: Settings) -> None:
+    one = load_embedder(resnet).fingerprint
+    section = resnet.resnet.model_copy(update={"windows": 5})
+    other = load_embedder(resnet.model_copy(update={"resnet": section})).fingerprint
+    assert str(one) != str(other) and one.options["weights"] == other.options["weights"]
+
+
+def test_newest_checkpoint_is_the_default(trained: TrainReport) -> None:
+    library = trained.folder.parents[1]
+    settings = load_settings(overrides={"embedder.name": "resnet", "library": library})
+    named = load_settings(
+        overrides={"embedder.name": "resnet", "resnet.checkpoint": trained.folder}
+    )
+    assert load_embedder(settings).fingerprint == load_embedder(named).fingerprint
+
+
+def test_missing_and_damaged_checkpoints(trained: TrainReport, tmp_path: Path) -> None:
+    flags = {"embedder.name": "resnet"}
+    with pytest.raises(EmbedderError, match=r"vidrec train"):
+        load_embedder(load_settings(overrides=flags))
+    with pytest.raises(EmbedderError, match=r"no checkpoint in .*vidrec train"):
+        load_embedder(load_settings(overrides={**flags, "resnet.checkpoint": tmp_path}))
+    shutil.copytree(trained.folder, tmp_path / "copy")
+    (tmp_path / "copy" / "model.onnx").write_bytes(b"x")
+    damaged = load_embedder(
+        load_settings(overrides={**flags, "resnet.checkpoint": tmp_path / "copy"})
+    )
+    with pytest.raises(EmbedderError, match="damaged or of another run"):
+        list(damaged.embed_videos([Video("1", "a", tmp_path)], EmbedContext()))
+    (tmp_path / "copy" / "labels.json").write_text("{")
+    with pytest.raises(EmbedderError, match="damaged"):
+        read_checkpoint(tmp_path / "copy")
+
+
+SERVED = """
+import sys
+from vidrec.cli import app
+code = 0
+try:
+    app(sys.argv[1:])
+except SystemExit as exc:
+    code = exc.code
+heavy = {"tensorflow", "keras", "matplotlib"} & set(sys.modules)
+assert not code and not heavy, (code, heavy)
+"""
+
+
+@pytest.mark.slow
+def test_the_main_job_with_two_embedders_and_without_tensorflow(
+    resnet: Settings, dataset: Path, trained: TrainReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDREC_RESNET_CHECKPOINT", str(trained.folder))
+
+    def vidrec(*args: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", SERVED, *args], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    for name in ("resnet", "conse"):
+        vidrec("embed", str(dataset), "--embedder", name)
+        vidrec("index", "--embedder", name)
+    query = str(next((dataset / "Standing").iterdir()))
+    for asked in (query, "standing"):
+        found = vidrec("recommend", asked, "--embedder", "resnet", "-k", "3", "--format", "jsonl")
+        assert len(found.splitlines()) == 3
+    vidrec("evaluate", "--embedder", "resnet", "--by", "label", "--format", "json")
+
+
+def test_labels_as_words() -> None:
+    assert words_of("ApplyEyeMakeup") == "apply eye makeup"
+    assert words_of("YoYo") == "yo yo"
+    assert words_of("TaiChi_2") == "tai chi 2"
+    assert words_of("jump-rope") == "jump rope"
+    assert words_of("TVShow") == "tv show"

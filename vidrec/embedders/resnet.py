@@ -1,0 +1,130 @@
+"""The embedder that `vidrec train` makes: a trained checkpoint, served without TensorFlow.
+
+A clip's vector is the mean over several windows in time. Texts are understood through the classes
+the network was trained on: the softmax of the cosines between a text and the labels' words mixes
+the classes' prototypes (after Norouzi et al. 2013, arXiv:1312.5650). So "putting on lipstick" is
+answered if there was such a class; what is like no class lands between all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar
+
+from vidrec.config import Settings
+from vidrec.embedders.base import EmbedContext, Embedded, Embedder, unit
+from vidrec.embedders.local import embed_in_threads, require_path
+from vidrec.errors import CapabilityError, MediaError
+from vidrec.models.checkpoint import newest_checkpoint, read_checkpoint, words_of
+from vidrec.types import Clip, Fingerprint, Modality, Scalar, Video
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from onnxruntime import InferenceSession
+
+    from vidrec.types import Vector
+
+# Cosines between a text and labels differ by a few tenths; this makes the nearest label lead.
+TEMPERATURE = 0.05
+
+
+class ResnetEmbedder(Embedder):
+    """A network of the user's own."""
+
+    name = "resnet"
+    modalities: ClassVar[frozenset[Modality]] = frozenset({"video", "text"})
+
+    def __init__(self, settings: Settings) -> None:
+        """Read what the checkpoint is; its model is loaded later.
+
+        Raises:
+            EmbedderError: there is no finished checkpoint.
+        """
+        named = settings.resnet.checkpoint
+        folder = named.expanduser() if named else newest_checkpoint(settings.library)
+        self._checkpoint = read_checkpoint(folder)
+        self._sampling = replace(self._checkpoint.sampling, phases=1)
+        self._n_windows = settings.resnet.windows
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        options: dict[str, Scalar] = {
+            "weights": self._checkpoint.digest,
+            "windows": self._n_windows,
+            **asdict(self._sampling),
+        }
+        model = f"{self._checkpoint.recipe}-{self._checkpoint.digest[:8]}"
+        return Fingerprint(self.name, model, self._checkpoint.dim, options)
+
+    def embed_videos(self, videos: Iterable[Video], context: EmbedContext) -> Iterator[Embedded]:
+        _ = self._session  # a checkpoint that cannot be served ends the run, not each video
+
+        def clip_vectors(video: Video, warnings: list[str]) -> Iterator[tuple[Clip, Vector]]:
+            return self._clip_vectors(video, context.clip_seconds, warnings)
+
+        return embed_in_threads(videos, context, str(self.fingerprint), clip_vectors)
+
+    def embed_image(self, path: Path) -> Vector:
+        raise CapabilityError(
+            "resnet cannot embed an image, it looks at motion: query with a video, or use "
+            "--embedder conse with a text"
+        )
+
+    def _clip_vectors(
+        self, video: Video, clip_sec: float, warnings: list[str]
+    ) -> Iterator[tuple[Clip, Vector]]:
+        from vidrec.media.clips import split_clips
+        from vidrec.media.probe import probe
+        from vidrec.models.windows import read_grid
+
+        path = require_path(video)
+        duration_sec = (video.info or probe(path)).duration_sec
+        found = False
+        for clip in split_clips(duration_sec, clip_sec):
+            times = self._sampling.grid_times(clip.start_sec, clip.end_sec)
+            grid, n_seen = read_grid(path, times, self._sampling)
+            if not n_seen:
+                warnings.append(f"the picture ends before {clip.start_sec:.1f} s")
+                break
+            found = True
+            yield clip, self._vector(grid)
+        if not found:
+            raise MediaError(f"{path}: not a single frame can be decoded")
+
+    def _vector(self, grid: NDArray[np.uint8]) -> Vector:
+        """The unit mean over the windows of a clip's grid `(g, h, w, 3)`."""
+        import numpy as np
+
+        starts = self._sampling.spread(len(grid), self._n_windows)
+        windows = np.stack([self._sampling.window(grid, start) for start in starts])
+        (vectors,) = self._session.run(["embedding"], {"frames": windows})
+        return unit(np.mean(vectors, axis=0))
+
+    def _encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        import numpy as np
+
+        encoder, labels = self._labels
+        similar = encoder.encode(list(texts)) @ labels.T / TEMPERATURE  # t l
+        weights = np.exp(similar - similar.max(axis=1, keepdims=True))
+        weights /= weights.sum(axis=1, keepdims=True)
+        mixed: NDArray[np.float32] = weights @ np.asarray(self._checkpoint.prototypes, np.float32)
+        return mixed
+
+    @cached_property
+    def _labels(self):  # type: ignore[no-untyped-def]
+        """The text encoder, and what it makes of the labels' words `(l, d)`."""
+        from vidrec.models.text import TextEncoder
+
+        encoder = TextEncoder()
+        return encoder, encoder.encode([words_of(label) for label in self._checkpoint.labels])
+
+    @cached_property
+    def _session(self) -> InferenceSession:
+        from vidrec.models.serving import open_session
+
+        return open_session(self._checkpoint.model())

@@ -1,0 +1,127 @@
+"""The folder that `vidrec train` writes, as its readers see it.
+
+`labels.json` is written last, so a folder that has one is whole. It holds all that can be known
+without loading the model: the labels with their prototypes, the sampling, the hash of the weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vidrec.errors import EmbedderError
+from vidrec.models.windows import Sampling
+
+__all__ = ["CHECKPOINTS", "Checkpoint", "newest_checkpoint", "read_checkpoint", "words_of"]
+
+CHECKPOINTS = "checkpoints"  # folder of the library
+LABELS, MODEL = "labels.json", "model.onnx"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a trained network is, without the network.
+
+    Attributes:
+        labels: names of the classes, as in the data set.
+        prototypes: for each label the mean unit embedding of its training clips, of length `dim`.
+        digest: SHA-256 of `model.onnx`.
+    """
+
+    folder: Path
+    recipe: str
+    dim: int
+    labels: tuple[str, ...]
+    prototypes: Sequence[Sequence[float]]
+    sampling: Sampling
+    digest: str
+
+    def model(self) -> bytes:
+        """The bytes of `model.onnx`: `frames (b, t, h, w, 3)` uint8 to `embedding (b, dim)`.
+
+        Raises:
+            EmbedderError: it cannot be read, or is not the one the folder was written with.
+        """
+        path = self.folder / MODEL
+        try:
+            data = path.read_bytes()
+        except OSError as exc:
+            raise EmbedderError(f"cannot read {path}: {exc.strerror}") from exc
+        if hashlib.sha256(data).hexdigest() != self.digest:
+            raise EmbedderError(f"{path} is damaged or of another run: train again")
+        return data
+
+    def write(self, model: bytes) -> None:
+        """Writes `model.onnx`, then `labels.json`, each by one rename."""
+        sampling = {name: getattr(self.sampling, name) for name in Sampling.__slots__}
+        content = {
+            "format": _FORMAT,
+            "recipe": self.recipe,
+            "dim": self.dim,
+            "sampling": sampling,
+            "model_sha256": self.digest,
+            "labels": list(self.labels),
+            "prototypes": [list(map(float, row)) for row in self.prototypes],
+        }
+        _replace(self.folder / MODEL, model)
+        _replace(self.folder / LABELS, json.dumps(content).encode())
+
+
+def _replace(path: Path, data: bytes) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(data)
+    partial.replace(path)
+
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """Reads `labels.json`.
+
+    Raises:
+        EmbedderError: there is no finished checkpoint, or one of another version of vidrec.
+    """
+    try:
+        content: dict[str, Any] = json.loads((folder / LABELS).read_text("utf-8"))
+        if content["format"] != _FORMAT:
+            raise EmbedderError(f"{folder} was written by another version of vidrec: train again")
+        return Checkpoint(
+            folder=folder,
+            recipe=content["recipe"],
+            dim=content["dim"],
+            labels=tuple(content["labels"]),
+            prototypes=content["prototypes"],
+            sampling=Sampling(**content["sampling"]),
+            digest=content["model_sha256"],
+        )
+    except FileNotFoundError as exc:
+        raise EmbedderError(
+            f"no checkpoint in {folder}: make one with `vidrec train DATASET`"
+        ) from exc
+    except (OSError, ValueError, LookupError, TypeError) as exc:
+        raise EmbedderError(f"{folder / LABELS} is damaged: train again") from exc
+
+
+def newest_checkpoint(library: Path) -> Path:
+    """The finished checkpoint in a library that was written last.
+
+    Raises:
+        EmbedderError: there is none.
+    """
+    found = [(path.stat().st_mtime_ns, path) for path in library.glob(f"{CHECKPOINTS}/*/{LABELS}")]
+    if not found:
+        raise EmbedderError(
+            f"no trained network in {library}: make one with `vidrec train DATASET`, or name one "
+            "with --checkpoint"
+        )
+    return max(found)[1].parent
+
+
+def words_of(label: str) -> str:
+    """A label as words: `ApplyEyeMakeup` → `apply eye makeup`, `jump_rope` → `jump rope`."""
+    parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[^\W_A-Z]+|\d+", label)
+    return " ".join(parts).lower() or label

@@ -1,0 +1,132 @@
+"""Fetch a UCF101 subset: a remote zip in, a folder of labelled clips out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vidrec.errors import UsageError
+from vidrec.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from vidrec.datasets.ucf101 import FetchProgress
+
+
+@dataclass(frozen=True, slots=True)
+class FetchOptions:
+    """Which clips. `classes`: how many from A on, or names; `per_class`: None takes all."""
+
+    classes: int | Sequence[str] = 10
+    per_class: int | None = 50
+    split: tuple[int, int, int] = (30, 10, 10)
+    split_by: str = "group"
+    seed: int = 0
+
+
+@dataclass(slots=True)
+class FetchReport:
+    """What was fetched. `counts` are clips in train, val and test; `short` as in `Choice`."""
+
+    dest: Path
+    new: int
+    there: int
+    n_bytes: int
+    counts: tuple[int, ...]
+    short: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassCount:
+    """A class in the archive."""
+
+    label: str
+    clips: int
+    groups: int
+
+
+def list_classes(url: str) -> list[ClassCount]:
+    """The classes in the archive at `url`.
+
+    Raises:
+        DatasetError: it cannot be read.
+    """
+    from vidrec.datasets.ucf101 import read_directory
+
+    members = read_directory(url)
+    clips = Counter(member.label for member in members)
+    groups = Counter(label for label, _ in {(m.label, m.group) for m in members})
+    return [ClassCount(label, clips[label], groups[label]) for label in sorted(clips)]
+
+
+def fetch_ucf(
+    url: str,
+    dest: Path,
+    options: FetchOptions | None = None,
+    *,
+    workers: int = 8,
+    progress: Progress | None = None,
+) -> FetchReport:
+    """Fetch the chosen clips into `dest`; what is there already is kept.
+
+    Raises:
+        DatasetError: the wish cannot be met, or not all could be fetched; what was fetched stays.
+    """
+    from vidrec.datasets.split import SPLITS
+    from vidrec.datasets.ucf101 import choose, download, read_directory
+
+    options, progress = options or FetchOptions(), progress or Silent()
+    choice = choose(
+        read_directory(url),
+        classes=options.classes,
+        per_class=options.per_class,
+        split=options.split,
+        split_by=options.split_by,
+        seed=options.seed,
+    )
+    told = 0
+
+    def tell(state: FetchProgress) -> None:
+        nonlocal told
+        if not told:
+            progress.start("fetching", state.total_bytes, "B")
+        progress.step(state.done_bytes - told, f"{state.done_clips}/{state.total_clips} clips")
+        told = max(state.done_bytes, 1)
+
+    try:
+        new = download(url, choice, dest, workers=workers, on_progress=tell)
+    finally:
+        progress.finish()
+    sides = Counter(side for side, _ in choice.members)
+    n_bytes = sum(path.stat().st_size for path in new)
+    counts = tuple(sides[side] for side in SPLITS)
+    there = len(choice.members) - len(new)
+    return FetchReport(dest, len(new), there, n_bytes, counts, choice.short)
+
+
+def parse_split(text: str) -> tuple[int, int, int]:
+    """`30/10/10` as three counts.
+
+    Raises:
+        UsageError: it is not of that form.
+    """
+    parts = text.split("/")
+    if len(parts) != 3 or not all(part.isdigit() for part in parts) or not int(parts[0]):
+        raise UsageError(f"--split is three counts like 30/10/10. Received: {text}")
+    train, val, test = map(int, parts)
+    return train, val, test
+
+
+def parse_per_class(text: str) -> int | None:
+    """A number of clips, or None for `all`.
+
+    Raises:
+        UsageError: neither.
+    """
+    if text == "all":
+        return None
+    if not text.isdigit() or not int(text):
+        raise UsageError(f"--per-class is a number or all. Received: {text}")
+    return int(text)
