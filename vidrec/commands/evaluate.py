@@ -8,7 +8,13 @@ from typing import Annotated
 import typer
 
 from vidrec import display
-from vidrec.commands.options import EmbedderName, Library, OutputFormat, settings_for
+from vidrec.commands.options import (
+    CheckpointFolder,
+    EmbedderName,
+    Library,
+    OutputFormat,
+    settings_for,
+)
 from vidrec.display import Format
 from vidrec.errors import UsageError
 
@@ -38,6 +44,7 @@ def evaluate(
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
     embedder: EmbedderName = None,
     format: OutputFormat = Format.auto,
+    checkpoint: CheckpointFolder = None,
     library: Library = None,
 ) -> None:
     """Measure how well texts find their videos and videos their like, against chance.
@@ -53,7 +60,7 @@ def evaluate(
     if scope not in ("clip", "video"):
         raise UsageError(f"--scope is clip or video. Received: {scope}")
     minimums = parse_minimums(min or [])
-    settings = settings_for(embedder__name=embedder, library=library)
+    settings = settings_for(embedder__name=embedder, resnet__checkpoint=checkpoint, library=library)
     report = stage(
         settings, captions=captions, by=by, exclude_group=exclude_group, seed=seed,
         scope="video" if scope == "video" else "clip",

@@ -9,6 +9,7 @@ import typer
 
 from vidrec import display
 from vidrec.commands.options import (
+    CheckpointFolder,
     EmbedderName,
     Library,
     OutputFormat,
@@ -74,6 +75,7 @@ def embed(
         int | None,
         typer.Option(min=1, help="Requests a minute, at most (marengo).", show_default="60"),
     ] = None,
+    checkpoint: CheckpointFolder = None,
     library: Library = None,
 ) -> None:
     """Embed videos into the library; what is done already is skipped.
@@ -88,6 +90,7 @@ def embed(
         embedder__name=embedder,
         embedder__clip_seconds=clip_seconds,
         embedder__workers=workers,
+        resnet__checkpoint=checkpoint,
         marengo__source=source,
         marengo__jobs=jobs,
         marengo__rpm=rpm,
@@ -131,6 +134,7 @@ def index(
     prune: Annotated[
         bool, typer.Option("--prune", help="Delete what the library no longer has.")
     ] = False,
+    checkpoint: CheckpointFolder = None,
     library: Library = None,
 ) -> None:
     """Bring a store up to date with the library; no model is called.
@@ -139,7 +143,12 @@ def index(
     """
     from vidrec.pipeline.index import index as stage
 
-    settings = settings_for(embedder__name=embedder, store__name=store, library=library)
+    settings = settings_for(
+        embedder__name=embedder,
+        store__name=store,
+        resnet__checkpoint=checkpoint,
+        library=library,
+    )
     report = stage(settings, recreate=recreate, prune=prune, progress=display.Bar())
     display.show_index_report(report)
 
@@ -170,6 +179,7 @@ def recommend(
         ),
     ] = None,
     format: OutputFormat = Format.auto,
+    checkpoint: CheckpointFolder = None,
     library: Library = None,
 ) -> None:
     """Recommend videos for a text, a clip, an image or a video of the library.
@@ -180,7 +190,12 @@ def recommend(
     from vidrec.pipeline.recommend import recommend as stage
 
     wished = display.choose_format(format)
-    settings = settings_for(embedder__name=embedder, store__name=store, library=library)
+    settings = settings_for(
+        embedder__name=embedder,
+        store__name=store,
+        resnet__checkpoint=checkpoint,
+        library=library,
+    )
     conditions = _conditions(where or [])
     answer = stage(settings, query, k=top_k, clips=clips, where=conditions, min_score=min_score)
     display.show_recommended(playable(settings, answer, url_expires), wished)

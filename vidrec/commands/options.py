@@ -21,6 +21,14 @@ Library = Annotated[
 EmbedderName = Annotated[
     str | None, typer.Option("--embedder", "-e", help="Which embedder.", show_default="conse")
 ]
+CheckpointFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--checkpoint",
+        help="Trained network for the embedder resnet.",
+        show_default="the newest in the library",
+    ),
+]
 StoreName = Annotated[
     str | None, typer.Option("--store", "-s", help="Which store.", show_default="knn")
 ]
