@@ -36,7 +36,7 @@ from vidrec.pipeline.train import TrainOptions, TrainReport, train
 from vidrec.progress import Silent
 from vidrec.types import Video
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 TINY = TrainOptions(frames=3, frame_step=5, size=32)
 TINY_ARGS = ["--recipe", "reference", "--frames", "3", "--frame-step", "5", "--size", "32"]
@@ -295,34 +295,37 @@ def test_run_writes_all_that_is_promised(trained: TrainReport) -> None:
     assert metrics["seconds"]["training"] > 0
 
 
-def test_second_run_has_another_folder_and_a_warm_cache(
-    trained: TrainReport, dataset: Path, prepared_models: Path
+def test_second_run_has_another_folder_a_warm_cache_and_can_start_from_the_first(
+    trained: TrainReport, dataset: Path, prepared_models: Path, tmp_path: Path
 ) -> None:
     library = trained.folder.parents[1]
     before = {path: path.stat().st_mtime_ns for path in prepared_models.glob("train/*/data.bin")}
-    again = train(settings_for(1, library=library), dataset, TINY)
+    again = train(settings_for(1, library=library), dataset, replace(TINY, init=trained.folder))
     after = {path: path.stat().st_mtime_ns for path in prepared_models.glob("train/*/data.bin")}
     assert again.folder != trained.folder and again.folder.parent == trained.folder.parent
     assert before == after and before
+    assert history(again.folder)[1] != history(trained.folder)[1]
     shutil.rmtree(again.folder)
     with pytest.raises(TrainingError, match="holds a checkpoint"):
         train(settings_for(1, library=library), dataset, replace(TINY, out=trained.folder.name))
-
-
-def test_init_starts_from_a_checkpoint_or_says_why_not(
-    trained: TrainReport, dataset: Path, tmp_path: Path
-) -> None:
-    fresh = train(settings_for(1), dataset, replace(TINY, out="fresh"))
-    initialised = train(settings_for(1), dataset, replace(TINY, out="warm", init=trained.folder))
-    assert history(initialised.folder) != history(fresh.folder)
-    with pytest.raises(TrainingError, match=r"no model.keras"):
+    with pytest.raises(TrainingError, match=r"no model\.keras"):
         train(settings_for(1), dataset, replace(TINY, out="x", init=tmp_path))
-    with pytest.raises(TrainingError, match="does not fit: layer"):
-        train(
-            settings_for(1, "default"),
-            dataset,
-            replace(TINY, size=224, out="y", init=trained.folder),
-        )
+
+
+def test_initial_weights_fit_or_are_refused() -> None:
+    from vidrec.models.temporal_head import build_temporal_head
+    from vidrec.models.training import load_initial
+
+    def head(n_classes: int, dim: int) -> object:
+        return build_temporal_head(n_classes, n_frames=3, n_features=5, dim=dim)
+
+    source, target = head(4, 6), head(2, 6)
+    copied = load_initial(target, source)
+    assert copied == ["motion", "norm", "embed"]
+    wanted, got = (net.get_layer("embed").get_weights() for net in (source, target))  # type: ignore[attr-defined]
+    assert all((a == b).all() for a, b in zip(wanted, got, strict=True))
+    with pytest.raises(TrainingError, match="does not fit: layer embed"):
+        load_initial(head(2, 7), source)
 
 
 def history(folder: Path) -> list[tuple[str, ...]]:
@@ -355,8 +358,10 @@ def test_killed_and_resumed_it_has_the_same_curve(dataset: Path, tmp_path: Path)
     with pytest.raises(TrainingError, match="other data or options"):
         train(settings_for(5), dataset, replace(TINY, out=f"{out}/", resume=True))
     train(settings_for(4), dataset, replace(TINY, out=f"{out}/", resume=True))
-    assert history(out) == history(whole)
-    assert len(history(out)) == 5
+    (header, *rows), (_, *wanted) = history(out), history(whole)
+    assert header[:2] == ("epoch", "loss") and len(rows) == len(wanted) == 4
+    # Sums over threads differ in the last bits from run to run, resumed or not.
+    assert np.abs(np.array(rows, float) - np.array(wanted, float)).max() < 2e-3
 
 
 @pytest.mark.slow

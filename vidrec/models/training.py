@@ -33,7 +33,8 @@ __all__ = [
     "Epoch", "Run", "classify", "embed_clips", "load_initial", "train", "untrained", "write_history"
 ]  # fmt: skip
 
-_BATCH = 8  # of evaluation
+# Of evaluation. It calls networks as they are: tracing a graph for each batch size costs more.
+_BATCH = 8
 _ADAPT_WINDOWS = 512  # enough to measure means and variances by
 
 
@@ -270,7 +271,7 @@ def _validate(run: Run, both: keras.Model) -> tuple[float, float, float]:
     """
     embeddings, logits = [], []
     for part in _parts(run.val):
-        e, z = both.predict_on_batch(run.recipe.inputs(_windows(run, part, None)))
+        e, z = both(run.recipe.inputs(_windows(run, part, None)), training=False)
         embeddings.append(np.asarray(e))
         logits.append(np.asarray(z, np.float64))
     labels = run.labels[run.val]
@@ -286,7 +287,7 @@ def _validate(run: Run, both: keras.Model) -> tuple[float, float, float]:
 def classify(run: Run, model: keras.Model, clips: Integers) -> Integers:
     """The class that the head chooses for each clip, by its middle window."""
     chosen = [
-        np.asarray(model.predict_on_batch(run.recipe.inputs(_windows(run, part, None))))
+        np.asarray(model(run.recipe.inputs(_windows(run, part, None)), training=False))
         for part in _parts(clips)
     ]
     classes: Integers = np.concatenate(chosen).argmax(axis=1)
@@ -305,7 +306,7 @@ def embed_clips(run: Run, model: keras.Model, clips: Integers, n_windows: int) -
     vectors: Floats | None = None
     for part in _parts(np.arange(len(owners))):
         windows = [sampling.window(run.clips[clips[owners[i]]], starts[i]) for i in part]
-        found = _unit(np.asarray(embedding.predict_on_batch(run.recipe.inputs(np.stack(windows)))))
+        found = _unit(np.asarray(embedding(run.recipe.inputs(np.stack(windows)), training=False)))
         if vectors is None:
             vectors = np.zeros((len(clips), found.shape[1]), np.float32)
         np.add.at(vectors, [owners[i] for i in part], found)

@@ -1,0 +1,118 @@
+"""How fast a trained checkpoint embeds, against the sources' loop, and which batch serves best.
+
+    python -m tests.bench.embed_resnet CHECKPOINT FOLDER [--limit 24]
+
+`plain` is what the notebooks do: read every frame of a clip with cv2.VideoCapture, resize with
+padding, keep 10 frames, `model.predict` in batches of 8 clips with Keras (of a `default` checkpoint
+the (2+1)D ResNet stands in, as its `model.keras` holds the trained part only). `vidrec` is the
+embedder, two clips at a time. Then the network alone, by ONNX Runtime and by Keras, in seconds a
+window for several batch sizes. Start-up is not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidrec.config import load_settings
+from vidrec.embedders import load_embedder
+from vidrec.embedders.base import EmbedContext
+from vidrec.models.backend import prepare_keras
+from vidrec.models.checkpoint import read_checkpoint
+from vidrec.models.serving import open_session
+from vidrec.types import Video
+
+N_FRAMES, STEP, SIZE, BATCH = 10, 15, 224, 8
+
+
+def every_frame(path: Path) -> np.ndarray:
+    import cv2
+
+    capture, frames = cv2.VideoCapture(str(path)), []
+    while True:
+        ok, frame = capture.read()
+        if not ok:
+            break
+        h, w = frame.shape[:2]
+        scale = SIZE / max(h, w)
+        small = cv2.resize(frame, (round(w * scale), round(h * scale)))
+        padded = np.zeros((SIZE, SIZE, 3), np.uint8)
+        top, left = (SIZE - small.shape[0]) // 2, (SIZE - small.shape[1]) // 2
+        padded[top : top + small.shape[0], left : left + small.shape[1]] = small[..., ::-1]
+        frames.append(padded)
+    chosen = frames[: (N_FRAMES - 1) * STEP + 1 : STEP]
+    chosen += [np.zeros_like(frames[0])] * (N_FRAMES - len(chosen))
+    return np.stack(chosen).astype(np.float32) / 255
+
+
+def plain(model: Any, paths: list[Path]) -> None:
+    for start in range(0, len(paths), BATCH):
+        model.predict(np.stack([every_frame(p) for p in paths[start : start + BATCH]]), verbose=0)
+
+
+def best_of(work: Callable[[], object], rounds: int = 3) -> float:
+    seconds = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--limit", type=int, default=24)
+    options = parser.parse_args()
+    checkpoint = read_checkpoint(options.checkpoint)
+    paths = sorted(p for p in options.folder.rglob("*") if p.is_file() and p.suffix != ".json")
+    paths = paths[: options.limit]
+    prepare_keras()
+    import keras
+
+    from vidrec.models.r2plus1d import build_r2plus1d, embedding_model
+
+    if checkpoint.recipe == "reference":
+        model = keras.saving.load_model(options.checkpoint / "model.keras", compile=False)
+    else:
+        model = build_r2plus1d(10)
+    model = embedding_model(model)
+    model.predict(np.zeros((BATCH, N_FRAMES, SIZE, SIZE, 3)), verbose=0)
+    slow = best_of(lambda: plain(model, paths))
+    print(f"plain:  {len(paths) / slow:6.2f} clips/s", flush=True)
+    for windows in (1, 2):
+        flags = {"embedder.name": "resnet", "resnet.checkpoint": options.checkpoint}
+        settings = load_settings(overrides={**flags, "resnet.windows": windows})
+        embedder = load_embedder(settings)
+        videos = [Video(str(i), path.name, path) for i, path in enumerate(paths)]
+
+        def run() -> None:
+            outcomes = embedder.embed_videos(videos, EmbedContext(workers=2))  # noqa: B023
+            assert all(outcome.error is None for outcome in outcomes)
+
+        run()
+        fast = best_of(run)
+        print(f"vidrec: {len(paths) / fast:6.2f} clips/s, {windows} window(s), "
+              f"{slow / fast:.2f} x plain", flush=True)  # fmt: skip
+    rng = np.random.default_rng(0)
+    for batch in (1, 2, 4, 8):
+        frames = rng.integers(0, 255, (batch, N_FRAMES, SIZE, SIZE, 3), np.uint8)
+        scaled = frames.astype(np.float32) / 255
+        line = [f"batch {batch}:"]
+        for threads in (1, 2):
+            session = open_session(checkpoint.model(), threads=threads)
+            seconds = best_of(lambda: session.run(None, {"frames": frames}))  # noqa: B023
+            line.append(f"ONNX Runtime, {threads} thread(s) {seconds / batch * 1000:6.0f} ms")
+        seconds = best_of(lambda: model.predict_on_batch(scaled))  # noqa: B023
+        line.append(f"Keras (2+1)D {seconds / batch * 1000:6.0f} ms a window")
+        print(" ".join(line), flush=True)
+
+
+if __name__ == "__main__":
+    main()
