@@ -488,8 +488,7 @@ class Bar:
             rate = self._done / (self._said - self._started)
             more = f"; {detail}" if detail else ""
             self._stream.write(
-                f"{self._task}: {self._done}{of} {self._unit} ({rate:,.1f} a second{more})
-"
+                f"{self._task}: {self._done}{of} {self._unit} ({rate:,.1f} a second{more})\n"
             )
             self._stream.flush()
 
