@@ -115,6 +115,8 @@ class TwelveLabsStandIn:
     polls: int = 1
     # Refuse what lies outside the service's limits at creation.
     strict_media: bool = True
+    # Sent with every answer.
+    headers: dict[str, str] = field(default_factory=dict)
     clock: Callable[[], float] = time.time
     tasks: dict[str, Task] = field(default_factory=dict)
     assets: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -509,7 +511,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))
             self.send_header("X-Api-Version", "1.3.0")
-            for name, value in extra.items():
+            for name, value in {**self.server.standin.headers, **extra}.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(content)

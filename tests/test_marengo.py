@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from pathlib import Path
 
 import numpy as np
@@ -239,6 +240,18 @@ def test_retry_after_is_honoured(bench: Bench) -> None:
     before = bench.time.time
     bench.embedder().embed_text("a")
     assert 17 <= bench.time.time - before < 18
+
+
+def test_a_date_and_the_rate_limit_headers_are_honoured(bench: Bench) -> None:
+    embedder = bench.embedder()
+    reset = bench.time.time + 40
+    bench.service.headers = {"X-Ratelimit-Remaining": "0", "X-Ratelimit-Reset": f"{reset:.0f}"}
+    embedder.embed_text("the last one that is allowed")
+    assert bench.time.time < reset - 30
+    bench.service.headers = {"Retry-After": formatdate(reset + 30, usegmt=True)}
+    bench.service.fault("429-empty", TEXT)
+    embedder.embed_text("waits for the limit, is refused, and waits for the date")
+    assert reset + 29 <= bench.time.time < reset + 35
 
 
 def test_a_long_rate_limit_says_when_to_come_back(bench: Bench) -> None:

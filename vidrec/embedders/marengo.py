@@ -117,8 +117,7 @@ class MarengoEmbedder(Embedder):
         )
         service = Service(self._settings, clock)
         jobs = Jobs(
-            service, self._requests, context.jobs, clock, context.url_for, context.progress,
-            context.force,
+            service, self._requests, context.jobs, clock, context.url_for, context.force,
         )  # fmt: skip
         waiting = iter(videos)
         running: set[Future[Embedded | None]] = set()

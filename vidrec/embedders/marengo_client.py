@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 KEY_VARIABLES = ("TWELVE_LABS_API_KEY", "TWELVELABS_API_KEY")
 ATTEMPTS = 8
-LONGEST_WAIT = 60.0
+LONGEST_WAIT = 60.0  # between two attempts, where the service says nothing
 QUOTA_CODES = ("usage_limit_exceeded",)
+_NUMBER = re.compile(r"\d+(\.\d+)?")
 PLAN_CODES = ("api_allowed_for_paid_plan", "api_not_allowed", "region_not_allowed")
 
 
@@ -129,10 +130,17 @@ class Reply:
             or (200 <= self.status < 300)  # an answer that is no JSON
         )
 
+    def spent(self, now: float) -> float:
+        """How long until more requests are allowed, where the service says that none are left."""
+        reset = self.headers.get("x-ratelimit-reset", "")
+        if self.headers.get("x-ratelimit-remaining") != "0" or not _NUMBER.fullmatch(reset):
+            return 0.0
+        return max(0.0, float(reset) - now)
+
     def pause(self, now: float) -> float | None:
         """How long the service asks to wait, if it says so."""
         after = self.headers.get("retry-after", "")
-        if re.fullmatch(r"\d+(\.\d+)?", after):
+        if _NUMBER.fullmatch(after):
             return float(after)
         if after:
             try:
@@ -140,7 +148,7 @@ class Reply:
             except (TypeError, ValueError):
                 return None
         reset = self.headers.get("x-ratelimit-reset", "")
-        if self.status == 429 and re.fullmatch(r"\d+(\.\d+)?", reset):
+        if self.status == 429 and _NUMBER.fullmatch(reset):
             return max(0.0, float(reset) - now)
         return None
 
@@ -247,12 +255,19 @@ class Service:
             self.pace.wait()
             reply = self._send(request)
             if reply.ok:
+                spent = reply.spent(self.clock.now())
+                if 0 < spent <= self.settings.patience_sec:
+                    self.pace.hold(spent)
                 return reply.body
             self._refuse(what, reply)
             if paid and not reply.refused_before_work:
                 raise Unsure(f"Twelve Labs gave no clear answer to {what}: {self._words(reply)}")
             asked = reply.pause(self.clock.now())
-            wait = asked if asked is not None else random.uniform(0.5, 1.0) * min(60.0, 2**attempt)
+            wait = (
+                asked
+                if asked is not None
+                else random.uniform(0.5, 1.0) * min(LONGEST_WAIT, 2**attempt)
+            )
             if asked is not None and asked > self.settings.patience_sec:
                 raise self._quota(asked)
             if self.clock.now() + wait - begun > self.settings.patience_sec:

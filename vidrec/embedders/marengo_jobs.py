@@ -43,7 +43,6 @@ class Jobs:
     log: JobLog
     clock: Clock
     url_for: Callable[[Video], str | None]
-    progress: Callable[[Video, float], None] = lambda video, share: None
     force: bool = False
 
     def answer(self, video: Video) -> dict[str, Any]:
