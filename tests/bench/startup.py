@@ -103,7 +103,7 @@ def run(command: Sequence[str], environment: dict[str, str]) -> tuple[float, flo
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     taken = time.perf_counter() - started
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode or not done.stdout:
+    if done.returncode or not done.stdout + done.stderr:
         raise SystemExit(f"{command} failed: {done.stderr}")
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return taken, used
@@ -157,11 +157,11 @@ def query_against_bare_scripts(
 ) -> None:
     matrix, query = folder / "matrix.f32", folder / "query.npy"
     dim = fill(folder / "library", matrix, n)
-    started = time.perf_counter()
-    run_index = [*command_line("index")]
-    subprocess.run(run_index, env=environment, check=True, stdout=subprocess.DEVNULL)
-    taken = time.perf_counter() - started
-    print(f"vidrec index: {n} x {dim} in {taken:.2f} s, {n / taken:,.0f} points/s")
+    taken, used = run(command_line("index"), environment)
+    print(
+        f"vidrec index: {n} x {dim} in {taken:.2f} s, {n / taken:,.0f} points/s "
+        f"({used:.2f} s of processor time, {n / used:,.0f} points/s)"
+    )
     run(command_line("recommend", TEXT), environment)  # prepares the embedder, keeps the vector
     np.save(query, np.fromfile(matrix, dtype="<f4", count=dim))
     scan = BARE_SCAN.format(matrix=str(matrix), query=str(query), dim=dim)
