@@ -557,3 +557,18 @@ def test_labels_as_words() -> None:
     assert words_of("TaiChi_2") == "tai chi 2"
     assert words_of("jump-rope") == "jump rope"
     assert words_of("TVShow") == "tv show"
+
+
+def test_the_fingerprint_is_known_without_any_engine(trained: TrainReport) -> None:
+    code = (
+        "import sys; from vidrec.config import load_settings;"
+        "from vidrec.embedders import load_embedder;"
+        "flags = {'embedder.name': 'resnet', 'resnet.checkpoint': sys.argv[1]};"
+        "print(load_embedder(load_settings(overrides=flags)).fingerprint);"
+        "assert not {'tensorflow', 'keras', 'onnxruntime', 'av', 'onnx'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(trained.folder)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("resnet:reference-")

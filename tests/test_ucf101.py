@@ -375,3 +375,38 @@ def test_shares_follow_the_ratio() -> None:
     assert apportion(33, (30, 10, 10)) == (20, 7, 6)
     assert apportion(7, (1, 0, 0)) == (7, 0, 0)
     assert Choice((), (1, 0, 0), "group", 0, {}).n_bytes == 0
+
+
+def test_the_command_line(
+    server: RangeServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from vidrec.cli import app
+
+    def vidrec(*args: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            app(["fetch-ucf", "--url", server.url, *args])
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    code, out, _ = vidrec("--list", "--format", "jsonl")
+    assert code == 0
+    assert [json.loads(line) for line in out.splitlines()] == [
+        {"label": label, "clips": 15, "groups": 5} for label in CLASSES
+    ]
+    dest = str(tmp_path / "data")
+    wish = ["--dest", dest, "--class", "Cricket", "--class", "Archery"]
+    code, out, err = vidrec(*wish, "--per-class", "all", "--split", "3/1/1")
+    assert (code, out) == (0, "")
+    assert "fetched 30 clips" in err and "holds 18/6/6 clips" in err
+    code, _, err = vidrec(*wish, "--per-class", "all", "--split", "3/1/1")
+    assert code == 0 and "fetched 0 clips (0 B), 30 were there" in err
+    for args, message in (
+        (["--per-class", "50"], "Archery has 15 clips"),
+        (["--split", "30-10-10"], "Received: 30-10-10"),
+        (["--per-class", "some"], "Received: some"),
+        (["--split-by", "luck"], "Received: luck"),
+    ):
+        code, out, err = vidrec("--dest", str(tmp_path / "other"), "--classes", "3", *args)
+        assert code in (1, 2) and out == "" and err.startswith("error: ") and message in err
+        assert len(err.splitlines()) == 1
+    assert not (tmp_path / "other").exists()
