@@ -24,19 +24,24 @@ def plain(colour: str) -> NDArray[np.uint8]:
 
 
 def write_clip(
-    path: Path, picture: NDArray[np.uint8], *, seconds: float = 1.0, fps: int = 10
+    path: Path,
+    picture: NDArray[np.uint8],
+    *,
+    seconds: float = 1.0,
+    fps: int = 10,
+    size: tuple[int, int] = (160, 120),
 ) -> Path:
-    """Write an H.264 video that pans over a picture."""
+    """Write an H.264 video of ``size`` (w, h) that pans over a picture."""
     path.parent.mkdir(parents=True, exist_ok=True)
     count = max(1, round(seconds * fps))
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=fps)
-        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
         for number in range(count):
             left = (picture.shape[1] // 8) * number // count
             window = picture[:, left : left + picture.shape[1] * 7 // 8]
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(window), format="rgb24")
-            for packet in stream.encode(frame.reformat(160, 120, "yuv420p")):
+            for packet in stream.encode(frame.reformat(*size, "yuv420p")):
                 container.mux(packet)
         for packet in stream.encode(None):
             container.mux(packet)

@@ -237,3 +237,11 @@ def test_status_and_list_read_well(indexed: dict[str, Path]) -> None:
         "astronaut.mp4", "chelsea.mp4", "coffee.mp4", "rocket.mp4",
     ]  # fmt: skip
     assert rows[0]["embedders"] == ["conse"]
+
+
+def test_a_condition_is_text_or_what_it_reads_as() -> None:
+    from vidrec.pipeline.recommend import _filter
+
+    asked = {"year": ["2007"], "seen": ["true"], "label": ["Cats", "1e3x"]}
+    equals = _filter(asked, frozenset()).equals
+    assert equals == {"year": ("2007", 2007), "seen": ("true", True), "label": ("Cats", "1e3x")}

@@ -13,6 +13,7 @@ its own from photographs.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -127,7 +128,7 @@ def own_clips(folder: Path) -> list[Path]:
     from tests.clips import PHOTOGRAPHS, photograph, write_clip
 
     return [
-        write_clip(folder / f"{name}-{n}.mp4", photograph(name), seconds=8, fps=25)
+        write_clip(folder / f"{name}-{n}.mp4", photograph(name), seconds=8, fps=25, size=FILM_SIZE)
         for name in PHOTOGRAPHS
         for n in range(4)
     ]
@@ -171,6 +172,7 @@ def main() -> None:
     if options.role:
         ROLES[options.role](options.files, options.cache)
         return
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed has its bytecode
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         files = [f for p in options.files for f in (sorted(p.glob("*.mp4")) if p.is_dir() else [p])]

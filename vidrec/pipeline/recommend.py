@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from vidrec.errors import NoConfidentMatch, UsageError
 from vidrec.library import Library
 from vidrec.media.extensions import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 from vidrec.stores import open_store
-from vidrec.types import Filter, Match, Recommendation, Video
+from vidrec.types import Filter, Match, Recommendation, Scalar, Video
 
 if TYPE_CHECKING:
     from vidrec.types import Vector
@@ -140,8 +141,21 @@ def _filter(where: Mapping[str, Sequence[str]], seen: frozenset[str]) -> Filter:
     scope = where.get("scope", ["clip"])
     if len(scope) != 1 or scope[0] not in ("clip", "video"):
         raise UsageError(f"scope is clip or video. Received: scope={','.join(scope)}")
-    equals = {name: tuple(values) for name, values in where.items() if name != "scope"}
+    equals = {
+        name: tuple(meaning for value in values for meaning in _meanings(value))
+        for name, values in where.items()
+        if name != "scope"
+    }
     return Filter("video" if scope[0] == "video" else "clip", equals, seen)
+
+
+def _meanings(value: str) -> list[Scalar]:
+    """A condition's value as text and, where it reads as one, as a number, truth or null."""
+    try:
+        parsed = json.loads(value)
+    except ValueError:
+        return [value]
+    return [value] if isinstance(parsed, (str, list, dict)) else [value, parsed]
 
 
 def _row(rank: int, match: Match) -> Recommendation:
