@@ -301,6 +301,13 @@ def test_a_wrong_address_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert time.monotonic() - started < 2
 
 
+def test_a_closed_grpc_port_is_named() -> None:
+    store = server_store(f"http://127.0.0.1:{closed_port()}", prefer_grpc=True, timeout=2)
+    with pytest.raises(StoreError, match=r"gRPC port \(6334\) open") as failure:
+        store.query(unit([1] * DIM), k=1)
+    assert "\n" not in str(failure.value)
+
+
 # Strict mode and limits
 
 

@@ -2,13 +2,15 @@
 
     python -m tests.bench.stores [--points 10000] [--dim 512] [--rounds 5]
 
-Filling: vidrec's rebuild (keys indexed, batches by bytes, an alias turned at the end) against a
-bare ``upload_points`` of the same points and payloads with wait=True, in turn, by HTTP against a
-stand-in in a process of its own. The stand-in only acknowledges points, so that the clients are
-compared and not the server, which would hide their difference.
+Filling: vidrec's store (keys indexed, batches by bytes, an alias turned at the end) and the whole
+of `vidrec index --recreate` from a library, against a bare ``upload_points`` of the same points
+and payloads with wait=True, in turn, by HTTP against a stand-in in a process of its own. The
+stand-in only acknowledges points, so that the clients are compared and not the server, which
+would hide their difference.
 
 Asking: fresh processes, in turn; ``once`` is from before the import of the store to the first ten
-videos, ``import`` the part of it that is importing, ``warm`` a later query. Medians. Stores: knn,
+videos, ``import`` the part of it that is importing, ``cpu`` this process's processor time for it,
+``warm`` a later query. Medians. Stores: knn,
 qdrant-edge in a folder, and a live server where VIDREC_TEST_QDRANT_URL names one. The stand-in
 and qdrant-client's in-memory mode search in Python: they hold few points and show what the
 client, the wire and the import cost, not how fast a server is.
@@ -28,6 +30,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +96,49 @@ def fill_vidrec(url: str, made: list[Point], dim: int) -> None:
     store.close()
 
 
+def make_library(folder: Path, made: list[Point], dim: int) -> Any:
+    """Put the points into a library; return the settings that index it."""
+    from vidrec.config import load_settings
+    from vidrec.library import Library
+    from vidrec.types import Embedding, Fingerprint, Video, VideoInfo
+
+    fingerprint = Fingerprint("bench", "vectors", dim)
+    with Library(folder) as library:
+        library.register(fingerprint)
+        with library.transaction():
+            for _, clips in groupby(made, key=lambda point: point.payload.video_id):
+                of = list(clips)
+                told = of[0].payload
+                info = VideoInfo(told.duration_sec or 0.0, 640, 360)
+                library.add_video(Video(told.video_id, told.filename, Path(told.path or ""),
+                                        label=told.label, info=info))  # fmt: skip
+                library.save_embeddings(told.video_id, [
+                    Embedding(told.video_id, str(fingerprint), "clip", p.payload.start_sec,
+                              p.payload.end_sec, p.vector)
+                    for p in of
+                ], 10.0)  # fmt: skip
+    return load_settings(overrides={
+        "library": folder, "embedder.name": "bench", "store.name": "qdrant",
+    })  # fmt: skip
+
+
 def compare_filling(n: int, dim: int, rounds: int) -> None:
     made = list(points(vectors(dim, 0, n), 0))
-    sides: dict[str, Callable[..., None]] = {"upload_points": fill_bare, "vidrec": fill_vidrec}
+    with tempfile.TemporaryDirectory() as name:
+        _compare_filling(made, make_library(Path(name), made, dim), dim, rounds)
+
+
+def _compare_filling(made: list[Point], settings: Any, dim: int, rounds: int) -> None:
+    from vidrec.pipeline.index import index
+
+    def fill_from_library(url: str, made: list[Point], dim: int) -> None:
+        settings.qdrant.url = url
+        assert index(settings, recreate=True).written == len(made)
+
+    n = len(made)
+    sides: dict[str, Callable[..., None]] = {
+        "upload_points": fill_bare, "store": fill_vidrec, "index": fill_from_library,
+    }  # fmt: skip
     wall: dict[str, list[float]] = {side: [] for side in sides}
     used: dict[str, list[float]] = {side: [] for side in sides}
     with standin(sink=True) as url:
@@ -110,12 +153,12 @@ def compare_filling(n: int, dim: int, rounds: int) -> None:
     for side in sides:
         middle, cpu = statistics.median(wall[side]), statistics.median(used[side])
         print(f"  {side:14} {n / middle:8,.0f} points/s  wall {middle:6.2f} s  cpu {cpu:6.2f} s")
-    ratios = [b / a for a, b in zip(wall["upload_points"], wall["vidrec"], strict=True)]
-    cpus = [b / a for a, b in zip(used["upload_points"], used["vidrec"], strict=True)]
-    print(
-        f"  vidrec / upload_points, median of the rounds' ratios: wall "
-        f"{statistics.median(ratios):.2f}, cpu {statistics.median(cpus):.2f}"
-    )
+    for side in list(sides)[1:]:
+        wallclock, cpu = (
+            statistics.median(b / a for a, b in zip(t["upload_points"], t[side], strict=True))
+            for t in (wall, used)
+        )
+        print(f"  {side} / upload_points, each round: wall {wallclock:.2f}, cpu {cpu:.2f}")
 
 
 # Asking
@@ -151,13 +194,13 @@ def ask(side: str, folder: Path, url: str, dim: int, turn: int) -> dict[str, flo
     """One fresh process's figures, in milliseconds."""
     queries = vectors(dim, 10**9 + turn, WARM + 1)
     import_module("vidrec.config")  # every command needs it
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.process_time()
     for room in ROOMS[side]:
         import_module(room)
     imported = time.perf_counter()
     store = open_side(side, folder, url)
     found = store.query(queries[0], k=K)
-    once = time.perf_counter()
+    once, used = time.perf_counter(), time.process_time() - cpu
     warm = []
     for query in queries[1:]:
         before = time.perf_counter()
@@ -168,6 +211,7 @@ def ask(side: str, folder: Path, url: str, dim: int, turn: int) -> dict[str, flo
     return {
         "import": (imported - started) * 1e3,
         "once": (once - started) * 1e3,
+        "cpu": used * 1e3,
         "warm": statistics.median(warm) * 1e3,
     }
 
@@ -226,6 +270,7 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=10_000)
     parser.add_argument("--dim", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--filling", action="store_true", help="Leave out asking.")
     parser.add_argument("--ask", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--url", default="", help=argparse.SUPPRESS)
@@ -235,7 +280,8 @@ def main() -> None:
         print(json.dumps(ask(given.ask, given.folder, given.url, given.dim, given.turn)))
         return
     compare_filling(given.points, given.dim, given.rounds)
-    compare_asking(given.points, given.dim, given.rounds)
+    if not given.filling:
+        compare_asking(given.points, given.dim, given.rounds)
 
 
 if __name__ == "__main__":
