@@ -8,6 +8,7 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -177,3 +178,20 @@ def test_odd_files_give_full_clips(name: str) -> None:
     assert info.duration_sec > 0 and info.width > 0
     assert all(sum(clip.counts) == 8 for clip in clips)
     assert clips[-1].clip.end_sec == pytest.approx(info.duration_sec, abs=0.01)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_title_that_is_not_utf8_keeps_no_video_out(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "Café"
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        grey = np.full((48, 64, 3), 90, np.uint8)
+        for _ in range(10):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
+        container.mux(stream.encode(None))
+    data = path.read_bytes()
+    assert data.count("Café".encode()) == 1
+    path.write_bytes(data.replace("Café".encode(), b"Caf\xe9!"))  # Latin-1
+    assert probe(path).width == 64

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vidrec.errors import MediaError
 
@@ -44,13 +44,21 @@ def open_video(path: Path) -> Iterator[Source]:
     check_readable(path)
     try:
         # An absolute path cannot be taken for a URL ("http:clip.mp4").
-        container = av.open(str(path.absolute()), options=_OPTIONS, metadata_errors="replace")
+        container = av.open(str(path.absolute()), options=_OPTIONS, **_lenient(av.__version__))
     except (FFmpegError, OSError, ValueError) as exc:
         raise MediaError(f"{path}: {_open_reason(exc)}") from exc
     try:
         yield Source(path, container, _video_stream(path, container))
     finally:
         container.close()
+
+
+def _lenient(version: str) -> dict[str, Any]:
+    """Let no tag that is not UTF-8 keep a video from being opened.
+
+    PyAV 19 reads such tags by itself and no longer knows the argument.
+    """
+    return {"metadata_errors": "replace"} if int(version.partition(".")[0]) < 19 else {}
 
 
 def read_packets(source: Source) -> Iterator[Packet[VideoStream]]:
