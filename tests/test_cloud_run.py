@@ -261,6 +261,36 @@ def test_two_hundred_videos_with_a_refusal_of_every_fifth_call(cloud: Cloud) -> 
         assert last - first >= 1.0
 
 
+def test_an_interrupt_ends_the_run_at_once_and_the_next_one_goes_on(cloud: Cloud) -> None:
+    paths = cloud.videos(6)
+    cloud.labs.polls = 100_000
+    process = start("embed", cloud.folder, "--jobs", 3)
+    until = time.monotonic() + 30
+    while len(cloud.labs.tasks) < 3:
+        assert time.monotonic() < until and process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    output = process.communicate(timeout=20)[0]
+    assert process.returncode == 130 and "interrupted" in output
+    assert "Traceback" not in output
+    for task in cloud.labs.tasks.values():
+        task.polls_left = 0
+    cloud.labs.polls = 0
+    vidrec("embed", cloud.folder)
+    assert embedded() == {hash_file(path) for path in paths}
+    assert set(cloud.labs.created().values()) == {1}
+
+
+def test_a_query_by_a_file_is_paid_for_once(cloud: Cloud, tmp_path: Path) -> None:
+    cloud.videos(2)
+    vidrec("embed", cloud.folder)
+    vidrec("index")
+    query = write_video(tmp_path / "query.mp4", seconds=2, width=160, height=120, seed=9)
+    for _ in range(2):  # too short and too small: a fitting copy is asked with
+        assert "000.mp4" in vidrec("recommend", query, "--format", "jsonl").stdout
+    assert len(cloud.labs.tasks) == 3
+
+
 def kill_runs(cloud: Cloud, kills: int, videos: int, seed: int) -> int:
     """Kill `embed` at random moments, then let it finish; return how many kills hit it alive."""
     paths = cloud.videos(videos)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -90,13 +91,13 @@ def forest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def bench(service: TwelveLabsStandIn, tmp_path: Path, forest: Path) -> Iterator[Bench]:
     path = forest
-    time = FastClock()
-    service.clock = lambda: time.time
+    fast = FastClock()
+    service.clock = lambda: fast.time
     video = Video(
         hash_file(path), path.name, path, size=path.stat().st_size, info=VideoInfo(14.0, 360, 360)
     )
     with Library(tmp_path / "library") as library:
-        yield Bench(service, video, library, time)
+        yield Bench(service, video, library, fast)
 
 
 def test_all_vectors_come_each_under_its_own_fingerprint(bench: Bench) -> None:
@@ -175,8 +176,8 @@ def test_texts_and_images_cost_one_call_each(bench: Bench, tmp_path: Path, model
 
 def test_models_have_fingerprints_of_their_own(bench: Bench) -> None:
     changes: list[dict[str, object]] = [
-        {}, {"model": "marengo3.0"}, {"dim": 256}, {"option": "audio"}, {"segment_sec": 2},
-        {"segments": "fixed"},
+        {}, {"model": "marengo3.0"}, {"dim": 256}, {"option": "audio"}, {"clip_sec": 2},
+        {"clips": "fixed"},
     ]  # fmt: skip
     names = {str(bench.embedder(**change).fingerprint) for change in changes}
     assert len(names) == len(changes)
@@ -189,7 +190,7 @@ def test_models_have_fingerprints_of_their_own(bench: Bench) -> None:
         ({"model": "marengo9"}, "unknown model marengo9"),
         ({"dim": 1024}, "128, 256, 512"),
         ({"option": "fused"}, "no fused"),
-        ({"segment_sec": 8}, "2 to 5"),
+        ({"clip_sec": 8}, "2 to 5"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_sent(
@@ -301,6 +302,22 @@ def test_a_creation_that_did_not_happen_is_repeated(bench: Bench, kind: str) -> 
     assert bench.embed().error is None
     assert bench.created == 1
     assert sum(bench.time.slept) >= 15  # a second look was taken before asking again
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_creation_that_outlasts_the_patience_is_looked_for_until_it_settles(
+    bench: Bench, after: bool
+) -> None:
+    """The client hangs up; the service goes on and creates the job."""
+    bench.service.fault("slow", CREATE, after=after, seconds=0.8)
+    bench.service.clock = time.time
+    changes = {"timeout_sec": 0.3, "settle_sec": 1.5, "poll_sec": 0.05}
+    overrides = {f"marengo.{name}": value for name, value in changes.items()}
+    embedder = MarengoEmbedder(load_settings(overrides=overrides))
+    context = EmbedContext(jobs=CatalogJobs(bench.library))
+    (outcome,) = embedder.embed_videos([bench.video], context)
+    assert outcome.error is None
+    assert bench.created == 1
 
 
 @pytest.mark.parametrize("kind", ["429", "429-empty", "503"])

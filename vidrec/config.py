@@ -66,8 +66,8 @@ class MarengoSettings(Section):
     like: Literal["marengo3.5", "marengo3.0"] | None = None
     dim: int | None = Field(default=None, ge=1)
     option: Literal["visual", "audio", "fused"] = "visual"
-    segments: Literal["dynamic", "fixed"] = "dynamic"
-    segment_sec: int = Field(default=4, ge=2, le=10)
+    clips: Literal["dynamic", "fixed"] = "dynamic"
+    clip_sec: int = Field(default=4, ge=2, le=10)
     source: Literal["auto", "url", "asset"] = "auto"
     jobs: int = Field(default=4, ge=1, le=64)
     rpm: int = Field(default=60, ge=1)

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from vidrec.pipeline.doctor import Check
-    from vidrec.pipeline.embed import EmbedPlan, EmbedReport
+    from vidrec.pipeline.embed import EmbedReport
     from vidrec.pipeline.fetch_ucf import ClassCount, FetchReport
     from vidrec.pipeline.index import IndexReport
+    from vidrec.pipeline.plan import EmbedPlan
     from vidrec.pipeline.quality import EvaluateReport, Metric
     from vidrec.pipeline.recommend import Recommended
     from vidrec.pipeline.remove import RemoveReport

@@ -106,8 +106,9 @@ def embed(
     )
     sources = with_stdin(paths or [])
     if dry_run:
-        plan = stage.plan(settings, sources, options)
-        display.show_plan(plan)
+        from vidrec.pipeline.plan import plan
+
+        display.show_plan(plan(settings, sources, options))
         return
     report = stage.embed(settings, sources, options, display.Bar())
     display.show_embed_report(report)

@@ -8,7 +8,6 @@ each kind under its own fingerprint, and one kind is searched.
 from __future__ import annotations
 
 import base64
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -16,7 +15,8 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vidrec.config import Settings
-from vidrec.embedders.base import EmbedContext, Embedded, Embedder, unit, whole_video
+from vidrec.embedders.base import EmbedContext, Embedded, Embedder
+from vidrec.embedders.marengo_answers import Answers
 from vidrec.embedders.marengo_client import Clock, Service, Stopped
 from vidrec.embedders.marengo_jobs import Jobs, may_last
 from vidrec.embedders.marengo_profiles import (
@@ -24,7 +24,6 @@ from vidrec.embedders.marengo_profiles import (
     MAX_HEIGHT,
     MAX_WIDTH,
     MIN_SIDE,
-    Option,
     Requests,
     refusal,
 )
@@ -36,7 +35,7 @@ from vidrec.errors import (
     QuotaError,
     TransientError,
 )
-from vidrec.types import Embedding, Fingerprint, Modality, Scope, Video, VideoInfo
+from vidrec.types import Fingerprint, Modality, Video, VideoInfo
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,6 +64,7 @@ class MarengoEmbedder(Embedder):
         """
         self._settings = settings.marengo
         self._requests = Requests(settings.marengo)
+        self._answers = Answers(self._requests)
         self._clock = clock or Clock()
         self._service: Service | None = None
 
@@ -161,7 +161,7 @@ class MarengoEmbedder(Embedder):
         try:
             answer = jobs.answer(video)
             try:
-                embedded = self._embedded(video, answer)
+                embedded = self._answers.embedded(video, answer)
             except JobError:
                 jobs.reread(video)
                 raise
@@ -176,74 +176,6 @@ class MarengoEmbedder(Embedder):
             raise
         except OSError as exc:
             return Embedded(video, error=MediaError(exc.strerror or "cannot be read"))
-
-    def _embedded(self, video: Video, answer: dict[str, Any]) -> Embedded:
-        """Read an answer. Rows are told apart by option and scope; their order means nothing.
-
-        Raises:
-            JobError: the answer holds no vectors of the option that is searched, or bad ones.
-        """
-        rows = answer.get("data")
-        rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-        length = _duration(video, answer)
-        embeddings: list[Embedding] = []
-        for option in self._requests.options:
-            mine = [row for row in rows if row.get("embedding_option") == option]
-            embeddings += self._of_option(video, option, mine, length)
-        wanted = str(self.fingerprint)
-        if not any(embedding.fingerprint == wanted for embedding in embeddings):
-            kinds = sorted({str(row.get("embedding_option")) for row in rows}) or ["nothing"]
-            raise JobError(
-                f"Twelve Labs returned no {self._settings.option} embedding of it "
-                f"(it returned {', '.join(kinds)})"
-            )
-        return Embedded(video, embeddings)
-
-    def _of_option(
-        self, video: Video, option: Option, rows: Sequence[dict[str, Any]], length: float
-    ) -> list[Embedding]:
-        clips, whole = [], None
-        for row in rows:
-            if row.get("embedding_scope") == "asset":
-                whole = self._embedding(video, option, "video", 0.0, length, row)
-                continue
-            start, end = _number(row, "start_sec"), min(_number(row, "end_sec"), length)
-            if end > start:  # a looped copy has clips beyond the end, and some have no length
-                clips.append(self._embedding(video, option, "clip", start, end, row))
-        if whole is not None and not clips:
-            clips = [Embedding(video.id, whole.fingerprint, "clip", 0.0, length, whole.vector)]
-        if whole is None and clips:
-            whole = whole_video(clips)
-        return [*clips, whole] if whole is not None else []
-
-    def _embedding(
-        self,
-        video: Video,
-        option: Option,
-        scope: Scope,
-        start: float,
-        end: float,
-        row: dict[str, Any],
-    ) -> Embedding:
-        fingerprint = str(self._requests.fingerprint(option))
-        return Embedding(video.id, fingerprint, scope, start, end, self._vector(row))
-
-    def _vector(self, row: dict[str, Any]) -> Vector:
-        import numpy as np
-
-        try:
-            values = np.asarray(row.get("embedding"), dtype=np.float32)
-        except (TypeError, ValueError):
-            values = np.empty(0, np.float32)
-        if values.shape != (self.dim,):
-            raise JobError(
-                f"Twelve Labs returned a vector of {values.size} numbers where {self.dim} were "
-                "asked for"
-            )
-        try:
-            return unit(values)
-        except EmbedderError as exc:
-            raise JobError(f"Twelve Labs returned a bad vector: {exc}") from exc
 
     def _encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         import numpy as np
@@ -260,28 +192,12 @@ class MarengoEmbedder(Embedder):
         rows = body.get("data")
         if not isinstance(rows, list) or not rows or not isinstance(rows[0], dict):
             raise EmbedderError(f"Twelve Labs returned no embedding when asked to {what}")
-        return self._vector(rows[0])
+        return self._answers.vector(rows[0])
 
     def close(self) -> None:
         if self._service is not None:
             self._service.close()
             self._service = None
-
-
-def _duration(video: Video, answer: dict[str, Any]) -> float:
-    """The video's length; the answer's is that of a repaired copy where they differ."""
-    if video.duration_sec:
-        return video.duration_sec
-    metadata = answer.get("metadata")
-    said = _number(metadata, "duration") if isinstance(metadata, dict) else 0.0
-    rows = answer.get("data") or []
-    return said or max((_number(row, "end_sec") for row in rows), default=0.0)
-
-
-def _number(row: dict[str, Any], name: str) -> float:
-    value = row.get(name)
-    good = isinstance(value, (int, float)) and math.isfinite(value)
-    return float(value) if good else 0.0  # type: ignore[arg-type]
 
 
 def _image_bytes(path: Path) -> bytes:

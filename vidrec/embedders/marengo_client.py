@@ -13,10 +13,10 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from vidrec.embedders.marengo_replies import Reply, clean
 from vidrec.errors import ConfigError, EmbedderError, JobError, QuotaError, TransientError
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ KEY_VARIABLES = ("TWELVE_LABS_API_KEY", "TWELVELABS_API_KEY")
 ATTEMPTS = 8
 LONGEST_WAIT = 60.0  # between two attempts, where the service says nothing
 QUOTA_CODES = ("usage_limit_exceeded",)
-_NUMBER = re.compile(r"\d+(\.\d+)?")
 PLAN_CODES = ("api_allowed_for_paid_plan", "api_not_allowed", "region_not_allowed")
 
 
@@ -84,78 +83,6 @@ class Pace:
     def hold(self, seconds: float) -> None:
         """Let nobody ask for so long, those who wait included: the service has had enough."""
         self._next = max(self._next, self._clock.now() + seconds)
-
-
-@dataclass(slots=True)
-class Reply:
-    """What came back: a status with its body, or the problem of a lost connection."""
-
-    status: int = 0
-    body: Any = None
-    headers: dict[str, str] = field(default_factory=dict)
-    lost: str = ""
-    sent: bool = True
-
-    @property
-    def ok(self) -> bool:
-        return 200 <= self.status < 300 and (isinstance(self.body, dict) or self.status == 204)
-
-    @property
-    def error(self) -> dict[str, Any]:
-        """The error, of either shape; empty where the body has none."""
-        body = self.body if isinstance(self.body, dict) else {}
-        inner = body.get("error")
-        return inner if isinstance(inner, dict) else body
-
-    @property
-    def code(self) -> str:
-        return str(self.error.get("code") or "")
-
-    @property
-    def message(self) -> str:
-        """The service's words without the signatures of URLs."""
-        words = str(self.error.get("message") or self.code or f"HTTP {self.status}")
-        return clean(words)[:300]
-
-    @property
-    def refused_before_work(self) -> bool:
-        return self.status in (429, 503) or not self.sent
-
-    @property
-    def worth_repeating(self) -> bool:
-        return (
-            bool(self.lost)
-            or self.status in (408, 429)
-            or self.status >= 500
-            or (200 <= self.status < 300)  # an answer that is no JSON
-        )
-
-    def spent(self, now: float) -> float:
-        """How long until more requests are allowed, where the service says that none are left."""
-        reset = self.headers.get("x-ratelimit-reset", "")
-        if self.headers.get("x-ratelimit-remaining") != "0" or not _NUMBER.fullmatch(reset):
-            return 0.0
-        return max(0.0, float(reset) - now)
-
-    def pause(self, now: float) -> float | None:
-        """How long the service asks to wait, if it says so."""
-        after = self.headers.get("retry-after", "")
-        if _NUMBER.fullmatch(after):
-            return float(after)
-        if after:
-            try:
-                return max(0.0, parsedate_to_datetime(after).timestamp() - now)
-            except (TypeError, ValueError):
-                return None
-        reset = self.headers.get("x-ratelimit-reset", "")
-        if self.status == 429 and _NUMBER.fullmatch(reset):
-            return max(0.0, float(reset) - now)
-        return None
-
-
-def clean(text: str) -> str:
-    """One line, with the query (and so the signature) of every URL left out."""
-    return " ".join(re.sub(r"(https?://[^\s?\"']+)\?[^\s\"']*", r"\1?…", text).split())
 
 
 def api_key(settings: MarengoSettings) -> str:

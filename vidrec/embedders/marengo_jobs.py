@@ -19,8 +19,9 @@ from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 from vidrec.embedders.base import JobLog
-from vidrec.embedders.marengo_client import Clock, Gone, Service, Unsure, clean
+from vidrec.embedders.marengo_client import Clock, Gone, Service, Unsure
 from vidrec.embedders.marengo_profiles import ASSET_BYTES, Requests
+from vidrec.embedders.marengo_replies import clean
 from vidrec.errors import EmbedderError, JobError, TransientError
 from vidrec.types import Job, Video
 

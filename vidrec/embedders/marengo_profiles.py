@@ -99,15 +99,14 @@ class Requests:
         self.settings = settings
         self.profile = profile_of(settings)
         self.dim = settings.dim or self.profile.dim
-        if settings.segments == "dynamic" and settings.segment_sec > 5:
+        if settings.clips == "dynamic" and settings.clip_sec > 5:
             raise ConfigError(
-                "[marengo] segment_sec is 2 to 5 with dynamic segments. "
-                f"Received: {settings.segment_sec}"
+                f"[marengo] clip_sec is 2 to 5 with dynamic clips. Received: {settings.clip_sec}"
             )
 
     @property
     def _segmentation(self) -> dict[str, Any]:
-        kind, length = self.settings.segments, self.settings.segment_sec
+        kind, length = self.settings.clips, self.settings.clip_sec
         name = "min_duration_sec" if kind == "dynamic" else "duration_sec"
         inner = {"strategy": kind, kind: {name: length}}
         return {"temporal": inner} if self.profile.temporal else inner
@@ -122,7 +121,7 @@ class Requests:
         """The fingerprint of one kind of embedding."""
         values: dict[str, Scalar] = {
             "option": option,
-            "segments": f"{self.settings.segments}:{self.settings.segment_sec}",
+            "clips": f"{self.settings.clips}:{self.settings.clip_sec}",
         }
         return Fingerprint("marengo", self.profile.model, self.dim, values)
 
@@ -131,7 +130,7 @@ class Requests:
         """What names a paid request in the job log: all that one job returns."""
         values: dict[str, Scalar] = {
             "options": ",".join(self.options),
-            "segments": f"{self.settings.segments}:{self.settings.segment_sec}",
+            "clips": f"{self.settings.clips}:{self.settings.clip_sec}",
         }
         return str(Fingerprint("marengo", self.profile.model, self.dim, values))
 

@@ -224,7 +224,9 @@ class _Asked:
     def _embed(self, video: Video) -> Vector:
         from vidrec.pipeline.paid import Gate
 
-        context = Gate(self.settings, self.library, self.embedder).context()
+        gate = Gate(self.settings, self.library, self.embedder, repair=True)
+        video = (gate.admit(video) or video) if self.embedder.paid else video
+        context = gate.context()
         fingerprint = str(self.embedder.fingerprint)
         for outcome in self.embedder.embed_videos([video], context):
             if outcome.error is not None:

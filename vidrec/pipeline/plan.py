@@ -1,0 +1,105 @@
+"""Plan: what `embed` would do and pay for, without a model and without changing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from vidrec.catalog import CATALOG
+from vidrec.config import Settings
+from vidrec.embedders import load_embedder
+from vidrec.errors import MediaError, TransientError
+from vidrec.library import FileStamp, Library
+from vidrec.media.probe import probe
+from vidrec.pipeline.embed import EmbedOptions, sources_of
+from vidrec.pipeline.paid import Bill, Gate
+from vidrec.pipeline.remote import Remote
+from vidrec.pipeline.scan import Source, peek
+from vidrec.types import Video
+
+
+@dataclass(slots=True)
+class EmbedPlan:
+    """What a run would do. ``todo`` holds each video with its length, None where unknown."""
+
+    embedder: str
+    fingerprint: str
+    todo: list[tuple[str, float | None]] = field(default_factory=list)
+    problems: list[tuple[str, str]] = field(default_factory=list)
+    skipped: int = 0
+    known_failures: int = 0
+    over_cap: int = 0
+    bill: Bill | None = None
+    price: float | None = None
+
+
+def plan(
+    settings: Settings, paths: Iterable[str | Path], options: EmbedOptions | None = None
+) -> EmbedPlan:
+    """Say what ``embed`` would do, without a model and without changing anything.
+
+    Raises:
+        UsageError: no path was given, and no failure is to be tried again.
+    """
+    options = options or EmbedOptions()
+    embedder = load_embedder(settings)
+    clip_seconds = 0.0 if embedder.own_clips else settings.embedder.clip_seconds
+    found = EmbedPlan(embedder.name, str(embedder.fingerprint))
+    with TemporaryDirectory() as nowhere:
+        exists = (settings.library / CATALOG).is_file()
+        with Library(settings.library if exists else Path(nowhere)) as library:
+            seen: set[str] = set()
+            gate = Gate(
+                settings, library, embedder, options.max_minutes, options.repair, options.force
+            )
+            remote = Remote(settings)
+            for source in sources_of(library, embedder, remote, paths, options):
+                if options.limit is not None and len(found.todo) >= options.limit:
+                    break
+                _plan_one(found, source, gate, remote, options, clip_seconds, seen)
+            if embedder.paid:
+                found.bill, found.price = gate.bill, embedder.price(gate.bill.minutes)
+    return found
+
+
+def _plan_one(
+    found: EmbedPlan,
+    source: Source,
+    gate: Gate,
+    remote: Remote,
+    options: EmbedOptions,
+    clip_seconds: float,
+    seen: set[str],
+) -> None:
+    library = gate.library
+    again = options.force or options.retry_failed
+    try:
+        video, stamp = _planned(source, library, remote)
+        if not again and library.failed_before(found.embedder, source.name, stamp):
+            found.known_failures += 1
+            return
+        done = library.is_embedded(video.id, found.fingerprint, clip_seconds)
+        if video.id in seen or (done and not options.force):
+            found.skipped += 1
+            return
+        seen.add(video.id)
+        if gate.embedder.paid and video.info and gate.admit(video, write=False) is None:
+            found.over_cap += 1
+            return
+        found.todo.append((source.name, video.duration_sec))
+    except (MediaError, TransientError) as exc:
+        found.problems.append((source.name, str(exc)))
+
+
+def _planned(source: Source, library: Library, remote: Remote) -> tuple[Video, FileStamp]:
+    """Say what is known of a source; of a remote one without reading it."""
+    if source.url and source.problem is None:
+        stamp = remote.stamp(source)
+        known = library.known_id(source.path, stamp)
+        video = library.video(known) if known else None
+        return video or Video(source.name, source.place.name, url=source.url), stamp
+    video_id, stamp = peek(source, library)
+    info = probe(source.path)
+    return Video(video_id, source.path.name, source.path, size=stamp.size, info=info), stamp
