@@ -276,12 +276,12 @@ class StandinQdrant:
     def _check_filter(self, name: str, where: Any) -> None:
         if self.strict.unindexed_filtering or where is None:
             return
-        for key in re.findall(r'"key": "([^"\\]+)"', json.dumps(_plain(where))):
-            if key not in self.indexes[self.real(name)]:
+        for key, kind in _wanted_indexes(_plain(where)):
+            if self.indexes[self.real(name)].get(key.strip('"')) != kind:
                 raise Refusal(
                     400,
                     f'Bad request: Index required but not found for "{key}" of one of the '
-                    "following types: [keyword]. Help: Create an index for this key or use a "
+                    f"following types: [{kind}]. Help: Create an index for this key or use a "
                     "different filter.",
                 )
 
@@ -310,6 +310,22 @@ ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     (f"{C}/points/query", "POST", StandinQdrant.query),
     (f"{C}/points/query/groups", "POST", StandinQdrant.query_groups),
 ]
+
+
+def _wanted_indexes(where: Any) -> Iterator[tuple[str, str]]:
+    """Yield the key and kind of index of every condition of a filter."""
+    if isinstance(where, list):
+        for part in where:
+            yield from _wanted_indexes(part)
+    elif isinstance(where, dict) and "key" in where:
+        match = where.get("match")
+        if match is None:
+            yield where["key"], "float"
+        else:
+            yield where["key"], "bool" if isinstance(match.get("value"), bool) else "keyword"
+    elif isinstance(where, dict):
+        for name in ("must", "should", "must_not"):
+            yield from _wanted_indexes(where.get(name) or [])
 
 
 def _done() -> Any:

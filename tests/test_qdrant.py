@@ -328,6 +328,11 @@ def test_strict_mode_is_lived_with(server: StandinQdrant) -> None:
     before = store.query(wanted[0].vector, k=5, where=where)
     server.indexes["vidrec-test.1"].clear()  # as if made by an older vidrec
     assert store.query(wanted[0].vector, k=5, where=where) == before
+    # what --where year=2007 means: the text or the number; the key is indexed for numbers only
+    both = Filter(equals={"year": ("2007", 2007)})
+    number = Filter(equals={"year": (2007,)})
+    found = store.query(wanted[0].vector, k=5, where=number)
+    assert store.query(wanted[0].vector, k=5, where=both) == found != []
     with pytest.raises(UsageError, match="camrea"):
         store.query(wanted[0].vector, k=5, where=Filter(equals={"camrea": ("left",)}))
     server.strict = Strict(search_allow_exact=False)

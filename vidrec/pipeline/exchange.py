@@ -276,9 +276,14 @@ def _video(video_id: str, row: Row) -> Video:
             row.get("fps"), row.get("codec") or "", int(row.get("rotation") or 0),
         )  # fmt: skip
     return Video(
-        video_id, str(name), Path(str(path)) if path else None, url, int(row.get("size") or 0),
-        row.get("label"), row.get("group"), info,
+        video_id, str(name), Path(str(path)) if path else None, _text(url),
+        int(row.get("size") or 0),
+        _text(row.get("label")), _text(row.get("group")), info,
     )  # fmt: skip
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 def _embedding(video: Video, fingerprint: str, row: Row, vector: Any) -> Embedding:

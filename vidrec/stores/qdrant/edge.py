@@ -125,6 +125,9 @@ class EdgeEngine:
             if key not in shard.info().payload_schema:
                 shard.update(self._edge.UpdateOperation.create_field_index(path(key), schema))
 
+    def indexed(self, name: str) -> dict[str, str]:
+        return dict.fromkeys(INDEXED, "keyword")
+
     def keys(self, name: str) -> set[str]:
         request = self._edge.ScrollRequest(limit=KEYS_FROM, with_payload=True)
         with self._shard(name) as shard:

@@ -87,6 +87,9 @@ class Engine(Protocol):
     def add_key(self, name: str, key: str, kind: KeyKind) -> None:
         """Index a payload key, so that filtering on it is quick and allowed."""
 
+    def indexed(self, name: str) -> dict[str, str]:
+        """Return the payload keys that are indexed, and how."""
+
     def keys(self, name: str) -> set[str]:
         """Return the payload keys that are indexed, or that some first points have."""
 
@@ -131,7 +134,10 @@ def conditions(models: Any, where: Filter) -> Any | None:
         must.append(_any_of(models, "scope", [where.scope]))
     for key, values in where.equals.items():
         texts = [value for value in values if isinstance(value, str)]
-        alternatives = [_any_of(models, key, texts)] if texts or not values else []
+        if not values:
+            must.append(_any_of(models, "video_id", []))  # nothing fits
+            continue
+        alternatives = [_any_of(models, key, texts)] if texts else []
         for value in values:
             if value is None:
                 alternatives.append(_empty(models, key))

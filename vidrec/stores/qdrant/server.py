@@ -145,13 +145,16 @@ class ServerEngine:
         schema = models.PayloadSchemaType(kind)
         self._write(lambda: self._client.create_payload_index(name, path(key), schema))
 
-    def keys(self, name: str) -> set[str]:
+    def indexed(self, name: str) -> dict[str, str]:
         schema = self._ask(lambda: self._client.get_collection(name)).payload_schema
+        return {key.strip('"'): info.data_type.value for key, info in (schema or {}).items()}
+
+    def keys(self, name: str) -> set[str]:
         records, _ = self._ask(
             lambda: self._client.scroll(name, limit=KEYS_FROM, with_payload=True)
         )
         seen = {key for record in records for key in record.payload or {}}
-        return seen | {key.strip('"') for key in schema or {}}
+        return seen | self.indexed(name).keys()
 
     def remove(self, name: str) -> None:
         self._write(lambda: self._client.delete_collection(name))

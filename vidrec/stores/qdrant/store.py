@@ -15,6 +15,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,7 +32,6 @@ from vidrec.stores.base import (
 from vidrec.stores.qdrant.engine import Described, Engine, RefusedError, UnindexedError
 from vidrec.stores.qdrant.nearest import nearest_points, nearest_videos
 from vidrec.stores.qdrant.points import (
-    KEY_KINDS,
     RESERVED,
     FilterKeys,
     from_stored,
@@ -94,8 +94,7 @@ class QdrantStore(VectorStore):
             try:
                 matches = find(self._engine, self.alias, asked, k, where)
             except UnindexedError:
-                self._index_conditions(where)
-                matches = find(self._engine, self.alias, asked, k, where)
+                matches = find(self._engine, self.alias, asked, k, self._indexed(where))
         except RefusedError:
             self._check(asked, k, fingerprint)  # says it better, if it is the query's fault
             raise
@@ -230,11 +229,23 @@ class QdrantStore(VectorStore):
         except UnindexedError:
             return False  # every key that a point has was indexed when it was written
 
-    def _index_conditions(self, where: Filter) -> None:
-        """Index the keys of a filter that strict mode refused: those of an older collection."""
-        kinds = FilterKeys.kinds_of(where.equals)
-        for key, kind in {**kinds, "scope": KEY_KINDS["scope"]}.items():
-            self._engine.add_key(self.alias, key, kind)
+    def _indexed(self, where: Filter) -> Filter:
+        """Return a filter that strict mode takes: every condition by a key's index.
+
+        Keys without one (of a collection that an older vidrec made) get it; values of another
+        kind than the index are left out: where it is of numbers, no point has a text there.
+        """
+        kinds = self._engine.indexed(self.alias)
+        asked = {"scope": ("",), "video_id": ("",), **where.equals}
+        for key, kind in FilterKeys.kinds_of(asked).items():
+            if key not in kinds:
+                self._engine.add_key(self.alias, key, kind)
+                kinds[key] = kind
+        equals = {
+            key: tuple(v for v in values if v is None or FilterKeys.kind_of(v) == kinds.get(key))
+            for key, values in where.equals.items()
+        }
+        return replace(where, equals=equals)
 
     def _make(self, name: str, fingerprint: str, dim: int) -> None:
         metadata = {
