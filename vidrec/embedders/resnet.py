@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from vidrec.config import Settings
 from vidrec.embedders.base import EmbedContext, Embedded, Embedder, unit
-from vidrec.embedders.local import embed_in_threads, require_path
+from vidrec.embedders.local import ahead, embed_in_threads, require_path
 from vidrec.errors import CapabilityError, MediaError
 from vidrec.models.checkpoint import newest_checkpoint, read_checkpoint, words_of
 from vidrec.types import Clip, Fingerprint, Modality, Scalar, Video
@@ -78,23 +78,29 @@ class ResnetEmbedder(Embedder):
     def _clip_vectors(
         self, video: Video, clip_sec: float, warnings: list[str]
     ) -> Iterator[tuple[Clip, Vector]]:
+        for clip, grid in ahead(self._grids(video, clip_sec, warnings)):
+            yield clip, self._vector(grid)
+
+    def _grids(
+        self, video: Video, clip_sec: float, warnings: list[str]
+    ) -> Iterator[tuple[Clip, NDArray[np.uint8]]]:
+        """The frames of each clip, `(g, h, w, 3)`, as far as the picture goes."""
         from vidrec.media.clips import split_clips
         from vidrec.media.probe import probe
         from vidrec.models.windows import read_grid
 
         path = require_path(video)
         duration_sec = (video.info or probe(path)).duration_sec
-        found = False
-        for clip in split_clips(duration_sec, clip_sec):
+        for number, clip in enumerate(split_clips(duration_sec, clip_sec)):
             times = self._sampling.grid_times(clip.start_sec, clip.end_sec)
             grid, n_seen = read_grid(path, times, self._sampling)
-            if not n_seen:
+            if n_seen:
+                yield clip, grid
+            elif number:
                 warnings.append(f"the picture ends before {clip.start_sec:.1f} s")
-                break
-            found = True
-            yield clip, self._vector(grid)
-        if not found:
-            raise MediaError(f"{path}: not a single frame can be decoded")
+                return
+            else:
+                raise MediaError(f"{path}: not a single frame can be decoded")
 
     def _vector(self, grid: NDArray[np.uint8]) -> Vector:
         """The unit mean over the windows of a clip's grid `(g, h, w, 3)`."""
