@@ -39,7 +39,19 @@ from vidrec.types import Video
 pytestmark = pytest.mark.timeout(600)
 
 TINY = TrainOptions(frames=3, frame_step=5, size=32)
-TINY_ARGS = ["--recipe", "reference", "--frames", "3", "--frame-step", "5", "--size", "32"]
+# Four divides the 12 training clips: another size of batch costs seconds to trace.
+TINY_ARGS = [
+    "--recipe",
+    "reference",
+    "--batch-size",
+    "4",
+    "--frames",
+    "3",
+    "--frame-step",
+    "5",
+    "--size",
+    "32",
+]
 
 
 class Warnings(Silent):
@@ -51,7 +63,7 @@ class Warnings(Silent):
 
 
 def settings_for(epochs: int = 2, recipe: str = "reference", **more: object) -> Settings:
-    flags = {"train.recipe": recipe, "train.epochs": epochs, **more}
+    flags = {"train.recipe": recipe, "train.epochs": epochs, "train.batch_size": 4, **more}
     return load_settings(overrides=flags)
 
 

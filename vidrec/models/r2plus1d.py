@@ -37,6 +37,9 @@ class ResizeVideo(keras.layers.Layer):  # type: ignore[misc]
         self.width = width
         self.resizing = keras.layers.Resizing(height, width)
 
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        self.resizing.build((None, *input_shape[2:]))
+
     def call(self, videos: Any) -> Any:
         n_frames = videos.shape[1]
         frames = einops.rearrange(videos, "b t h w c -> (b t) h w c")
