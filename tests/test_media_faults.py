@@ -72,6 +72,30 @@ def test_a_header_of_absurd_length_is_not_believed(tmp_path: Path) -> None:
         survive(target)
 
 
+def test_an_absurd_frame_rate_is_not_believed(tmp_path: Path) -> None:
+    path = videos.write_video(tmp_path / "a.avi", 30, fps=25, codec="mpeg4")
+    data = bytearray(path.read_bytes())
+    scale = data.index(b"strh") + 8 + 20
+    data[scale : scale + 8] = (1 << 30).to_bytes(4, "little") + (1).to_bytes(4, "little")
+    path.write_bytes(bytes(data))
+
+    assert 0 < probe(path).duration_sec <= 30 * gops.MAX_HOLE_SEC
+    survive(path)
+
+
+def test_a_damaged_codec_header_is_said(tmp_path: Path) -> None:
+    path = videos.write_video(
+        tmp_path / "a.mp4", 10, codec="libx265", options={"x265-params": "log-level=none"}
+    )
+    data = bytearray(path.read_bytes())
+    start = data.index(b"hvcC") + 4
+    for flip in range(start, start + 60):
+        damaged = bytearray(data)
+        damaged[flip] ^= 0xFF
+        path.write_bytes(bytes(damaged))
+        survive(path)
+
+
 def test_reading_that_finds_nothing_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from vidrec.errors import MediaError
 from vidrec.media.gops import Gop
+from vidrec.media.source import Source
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -43,13 +45,24 @@ class Decoder:
         damaged: how many packets were refused and frames marked as damaged so far.
     """
 
-    def __init__(self, stream: VideoStream, threads: int, *, check_keys: bool) -> None:
-        self._context = stream.codec_context
+    def __init__(self, source: Source, threads: int, *, check_keys: bool) -> None:
+        """Open the codec.
+
+        Raises:
+            MediaError: its header is damaged.
+        """
+        from av.error import FFmpegError
+
+        self._context = source.stream.codec_context
+        codec = self._context.name
         if not self._context.is_open:
             self._context.thread_type = "AUTO" if threads > 1 else "NONE"
             self._context.thread_count = threads
             # Opened before any skipping is asked for: some decoders read that only now.
-            self._context.open(strict=False)
+            try:
+                self._context.open(strict=False)
+            except FFmpegError as exc:
+                raise MediaError(f"{source.path}: its {codec} header is damaged") from exc
         self._check_keys = check_keys
         self._queue: deque[Wanted] = deque()  # still to come, ascending
         self._before: VideoFrame | None = None  # the last frame put out

@@ -81,7 +81,8 @@ class GopReader:
         self.sample_aspect = sample_aspect(source.stream)
         self._tick = float(source.stream.time_base or 1)
         rate = source.stream.average_rate or source.stream.guessed_rate
-        self._frame_sec = float(1 / rate) if rate else 0.04
+        frame_sec = float(1 / rate) if rate else 0.0
+        self._frame_sec = frame_sec if 0 < frame_sec < MAX_HOLE_SEC else 0.04
         self._origin: float | None = None  # the stamp of the first frame on screen
         self._shift_sec = 0.0  # what restarts of the clock have added so far
         self._last: Gop | None = None

@@ -109,7 +109,7 @@ def pick_frames(
     for trust_keys in (True, False):
         with open_video(path) as source:
             reader = GopReader(source, split=trust_keys, exact=reach_sec <= 0)
-            decoder = Decoder(source.stream, threads, check_keys=trust_keys)
+            decoder = Decoder(source, threads, check_keys=trust_keys)
             try:
                 yield from _pick(reader, decoder, targets, reach_sec, report)
                 return
