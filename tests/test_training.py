@@ -287,6 +287,7 @@ def test_run_writes_all_that_is_promised(trained: TrainReport) -> None:
         "model.keras", "model.onnx", "labels.json", "metrics.json", "history.csv", "curves.png",
         "confusion.png",
     }  # fmt: skip
+    assert "state" not in names
     for name in ("curves.png", "confusion.png"):
         assert (trained.folder / name).read_bytes().startswith(b"\x89PNG")
     with (trained.folder / "history.csv").open() as file:

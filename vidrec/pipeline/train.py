@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import threading
 import time
 from collections import Counter
@@ -16,7 +17,7 @@ from vidrec.config import Settings
 from vidrec.datasets.folder import LabelledClip, read_dataset
 from vidrec.errors import TrainingError
 from vidrec.models.backend import prepare_keras
-from vidrec.models.checkpoint import CHECKPOINTS, LABELS
+from vidrec.models.checkpoint import CHECKPOINTS, LABELS, Checkpoint
 from vidrec.pipeline.embed import first_interrupt
 from vidrec.progress import Progress, Silent
 
@@ -78,20 +79,23 @@ def train(
         read_sec = time.monotonic() - started
         labels = sorted({clip.label for clip in clips})
         model = _fit(run, options, progress, cancel)
-        trained_sec = sum(row.seconds for row in run.history)
+        seconds = {
+            "reading": read_sec,
+            "training": sum(row.seconds for row in run.history),
+            "all": time.monotonic() - started,
+        }
         progress.start("evaluating", None, "clip")
         try:
-            metrics = _finish(run, model, labels, settings, folder, progress)
+            metrics = _finish(run, model, labels, settings, folder, seconds)
+        except OSError as exc:
+            raise TrainingError(
+                f"cannot write into {folder}: {exc.strerror}; what was trained is kept: make room "
+                "and go on with --resume"
+            ) from exc
         finally:
             progress.finish()
-    metrics["seconds"] = {
-        "reading": round(read_sec, 1),
-        "training": round(trained_sec, 1),
-        "all": round(time.monotonic() - started, 1),
-    }
-    from vidrec.pipeline.train_report import write_metrics
-
-    write_metrics(folder / "metrics.json", metrics)
+    if not cancel.is_set():  # what was interrupted can be resumed
+        shutil.rmtree(folder / STATE, ignore_errors=True)
     return TrainReport(folder, metrics, skipped, cancel.is_set())
 
 
@@ -258,13 +262,12 @@ def _finish(
     labels: list[str],
     settings: Settings,
     folder: Path,
-    progress: Progress,
+    seconds: dict[str, float],
 ) -> dict[str, Any]:
     """Measures the network and writes the checkpoint; `labels.json` comes last."""
     import numpy as np
 
     from vidrec.models import training
-    from vidrec.models.checkpoint import Checkpoint
     from vidrec.pipeline import train_report as report
 
     n_windows = settings.resnet.windows
@@ -276,6 +279,7 @@ def _finish(
     sums = np.stack([embedded["train"][known == i].mean(axis=0) for i in range(len(labels))])
     prototypes = (sums / np.linalg.norm(sums, axis=1, keepdims=True)).astype(np.float32)
     metrics = _metrics(run, model, embedded, prototypes, settings)
+    metrics["seconds"] = {name: round(value, 1) for name, value in seconds.items()}
     onnx = run.recipe.to_onnx(model)
     checkpoint = Checkpoint(
         folder,
@@ -293,6 +297,7 @@ def _finish(
     report.plot_curves(folder / "curves.png", run.history, title)
     if "confusion" in metrics["test"]:
         report.plot_confusion(folder / "confusion.png", metrics["test"]["confusion"], labels)
+    report.write_metrics(folder / "metrics.json", metrics)
     checkpoint.write(onnx)
     return metrics
 
