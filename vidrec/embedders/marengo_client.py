@@ -68,7 +68,8 @@ class Pace:
     """Spaces requests evenly, so that no minute sees more than ``rpm`` of them."""
 
     def __init__(self, rpm: int, clock: Clock) -> None:
-        self._gap = 60.0 / rpm
+        # A little wider: requests that were held up on their way must not crowd a minute.
+        self._gap = 1.02 * 60.0 / rpm
         self._clock = clock
         self._next = 0.0
         self._turn = threading.Lock()
