@@ -15,6 +15,7 @@ import pytest
 from tests import videos
 from vidrec.errors import MediaError
 from vidrec.media.extensions import is_image_name, is_video_name
+from vidrec.media.picture import Fit
 from vidrec.media.probe import measure_duration, probe
 from vidrec.media.sampling import frames_at, iter_clip_frames
 
@@ -67,16 +68,20 @@ def test_pictures_are_turned_as_a_player_turns_them(
 
 
 @pytest.mark.parametrize(
-    ("fit", "black_rows", "centre_third"), [("squash", 0, 96), ("pad", 32, 96), ("crop", 0, 64)]
+    ("fit", "black_rows", "grey_columns"), [("squash", 0, 32), ("pad", 32, 32), ("crop", 0, 48)]
 )
-def test_fits(tmp_path: Path, fit: str, black_rows: int, centre_third: int) -> None:
-    """A 96x64 picture, white with a grey middle third of the width, comes to 96x96."""
+def test_fits(tmp_path: Path, fit: Fit, black_rows: int, grey_columns: int) -> None:
+    """A 96x64 picture, white with a grey middle third, comes to 96x96."""
     stored = np.full((64, 96, 3), 250, np.uint8)
+    stored[:, 32:64] = 120
     path = videos.write_video(tmp_path / "a.mp4", [stored] * 3)
 
-    frames, _ = frames_at(path, [0.0], (96, 96), fit=fit)  # type: ignore[arg-type]
+    frames, _ = frames_at(path, [0.0], (96, 96), fit=fit)
 
-    assert (frames[0, :, 48, 0] < 20).sum() == black_rows
+    assert (frames[0, :, 4, 0] < 20).sum() == black_rows
+    assert (abs(frames[0, 48, :, 0].astype(int) - 120) < 40).sum() == pytest.approx(
+        grey_columns, abs=2
+    )
 
 
 def test_unmarked_high_definition_is_taken_for_bt709(tmp_path: Path) -> None:
