@@ -564,6 +564,22 @@ def test_the_main_job_with_two_embedders_and_without_tensorflow(
     vidrec("evaluate", "--embedder", "resnet", "--by", "label", "--format", "json")
 
 
+def test_saved_networks_load_in_a_fresh_process(tmp_path: Path) -> None:
+    """As for --resume and --init, which build no network of their own before they load one."""
+    from vidrec.models.temporal_head import build_temporal_head
+
+    build_temporal_head(2, n_frames=3, n_features=5, dim=4).save(tmp_path / "head.keras")
+    code = (
+        "import sys; from vidrec.models.backend import prepare_keras; prepare_keras();"
+        "import vidrec.models.training; import keras;"
+        "print(keras.saving.load_model(sys.argv[1]).name)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "head.keras")], capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "temporal_head", done.stderr
+
+
 def test_labels_as_words() -> None:
     assert words_of("ApplyEyeMakeup") == "apply eye makeup"
     assert words_of("YoYo") == "yo yo"

@@ -54,7 +54,7 @@ class ResnetSettings(Section):
     """The embedder that `vidrec train` makes."""
 
     checkpoint: Path | None = None
-    windows: int = Field(default=2, ge=1, le=16)
+    windows: int = Field(default=1, ge=1, le=16)
 
 
 class MarengoSettings(Section):

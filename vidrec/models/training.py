@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidrec.errors import TrainingError
+from vidrec.models import temporal_head  # noqa: F401 - a saved network needs its layers known
 from vidrec.models.clip_cache import ClipCache
 from vidrec.models.r2plus1d import PRE_LOGITS
 from vidrec.models.recipes import Recipe
