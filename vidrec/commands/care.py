@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vidrec import display
+from vidrec import display, reports
 from vidrec.commands.options import Library, OutputFormat, settings_for
 from vidrec.display import Format
 
@@ -21,7 +21,7 @@ def status(format: OutputFormat = Format.auto, library: Library = None) -> None:
 
     wished = display.choose_format(format)
     settings = settings_for(library=library)
-    display.show_status(stage(settings), wished, config_in_use())
+    reports.show_status(stage(settings), wished, config_in_use())
 
 
 def list_(format: OutputFormat = Format.auto, library: Library = None) -> None:
@@ -32,7 +32,7 @@ def list_(format: OutputFormat = Format.auto, library: Library = None) -> None:
     from vidrec.pipeline.status import list_videos as stage
 
     wished = display.choose_format(format)
-    display.show_videos(stage(settings_for(library=library)), wished)
+    reports.show_videos(stage(settings_for(library=library)), wished)
 
 
 def remove(
@@ -49,7 +49,7 @@ def remove(
     from vidrec.pipeline.remove import remove as stage
 
     report = stage(settings_for(library=library), with_stdin(videos))
-    display.show_removed(report)
+    reports.show_removed(report)
 
 
 def doctor(format: OutputFormat = Format.auto, library: Library = None) -> None:
@@ -67,5 +67,5 @@ def doctor(format: OutputFormat = Format.auto, library: Library = None) -> None:
         checks = stage(settings_for(library=library), config_in_use())
     except ConfigError as exc:
         checks = iter([Check("config", "failure", str(exc))])
-    if display.show_checks(checks, wished):
+    if reports.show_checks(checks, wished):
         raise typer.Exit(1)

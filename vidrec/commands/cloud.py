@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vidrec import display
+from vidrec import display, reports
 from vidrec.commands.flow import with_stdin
 from vidrec.commands.options import Library, OutputFormat, settings_for
 from vidrec.display import Format
@@ -62,7 +62,7 @@ def upload(
     report = stage(
         settings, with_stdin(paths), dry_run=dry_run, verify=verify, progress=display.Bar()
     )
-    display.show_upload_report(report, dry_run)
+    reports.show_upload_report(report, dry_run)
     if report.interrupted:
         raise typer.Exit(130)
     if report.failed:
@@ -77,4 +77,4 @@ def usage(format: OutputFormat = Format.auto, library: Library = None) -> None:
     from vidrec.pipeline.usage import usage as stage
 
     wished = display.choose_format(format)
-    display.show_usage(stage(settings_for(library=library)), wished)
+    reports.show_usage(stage(settings_for(library=library)), wished)

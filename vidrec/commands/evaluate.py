@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vidrec import display
+from vidrec import display, reports
 from vidrec.commands.options import (
     CheckpointFolder,
     EmbedderName,
@@ -65,5 +65,5 @@ def evaluate(
         settings, captions=captions, by=by, exclude_group=exclude_group, seed=seed,
         scope="video" if scope == "video" else "clip",
     )  # fmt: skip
-    display.show_evaluation(report, wished)
+    reports.show_evaluation(report, wished)
     check_minimums(report, minimums)

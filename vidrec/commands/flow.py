@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vidrec import display
+from vidrec import display, reports
 from vidrec.commands.options import (
     CheckpointFolder,
     EmbedderName,
@@ -108,10 +108,10 @@ def embed(
     if dry_run:
         from vidrec.pipeline.plan import plan
 
-        display.show_plan(plan(settings, sources, options))
+        reports.show_plan(plan(settings, sources, options))
         return
     report = stage.embed(settings, sources, options, display.Bar())
-    display.show_embed_report(report)
+    reports.show_embed_report(report)
     if report.interrupted:
         raise typer.Exit(130)
     if report.failed:
@@ -151,7 +151,7 @@ def index(
         library=library,
     )
     report = stage(settings, recreate=recreate, prune=prune, progress=display.Bar())
-    display.show_index_report(report)
+    reports.show_index_report(report)
 
 
 def recommend(
@@ -199,7 +199,7 @@ def recommend(
     )
     conditions = _conditions(where or [])
     answer = stage(settings, query, k=top_k, clips=clips, where=conditions, min_score=min_score)
-    display.show_recommended(playable(settings, answer, url_expires), wished)
+    reports.show_recommended(playable(settings, answer, url_expires), wished)
 
 
 def _conditions(where: list[str]) -> dict[str, list[str]]:

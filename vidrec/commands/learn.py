@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vidrec import display
+from vidrec import display, reports
 from vidrec.commands.options import Library, OutputFormat, settings_for
 from vidrec.display import Format
 from vidrec.errors import PartialFailure, UsageError
@@ -46,7 +46,7 @@ def fetch_ucf(
 
     wished = display.choose_format(format)
     if list_:
-        display.show_classes(stage.list_classes(url), wished)
+        reports.show_classes(stage.list_classes(url), wished)
         return
     if split_by not in ("group", "file"):
         raise UsageError(f"--split-by is group or file. Received: {split_by}")
@@ -58,7 +58,7 @@ def fetch_ucf(
         seed,
     )
     report = stage.fetch_ucf(url, dest, options, workers=workers, progress=display.Bar())
-    display.show_fetch_report(report)
+    reports.show_fetch_report(report)
 
 
 def train(
@@ -116,7 +116,7 @@ def train(
         out, frames, frame_step, size, learning_rate, patience, resume, init
     )
     report = stage.train(settings, dataset, options, display.Bar())
-    display.show_train_report(report)
+    reports.show_train_report(report)
     if report.interrupted:
         raise typer.Exit(130)
     if report.skipped:
