@@ -245,3 +245,17 @@ def test_a_condition_is_text_or_what_it_reads_as() -> None:
     asked = {"year": ["2007"], "seen": ["true"], "label": ["Cats", "1e3x"]}
     equals = _filter(asked, frozenset()).equals
     assert equals == {"year": ("2007", 2007), "seen": ("true", True), "label": ("Cats", "1e3x")}
+
+
+def test_index_writes_only_what_came_since(indexed: dict[str, Path]) -> None:
+    folder = indexed["coffee"].parent
+    assert "indexed 0 points" in vidrec("index").stderr
+    write_clip(folder / "cup.mp4", photograph("coffee")[::-1])
+    vidrec("embed", folder)
+    assert "indexed 2 points" in vidrec("index").stderr
+    indexed["rocket"].rename(folder / "saturn.mp4")
+    vidrec("embed", folder)
+    assert "indexed 2 points" in vidrec("index").stderr
+    assert "saturn.mp4" in [row["filename"] for row in results("a rocket")]
+    shutil.rmtree(load_settings().library / "knn")
+    assert "indexed 10 points" in vidrec("index").stderr

@@ -239,6 +239,14 @@ class Library(Catalog):
                 return
             after = rows[-1][0]
 
+    def count_up_to(self, fingerprint: str, last: int) -> int:
+        """Return how many embeddings are stored under a fingerprint up to a number."""
+        rows = self.read(
+            "SELECT count(*) FROM embeddings WHERE fingerprint_id = ? AND id <= ?",
+            self._fingerprint_id(fingerprint), last,
+        )  # fmt: skip
+        return int(rows[0][0])
+
     def video_embeddings(
         self, video_id: str, fingerprint: str, scope: Scope | None = None
     ) -> list[Embedding]:

@@ -124,9 +124,14 @@ class _Sync:
 
     def _follow(self, report: IndexReport, where: str, total: int, *, prune: bool) -> None:
         """Write what is new or changed, and delete what a new embedding of a video replaced."""
-        stored = set(self.store.ids())
-        revision, _ = self.library.indexed_position(where, self.fingerprint)
+        revision, last = self.library.indexed_position(where, self.fingerprint)
         changed = self.library.changed_videos(revision)
+        if self.store.count() == self.library.count_up_to(self.fingerprint, last):
+            # The store holds just what was written then, so what came since is all there is.
+            self.progress.start("indexing", None, "point")
+            report.written = self.store.upsert(self._counted(self._since(last, changed)))
+            return
+        stored = set(self.store.ids())
         self.progress.start("indexing", total, "point")
         report.written = self.store.upsert(self._missing(stored, changed))
         # _missing has removed from `stored` what the library has; what is left is stale.
@@ -164,9 +169,22 @@ class _Sync:
                 self.progress.step(STEP)
         self.progress.step(count % STEP)
 
-    def _points(self) -> Iterator[Point]:
+    def _since(self, last: int, changed: set[str]) -> Iterator[Point]:
+        """Yield the points that came after an embedding's number, then the changed videos'."""
+        new: set[str] = set()
+        for point in self._points(after=last):
+            new.add(point.payload.video_id)
+            yield point
+        for video_id in sorted(changed - new):
+            video = self.library.video(video_id)
+            for embedding in self.library.video_embeddings(video_id, self.fingerprint):
+                if video is not None:
+                    yield Point(embedding.point_id, embedding.vector, payload_of(embedding, video))
+
+    def _points(self, after: int = 0) -> Iterator[Point]:
         """Yield the library's points under this fingerprint, in bounded memory."""
-        rows = (embedding for _, embedding in self.library.embeddings(self.fingerprint))
+        numbered = self.library.embeddings(self.fingerprint, after=after)
+        rows = (embedding for _, embedding in numbered)
         for embeddings in _batches(rows, BATCH):
             videos = self.library.videos_by_id(list({e.video_id for e in embeddings}))
             for embedding in embeddings:
