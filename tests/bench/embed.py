@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 FRAMES = 8
@@ -118,7 +119,7 @@ def make_film(files: Sequence[Path], minutes: float, target: Path) -> None:
                             continue
                         picture = frame.reformat(width, height, "yuv420p")
                         picture.pts = count
-                        picture.time_base = stream.codec_context.time_base
+                        picture.time_base = Fraction(1, 25)
                         count += 1
                         out.mux(stream.encode(picture))
         out.mux(stream.encode(None))
