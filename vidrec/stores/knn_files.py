@@ -26,7 +26,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 
@@ -110,18 +110,25 @@ class Generation:
         """
         self.folder = folder
         self.db = connect(folder)
+        # Held open, so that what is committed later can be mapped from an unlinked file too.
+        self._files: list[BinaryIO] = []
         try:
-            self.snapshot = map_rows(folder, read_meta(self.db, folder))
+            self._files += [(folder / name).open("rb") for name in (VECTORS, ROWS)]
+            self.snapshot = self._map(read_meta(self.db, folder))
         except BaseException:
-            self.db.close()
+            self.close()
             raise
 
     def refresh(self) -> Snapshot:
         """Return what is committed now. Tables but ``points`` only grow: no lock is needed."""
         meta = read_meta(self.db, self.folder)
         if meta != self.snapshot.meta:
-            self.snapshot = map_rows(self.folder, meta)
+            self.snapshot = self._map(meta)
         return self.snapshot
+
+    def _map(self, meta: Meta) -> Snapshot:
+        vectors, rows = self._files
+        return map_files(vectors, rows, meta, self.folder)
 
     @contextmanager
     def reading(self) -> Iterator[Snapshot]:
@@ -155,6 +162,8 @@ class Generation:
 
     def close(self) -> None:
         self.db.close()
+        for file in self._files:
+            file.close()
 
 
 def connect(folder: Path) -> sqlite3.Connection:
@@ -186,16 +195,26 @@ def map_rows(folder: Path, meta: Meta) -> Snapshot:
     Raises:
         StoreError: a file is shorter than it must be.
     """
-    vectors = np.frombuffer(_map(folder / VECTORS, meta.n_rows * meta.dim * 4), dtype="<f4")
-    rows = np.frombuffer(_map(folder / ROWS, meta.n_rows * ROW.itemsize), dtype=ROW)
-    return Snapshot(meta, vectors.reshape(meta.n_rows, meta.dim), rows)
+    with (folder / VECTORS).open("rb") as vectors, (folder / ROWS).open("rb") as rows:
+        return map_files(vectors, rows, meta, folder)
 
 
-def _map(path: Path, size: int) -> mmap.mmap | bytes:
-    with path.open("rb") as file:
-        if file.seek(0, 2) < size:
-            raise damaged(path.parent, f"{path.name} is too short")
-        return mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) if size else b""
+def map_files(vectors: BinaryIO, rows: BinaryIO, meta: Meta, folder: Path) -> Snapshot:
+    """Map the committed rows of files that are open.
+
+    Raises:
+        StoreError: a file is shorter than it must be.
+    """
+    n_bytes = meta.n_rows * meta.dim * 4
+    matrix = np.frombuffer(_map(vectors, n_bytes, folder / VECTORS), dtype="<f4")
+    table = np.frombuffer(_map(rows, meta.n_rows * ROW.itemsize, folder / ROWS), dtype=ROW)
+    return Snapshot(meta, matrix.reshape(meta.n_rows, meta.dim), table)
+
+
+def _map(file: BinaryIO, size: int, path: Path) -> mmap.mmap | bytes:
+    if file.seek(0, 2) < size:
+        raise damaged(path.parent, f"{path.name} is too short")
+    return mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) if size else b""
 
 
 def select_in(
