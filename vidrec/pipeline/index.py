@@ -34,7 +34,6 @@ class IndexReport:
     deleted: int = 0
     stale: int = 0
     total: int = 0
-    rebuilt: bool = False
     seconds: float = 0.0
 
 
@@ -107,7 +106,6 @@ class _Sync:
             self.progress.start("indexing", total, "point")
             with self.store.rebuild(self.fingerprint, self.dim) as writer:
                 report.written = writer.upsert(self._counted(self._points()))
-            report.rebuilt = True
         elif served.fingerprint != self.fingerprint:
             raise FingerprintError(
                 f"{served.where} serves {served.fingerprint}, the embedder is "
