@@ -21,6 +21,22 @@ BUSY_SECONDS = 30
 Self = TypeVar("Self", bound="Catalog")
 
 
+def has_catalog(folder: Path) -> bool:
+    """Whether a library is in a folder.
+
+    Raises:
+        LibraryError: that cannot be seen: a folder may not be entered.
+    """
+    path = folder / CATALOG
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as exc:
+        raise LibraryError(f"cannot look into the library {folder}: {exc.strerror}") from exc
+    return True
+
+
 class Catalog:
     """An open catalog. Use as a context manager; safe to share between threads."""
 
@@ -33,7 +49,7 @@ class Catalog:
         """
         self.folder = folder
         path = folder / CATALOG
-        if not create and not path.is_file():
+        if not create and not has_catalog(folder):
             raise LibraryError(f"no library in {folder}: run `vidrec embed` on some videos first")
         self._mutex = threading.RLock()
         try:

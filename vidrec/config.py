@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from vidrec.errors import ConfigError
+from vidrec.paths import expanded, is_file
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -171,7 +172,7 @@ class Settings(BaseSettings):
     @field_validator("library", "cache")
     @classmethod
     def _expand(cls, path: Path) -> Path:
-        return path.expanduser().absolute()
+        return expanded(path).absolute()
 
     @classmethod
     def settings_customise_sources(
@@ -214,7 +215,7 @@ def config_file(explicit: Path | None = None) -> Path | None:
     """
     named = explicit or (Path(value) if (value := os.environ.get("VIDREC_CONFIG")) else None)
     if named is not None:
-        if not named.is_file():
+        if not is_file(named):
             origin = "--config" if explicit else "VIDREC_CONFIG"
             raise ConfigError(f"no config file {named} (named by {origin})")
         return named
@@ -222,7 +223,7 @@ def config_file(explicit: Path | None = None) -> Path | None:
         Path("vidrec.toml"),
         user_config_path("vidrec", appauthor=False) / "config.toml",
     ):
-        if candidate.is_file():
+        if is_file(candidate):
             return candidate
     return None
 

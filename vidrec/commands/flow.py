@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -122,8 +123,10 @@ def with_stdin(paths: list[str]) -> list[str]:
     """Put the lines of stdin where a dash stands."""
     if "-" not in paths:
         return paths
+    if isinstance(sys.stdin, TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # names are bytes, whatever the encoding
     listed = [line.rstrip("\r\n") for line in sys.stdin]
-    return [path for path in paths if path != "-"] + [line for line in listed if line]
+    return [path for path in paths if path != "-"] + [line for line in listed if line.strip()]
 
 
 def index(

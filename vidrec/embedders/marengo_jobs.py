@@ -23,6 +23,7 @@ from vidrec.embedders.marengo_client import Clock, Gone, Service, Unsure
 from vidrec.embedders.marengo_profiles import ASSET_BYTES, Requests
 from vidrec.embedders.marengo_replies import clean
 from vidrec.errors import EmbedderError, JobError, TransientError
+from vidrec.paths import is_file
 from vidrec.types import Job, Video
 
 LIST_PAGE = 50
@@ -139,7 +140,7 @@ class Jobs:
             raise TransientError(
                 "it has no URL: run `vidrec upload` first, or use --source auto or asset"
             )
-        if video.path is None or not video.path.is_file():
+        if video.path is None or not is_file(video.path):
             raise JobError("it is neither on this machine nor at a URL")
         asset_id = self._asset(video, video.path)
         job = replace(job, detail=f"{ASSET}{asset_id}", created_at=self.clock.now())

@@ -18,6 +18,7 @@ from vidrec.embedders.base import EmbedContext, Embedded, Embedder, unit
 from vidrec.embedders.local import ahead, embed_in_threads, require_path
 from vidrec.errors import CapabilityError, MediaError
 from vidrec.models.checkpoint import newest_checkpoint, read_checkpoint, words_of
+from vidrec.paths import expanded
 from vidrec.types import Clip, Fingerprint, Modality, Scalar, Video
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class ResnetEmbedder(Embedder):
             EmbedderError: there is no finished checkpoint.
         """
         named = settings.resnet.checkpoint
-        folder = named.expanduser() if named else newest_checkpoint(settings.library)
+        folder = expanded(named) if named else newest_checkpoint(settings.library)
         self._checkpoint = read_checkpoint(folder)
         self._sampling = replace(self._checkpoint.sampling, phases=1)
         self._n_windows = settings.resnet.windows

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidrec.config import Settings
+from vidrec.paths import expanded
 from vidrec.progress import Progress, Silent
 
 # Cuts are three seconds in, so that clips of that length show how a moment is found.
@@ -43,7 +44,7 @@ def prepare(settings: Settings, dest: Path | None = None, progress: Progress | N
     from vidrec.datasets import demo_clips
 
     progress = progress or Silent()
-    dest = (dest or settings.cache / "demo").expanduser().absolute()
+    dest = expanded(dest or settings.cache / "demo").absolute()
     photos = demo_clips.photographs()
     progress.start("rendering", len(demo_clips.CLIPS), "clip")
     rendered = 0

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Literal
 
 from vidrec import __version__
-from vidrec.catalog import CATALOG
+from vidrec.catalog import has_catalog
 from vidrec.config import Settings
 from vidrec.embedders import load_embedder
 from vidrec.embedders.base import Embedder
 from vidrec.errors import NoIndexError, VidrecError
 from vidrec.library import Library
+from vidrec.paths import exists
 from vidrec.stores import open_store
 
 State = Literal["ok", "warning", "failure"]
@@ -87,7 +88,7 @@ def _packages(settings: Settings) -> Iterator[Check]:
 
 
 def _disk(name: str, folder: Path) -> Check:
-    there = next(path for path in (folder, *folder.parents) if path.exists())
+    there = next(path for path in (folder, *folder.parents) if exists(path))
     free = shutil.disk_usage(there).free
     detail = f"{free / 1e9:.1f} GB free at {folder}"
     if free < NO_DISK:
@@ -98,7 +99,7 @@ def _disk(name: str, folder: Path) -> Check:
 
 
 def _library(settings: Settings) -> Iterator[Check]:
-    if not (settings.library / CATALOG).is_file():
+    if not has_catalog(settings.library):
         yield Check("library", "warning", f"none yet in {settings.library}", "vidrec embed PATHS…")
         return
     with Library(settings.library) as library:
@@ -174,7 +175,7 @@ def _store(settings: Settings, embedder: Embedder) -> Iterator[Check]:
 
 
 def _followed(settings: Settings, fingerprint: str, where: str, detail: str, again: str) -> Check:
-    if not (settings.library / CATALOG).is_file():
+    if not has_catalog(settings.library):
         return Check("store", "ok", detail)
     with Library(settings.library) as library:
         position = library.position(fingerprint)

@@ -15,6 +15,7 @@ from vidrec.embedders import load_embedder
 from vidrec.embedders.base import Embedded, Embedder
 from vidrec.errors import MediaError, TransientError, UsageError
 from vidrec.library import FileStamp, Library
+from vidrec.paths import is_text
 from vidrec.pipeline.paid import Bill, Gate
 from vidrec.pipeline.remote import Remote
 from vidrec.pipeline.scan import LabelFrom, Source, identify, stamp_of
@@ -165,6 +166,8 @@ class _Run:
             except (MediaError, TransientError):
                 stamp = None
         permanent = stamp is not None and not isinstance(error, TransientError)
+        if not is_text(source.name):
+            return
         self.library.record_failure(
             self.embedder.name, source.name, reason, permanent=permanent, stamp=stamp
         )

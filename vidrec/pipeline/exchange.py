@@ -14,6 +14,7 @@ from vidrec.config import Settings
 from vidrec.embedders.base import whole_video
 from vidrec.errors import NoIndexError, UsageError
 from vidrec.library import Library
+from vidrec.paths import expanded, is_file
 from vidrec.progress import Progress, Silent
 from vidrec.types import Embedding, Fingerprint, Video, VideoInfo
 
@@ -160,8 +161,8 @@ def _source(settings: Settings, source: str, kind: str | None) -> Iterable[Row]:
         from vidrec.stores.qdrant import read_collection
 
         return read_collection(settings, source.removeprefix(QDRANT))
-    path = Path(source).expanduser()
-    if not path.is_file():
+    path = expanded(source)
+    if not is_file(path):
         raise UsageError(f"no file {path}: give a .parquet, .jsonl or .npy file, or qdrant:NAME")
     return read_rows(path, kind_of(path, kind))
 
@@ -172,7 +173,7 @@ def _identity(row: Row) -> str:
     if _VIDEO_ID.fullmatch(given):
         return given
     path = row.get("path")
-    if not given and path and Path(str(path)).is_file():
+    if not given and path and is_file(Path(str(path))):
         from vidrec.pipeline.scan import hash_file
 
         return hash_file(Path(str(path)))

@@ -10,6 +10,7 @@ from vidrec.embedders.base import EmbedContext, Embedder
 from vidrec.errors import MediaError, TransientError
 from vidrec.joblog import CatalogJobs, upload_of
 from vidrec.library import Library
+from vidrec.paths import is_file
 from vidrec.storage.s3 import S3Storage
 from vidrec.types import Video
 
@@ -91,7 +92,7 @@ class Gate:
         limits = self.embedder.limits
         problem = None if limits else "its embedder knows no limits"
         target = self.settings.cache / "repaired" / f"{video.id}.mp4"
-        if limits is not None and not target.is_file():
+        if limits is not None and not is_file(target):
             repair(video.path, target, video.info, limits)
         if limits is not None:
             from vidrec.media.probe import probe

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from vidrec.catalog import CATALOG
+from vidrec.catalog import has_catalog
 from vidrec.config import Settings
 from vidrec.embedders import load_embedder
 from vidrec.errors import MediaError, TransientError
@@ -48,7 +48,7 @@ def plan(
     clip_seconds = 0.0 if embedder.own_clips else settings.embedder.clip_seconds
     found = EmbedPlan(embedder.name, str(embedder.fingerprint))
     with TemporaryDirectory() as nowhere:
-        exists = (settings.library / CATALOG).is_file()
+        exists = has_catalog(settings.library)
         with Library(settings.library if exists else Path(nowhere)) as library:
             seen: set[str] = set()
             gate = Gate(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vidrec.config import Settings
 from vidrec.errors import StorageError
+from vidrec.paths import exists
 from vidrec.pipeline.recommend import Recommended
 from vidrec.types import Recommendation
 
@@ -42,4 +43,4 @@ def playable(settings: Settings, answer: Recommended, seconds: int | None = None
 def _needs_url(row: Recommendation, seconds: int | None) -> bool:
     if row.url is None or not row.url.startswith("s3://"):
         return False
-    return seconds is not None or row.path is None or not Path(row.path).exists()
+    return seconds is not None or row.path is None or not exists(Path(row.path))

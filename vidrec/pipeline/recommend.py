@@ -14,6 +14,7 @@ from vidrec.embedders.base import Embedder, unit
 from vidrec.errors import NoConfidentMatch, UsageError
 from vidrec.library import Library
 from vidrec.media.extensions import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
+from vidrec.paths import expanded, is_file, is_folder, is_text
 from vidrec.stores import open_store
 from vidrec.types import Filter, Match, Recommendation, Scalar, Video
 
@@ -57,6 +58,8 @@ def parse_queries(words: Sequence[str]) -> list[Query]:
         else:
             queries.append(query)
     text = " ".join(" ".join(texts).split())
+    if not is_text(text):
+        raise UsageError("the text is not UTF-8: check the terminal's encoding")
     if text:
         queries.insert(0, Query("text", text))
     if not queries:
@@ -67,15 +70,18 @@ def parse_queries(words: Sequence[str]) -> list[Query]:
 def _parse(word: str) -> Query:
     if word.startswith("id:"):
         return Query("id", word.removeprefix("id:"))
-    path = Path(word).expanduser()
+    path = expanded(word)
     suffix = path.suffix.lower()
     extensions = VIDEO_EXTENSIONS | IMAGE_EXTENSIONS
-    looks_like_path = "/" in word or "\\" in word or suffix in extensions
-    if path.is_file() and (looks_like_path or suffix):
+    slashed = "/" in word or "\\" in word
+    # "AC/DC on stage" is a text, unless there is a folder of that name.
+    loose = any(c.isspace() for c in word) and not is_folder(path.parent)
+    looks_like_path = suffix in extensions or (slashed and not loose)
+    if is_file(path) and (looks_like_path or suffix):
         image = suffix in IMAGE_EXTENSIONS and suffix not in VIDEO_EXTENSIONS
         return Query("image" if image else "video", word)
     if looks_like_path:
-        what = "is a folder" if path.is_dir() else "does not exist"
+        what = "is a folder" if is_folder(path) else "does not exist"
         raise UsageError(f"{word} looks like a file but {what}: give a video, an image or a text")
     return Query("text", word)
 
@@ -188,11 +194,11 @@ class _Asked:
             case "text":
                 return self._text(query.value)
             case "image":
-                return self.embedder.embed_image(Path(query.value).expanduser())
+                return self.embedder.embed_image(expanded(query.value))
             case "id":
                 return self._stored(self.library.find_video(query.value))
             case "video":
-                return self._file(Path(query.value).expanduser().absolute())
+                return self._file(expanded(query.value).absolute())
 
     def _text(self, text: str) -> Vector:
         fingerprint = str(self.embedder.fingerprint)
@@ -207,7 +213,7 @@ class _Asked:
         found = self.library.video_embeddings(video.id, str(self.embedder.fingerprint), "video")
         if found:
             return found[0].vector
-        if video.path is None or not video.path.is_file():
+        if video.path is None or not is_file(video.path):
             raise UsageError(
                 f"{video.filename} has no embedding of {self.embedder.name}: run `vidrec embed`"
             )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from vidrec.config import Settings
 from vidrec.errors import UsageError
 from vidrec.library import Library
+from vidrec.paths import expanded
 from vidrec.stores import open_store
 from vidrec.types import Video
 
@@ -38,7 +38,7 @@ def remove(settings: Settings, names: Sequence[str]) -> RemoveReport:
 def _find(library: Library, name: str) -> Video:
     if name.startswith("id:"):
         return library.find_video(name.removeprefix("id:"))
-    path = str(Path(name).expanduser().absolute())
+    path = str(expanded(name).absolute())
     found = [v for v in library.videos() if str(v.path) == path or v.url == name]
     found = found or [v for v in library.videos() if v.filename == name]
     if len(found) != 1:

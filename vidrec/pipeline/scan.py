@@ -9,18 +9,21 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
-from vidrec.errors import MediaError
+from vidrec.errors import MediaError, UsageError
 from vidrec.library import FileStamp, Library
 from vidrec.media.extensions import VIDEO_EXTENSIONS
 from vidrec.media.probe import probe
+from vidrec.paths import exists, expanded, is_folder, is_text
 from vidrec.types import Video
 
+NOT_THERE = "no such file or folder"
 LabelFrom = Literal["auto", "folder", "none"]
 _UCF101_GROUP = re.compile(r"(?i)^(v_.+_g\d+)_c\d+$")
 
@@ -55,22 +58,32 @@ def find_sources(paths: Iterable[str | Path]) -> Iterator[Source]:
     A file named by the user is taken whatever its extension; in folders only files with a video
     extension count, and hidden ones are left out. What cannot be read is yielded with its
     problem.
+
+    Raises:
+        UsageError: a name is empty.
     """
     seen: set[Path] = set()
     for named in paths:
-        path = Path(named).expanduser()
-        found = _walk(path) if path.is_dir() else iter([_named_file(path)])
+        if not str(named):
+            raise UsageError("an empty name is no file or folder")
+        path = expanded(named)
+        found = _walk(path) if is_folder(path) else iter([_named_file(path)])
         for source in found:
             absolute = source.path.absolute()
             if absolute not in seen:
                 seen.add(absolute)
-                yield Source(absolute, source.below, source.problem)
+                problem = None if is_text(absolute) else "its name is not UTF-8: rename it"
+                yield Source(absolute, source.below, source.problem or problem)
 
 
 def _named_file(path: Path) -> Source:
-    if path.exists():
-        return Source(path) if path.is_file() else Source(path, problem="not a regular file")
-    return Source(path, problem="no such file or folder")
+    try:
+        regular = stat.S_ISREG(path.stat().st_mode)
+    except FileNotFoundError:
+        return Source(path, problem=NOT_THERE)
+    except OSError as exc:
+        return Source(path, problem=exc.strerror or "cannot be read")
+    return Source(path, problem=None if regular else "not a regular file")
 
 
 def _walk(root: Path) -> Iterator[Source]:
@@ -121,7 +134,7 @@ def _differs(video: Video, known: Video | None) -> bool:
     """Whether this sighting tells something new; another copy's path alone does not."""
     if known is None or (video.url is not None and video.url != known.url):
         return True
-    if video.path is not None and (known.path is None or not known.path.exists()):
+    if video.path is not None and (known.path is None or not exists(known.path)):
         return True
     return video.info != known.info or (video.label is not None and video.label != known.label)
 

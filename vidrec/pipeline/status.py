@@ -9,6 +9,7 @@ from pathlib import Path
 from vidrec.config import Settings
 from vidrec.errors import VidrecError
 from vidrec.library import Failure, Library
+from vidrec.paths import exists, is_file
 from vidrec.types import Video
 
 
@@ -70,7 +71,7 @@ def list_videos(settings: Settings) -> list[tuple[Video, list[str]]]:
 
 
 def _is_missing(video: Video) -> bool:
-    return video.path is not None and not video.path.exists()
+    return video.path is not None and not exists(video.path)
 
 
 def _embedder(
@@ -101,7 +102,7 @@ def _bytes(paths: Iterator[Path]) -> int:
     total = 0
     for path in paths:
         try:
-            total += path.stat().st_size if path.is_file() else 0
+            total += path.stat().st_size if is_file(path) else 0
         except OSError:  # it went while we looked
             continue
     return total

@@ -18,6 +18,7 @@ from vidrec.datasets.folder import LabelledClip, read_dataset
 from vidrec.errors import TrainingError
 from vidrec.models.backend import prepare_keras
 from vidrec.models.checkpoint import CHECKPOINTS, LABELS, Checkpoint
+from vidrec.paths import expanded
 from vidrec.pipeline.embed import first_interrupt
 from vidrec.progress import Progress, Silent
 
@@ -109,7 +110,7 @@ def _folder(settings: Settings, dataset: Path, options: TrainOptions) -> Path:
             folder, number = checkpoints / f"{name}-{number}", number + 1
         return folder
     is_path = any(c in options.out for c in "/\\") or options.out in (".", "..")
-    folder = Path(options.out).expanduser() if is_path else checkpoints / options.out
+    folder = expanded(options.out) if is_path else checkpoints / options.out
     if (folder / LABELS).exists() and not options.resume:
         raise TrainingError(f"{folder} holds a checkpoint: choose another --out, or delete it")
     return folder

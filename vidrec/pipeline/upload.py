@@ -12,11 +12,12 @@ from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from vidrec.catalog import CATALOG
+from vidrec.catalog import has_catalog
 from vidrec.config import Settings
 from vidrec.errors import LibraryError, MediaError, StorageError, UsageError
 from vidrec.joblog import Upload, add_upload
 from vidrec.library import Library
+from vidrec.paths import is_text
 from vidrec.pipeline.embed import first_interrupt
 from vidrec.pipeline.remote import refuse_remote
 from vidrec.pipeline.scan import Source, find_sources, hash_file, identify, peek, stamp_of
@@ -80,7 +81,7 @@ def upload(
 def _library(settings: Settings, dry_run: bool) -> Iterator[Library]:
     """The library; a dry run makes none where there is none."""
     with TemporaryDirectory() as nowhere:
-        absent = dry_run and not (settings.library / CATALOG).is_file()
+        absent = dry_run and not has_catalog(settings.library)
         with Library(Path(nowhere) if absent else settings.library) as library:
             yield library
 
@@ -188,5 +189,5 @@ class _Run:
         self._count(failed=1)
         reason = str(error).removeprefix(f"{source.path}: ")
         self.progress.warn(f"skipping {source.path}: {reason}")
-        if not self.dry_run:
+        if not self.dry_run and is_text(source.path):
             self.library.record_failure(STAGE, str(source.path), reason, permanent=False)

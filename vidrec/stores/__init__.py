@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vidrec.errors import ConfigError
+from vidrec.paths import expanded
 
 if TYPE_CHECKING:
     from vidrec.config import Settings
@@ -27,7 +28,7 @@ def open_store(settings: Settings) -> VectorStore:
         case "knn":
             from vidrec.stores.knn import KnnStore
 
-            folder = settings.knn.path or settings.library / "knn"
+            folder = expanded(settings.knn.path or settings.library / "knn")
             return KnnStore(folder, settings.embedder.name)
         case "qdrant":
             from vidrec.stores.qdrant import open_qdrant

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vidrec.errors import LockedError, StoreError
+from vidrec.paths import expanded
 from vidrec.stores.qdrant.engine import (
     Described,
     Hit,
@@ -71,7 +72,7 @@ class EdgeEngine:
                 "knn store, or a server by [qdrant] url)"
             ) from exc
         self._edge: Any = qdrant_edge
-        self._folder = folder.expanduser().absolute()
+        self._folder = expanded(folder).absolute()
         self.where = str(self._folder)
         self._settings = settings
         self.layout: Mapping[str, Any] = settings.model_dump(include={"quantization", "on_disk"})

@@ -1,0 +1,61 @@
+"""Names that no file has, or that cannot be written down, end in one line and never in a crash."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.clips import write_clips
+from tests.test_pipeline import vidrec
+from vidrec.paths import exists, expanded, is_file, is_folder, is_text
+
+TOO_LONG = "x" * 400
+
+
+@pytest.mark.parametrize("name", [TOO_LONG, f"{TOO_LONG}/a.mp4", "~nobody-has-this-home/a", "a\0b"])
+def test_no_name_raises(name: str) -> None:
+    path = expanded(name)
+    assert str(path) == name
+    assert not exists(path)
+    assert not is_file(path)
+    assert not is_folder(path)
+
+
+def test_a_home_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert expanded("~/a.mp4") == tmp_path / "a.mp4"
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [(f"{TOO_LONG}.mp4", "File name too long"), ("~nobody-has-this-home/a.mp4", "no such file")],
+)
+@pytest.mark.parametrize("command", [["embed"], ["embed", "--dry-run"]])
+def test_an_impossible_name_is_skipped(command: list[str], name: str, problem: str) -> None:
+    result = vidrec(*command, name, code=0 if "--dry-run" in command else 4)
+    assert problem in result.stderr
+
+
+def test_an_empty_name_is_not_this_folder() -> None:
+    assert "empty name" in vidrec("embed", "", code=2).stderr
+
+
+@pytest.mark.parametrize("text", [TOO_LONG, "~nobody-has-this-home and dogs", "AC/DC on a stage"])
+def test_a_text_may_look_odd(tmp_path: Path, text: str) -> None:
+    vidrec("embed", write_clips(tmp_path / "clips")["rocket"])
+    vidrec("index")
+    assert "rocket.mp4" in vidrec("recommend", text).stdout
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are text there")
+def test_a_name_that_is_not_utf8_is_skipped(tmp_path: Path) -> None:
+    clips = write_clips(tmp_path / "clips")
+    odd = Path(os.fsdecode(os.fsencode(tmp_path / "clips") + b"/caf\xe9.mp4"))
+    clips["coffee"].rename(odd)
+    assert not is_text(odd)
+    result = vidrec("embed", odd.parent, code=4)
+    assert "its name is not UTF-8: rename it" in result.stderr
+    assert "embedded 3 videos" in result.stderr
+    vidrec("embed", "--retry-failed")  # it was not noted as one to try again
+    vidrec("index")
+    assert "not UTF-8" in vidrec("recommend", "caf\udce9", code=2).stderr
