@@ -7,6 +7,7 @@ here; each command imports its own stage.
 
 from __future__ import annotations
 
+import errno
 import gc
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,15 +18,31 @@ import typer.core
 from vidrec import __version__, display
 from vidrec.commands import care, cloud, demo, evaluate, exchange, flow, learn
 from vidrec.commands.options import use_config
-from vidrec.errors import VidrecError
+from vidrec.errors import UsageError, VidrecError
+
+# Typer's own copy of Click's UsageError has no public name.
+_WrongUsage: Any = typer.BadParameter.__base__
 
 
 class _Commands(typer.core.TyperGroup):
     """Turns what a command raises into one line and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
+        words = [*ctx._protected_args, *ctx.args]
+        display.choose_format(display.Format.auto)
         try:
             return super().invoke(ctx)
+        except _WrongUsage as exc:
+            if not display.asks_for_json(words):
+                raise
+            display.show_error(UsageError(exc.format_message()))
+            raise typer.Exit(UsageError.exit_code) from None
+        except OSError as exc:
+            if exc.errno == errno.EPIPE:
+                raise  # whoever read us has enough
+            where = f"{exc.filename}: " if exc.filename else ""
+            display.show_error(VidrecError(f"{where}{exc.strerror or exc}"))
+            raise typer.Exit(VidrecError.exit_code) from None
         except VidrecError as exc:
             display.show_error(exc)
             raise typer.Exit(exc.exit_code) from None
@@ -75,4 +92,5 @@ def main() -> None:
     # Importing makes some hundred thousand objects and no garbage; to look for it all the while
     # costs a one-shot query a tenth of its time. settings_for, which commands call, ends this.
     gc.disable()
+    display.accept_any_text()
     app()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, TextIO
 
 from vidrec.errors import VidrecError
@@ -14,6 +16,8 @@ from vidrec.errors import VidrecError
 if TYPE_CHECKING:
     from rich.console import Console
 
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e]")
+LEAST_WIDTH = 72  # of a table
 PLAIN_SECONDS = 5.0  # between two lines of progress where there is no terminal
 
 
@@ -41,16 +45,32 @@ def choose_format(wished: Format) -> Format:
     return wished
 
 
+def asks_for_json(words: Sequence[str]) -> bool:
+    """Whether a command that cannot be understood asks for JSON: then its error is JSON, too."""
+    for name, value in zip(words, [*words[1:], ""], strict=True):
+        if name.startswith("--format="):
+            name, value = name.split("=", 1)
+        if name in ("--format", "-f") and value in (Format.json.value, Format.jsonl.value):
+            choose_format(Format(value))
+            return True
+    return False
+
+
+def accept_any_text() -> None:
+    """Let no letter that the terminal lacks end a command; bytes of file names pass as they are."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            unicode = stream.encoding.lower().replace("-", "") == "utf8"
+            stream.reconfigure(errors="surrogateescape" if unicode else "replace")
+
+
 def show_error(error: VidrecError) -> None:
     """Write an error as one line, or as one JSON object under a JSON format."""
     message = " ".join(str(error).split())
     if _format in (Format.json, Format.jsonl):
-        line = json.dumps(
-            {"error": message, "kind": type(error).__name__, "exit_code": error.exit_code},
-            ensure_ascii=False,
-        )
+        line = _json({"error": message, "kind": type(error).__name__, "exit_code": error.exit_code})
     else:
-        line = f"error: {message}"
+        line = f"error: {plain(message)}"
     print(line, file=sys.stderr)
 
 
@@ -61,13 +81,28 @@ def command(line: str) -> None:
 
 def note(message: str) -> None:
     """Write a line to stderr."""
-    print(message, file=sys.stderr)
+    print(plain(message), file=sys.stderr)
 
 
 def show_lines(rows: Iterable[Mapping[str, Any]]) -> None:
     """Write one JSON object a line."""
     for row in rows:
-        print(json.dumps(row, ensure_ascii=False))
+        print(_json(row))
+
+
+def show_json(document: Any, wished: Format = Format.json) -> None:
+    """Write one JSON document: on one line under ``jsonl``, else indented."""
+    print(_json(document, indent=None if wished is Format.jsonl else 2))
+
+
+def _json(document: Any, indent: int | None = None) -> str:
+    """Return JSON in plain letters, or escaped where stdout has no letter for something."""
+    text = json.dumps(document, default=str, ensure_ascii=False, indent=indent)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(document, default=str, indent=indent)
+    return text
 
 
 def show_table(
@@ -92,14 +127,21 @@ def _console() -> Console:
     from rich.console import Console
 
     # Without a terminal there is no width to fit: never cut what a program may read.
-    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    console.width = max(console.width, LEAST_WIDTH)  # rich would leave whole columns out
+    return console
 
 
 def escaped(text: str) -> str:
     """Return text that rich prints as it is."""
     from rich.markup import escape
 
-    return escape(text)
+    return escape(plain(text))
+
+
+def plain(text: str) -> str:
+    """Return text that breaks no line and steers no terminal: file names may hold anything."""
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def dollars(cost: float | None) -> str:
@@ -166,6 +208,7 @@ class Bar:
             self._stream.flush()
 
     def warn(self, message: str) -> None:
+        message = plain(message)
         if self._bar is not None:
             self._bar.write(message, file=self._stream)
         else:

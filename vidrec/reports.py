@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidrec.display import Format, dollars, escaped, moment, note, show_lines, show_table, size
+from vidrec.display import (
+    Format,
+    dollars,
+    escaped,
+    moment,
+    note,
+    plain,
+    show_json,
+    show_lines,
+    show_table,
+    size,
+)
 
 if TYPE_CHECKING:
     from vidrec.pipeline.doctor import Check
@@ -33,7 +43,7 @@ def show_recommended(answer: Recommended, wished: Format) -> None:
         case Format.json:
             head = {"query": answer.query, "embedder": answer.embedder, "store": answer.store}
             rows = [asdict(row) for row in answer.results]
-            print(json.dumps({**head, "results": rows}, ensure_ascii=False, indent=2))
+            show_json({**head, "results": rows})
         case Format.paths:
             for row in answer.results:
                 print(row.path or row.url or row.filename)
@@ -65,7 +75,9 @@ def _recommended_table(answer: Recommended) -> None:
 def _linked(row: Recommendation) -> str:
     """The file name, clickable where the terminal can."""
     name = escaped(row.filename)
-    target = Path(row.path).as_uri() if row.path else row.url
+    path = Path(row.path) if row.path else None
+    # An imported path may be relative, or of another system: nothing can be opened there.
+    target = path.as_uri() if path is not None and path.is_absolute() else row.url
     return f"[link={target}]{name}[/link]" if target and "]" not in target else name
 
 
@@ -91,7 +103,7 @@ def show_embed_report(report: EmbedReport) -> None:
 def show_plan(plan: EmbedPlan) -> None:
     """List what `embed` would do."""
     for path, seconds in plan.todo:
-        print(f"{moment(seconds):>8}  {path}")
+        print(f"{moment(seconds):>8}  {plain(path)}")
     for path, problem in plan.problems:
         note(f"would fail: {path}: {problem}")
     known = sum(seconds or 0.0 for _, seconds in plan.todo)
@@ -115,7 +127,7 @@ def show_plan(plan: EmbedPlan) -> None:
 def show_upload_report(report: UploadReport, dry_run: bool) -> None:
     """Sum up a run of `upload`, or list what it would send."""
     for path, count, url in report.planned:
-        print(f"{size(count):>9}  {path}  {url}")
+        print(f"{size(count):>9}  {plain(str(path))}  {url}")
     many = len(report.planned) if dry_run else report.uploaded
     head = "interrupted; uploaded" if report.interrupted else "uploaded"
     parts = [
@@ -131,8 +143,7 @@ def show_upload_report(report: UploadReport, dry_run: bool) -> None:
 def show_usage(usage: Usage, wished: Format) -> None:
     """Say what was paid for."""
     if wished in (Format.json, Format.jsonl):
-        indent = 2 if wished is Format.json else None
-        print(json.dumps(asdict(usage), ensure_ascii=False, indent=indent))
+        show_json(asdict(usage), wished)
         return
     show_table(
         ["embedder", "model", "jobs", "minutes", "cost", "texts", "cost of texts"],
@@ -161,7 +172,7 @@ def show_checks(checks: Iterable[Check], wished: Format) -> bool:
             print(f"{check.state:<8} {check.name}: {' '.join(check.detail.split())}{mend}")
             sys.stdout.flush()
     if wished is Format.json:
-        print(json.dumps({"checks": rows}, ensure_ascii=False, indent=2))
+        show_json({"checks": rows})
     return failed
 
 
@@ -180,8 +191,7 @@ def show_index_report(report: IndexReport) -> None:
 def show_status(status: Status, wished: Format, config: Path | None) -> None:
     """Describe the library."""
     if wished in (Format.json, Format.jsonl):
-        indent = 2 if wished is Format.json else None
-        print(json.dumps(asdict(status), default=str, ensure_ascii=False, indent=indent))
+        show_json(asdict(status), wished)
         return
     print(f"library  {status.library} ({size(status.library_bytes)}, "
           f"catalog {size(status.catalog_bytes)})")  # fmt: skip
@@ -195,7 +205,7 @@ def show_status(status: Status, wished: Format, config: Path | None) -> None:
             right=("videos", "embeddings"),
         )
     for failure in status.failures:
-        print(f"failed   {failure.source}: {failure.reason} ({failure.stage})")
+        print(plain(f"failed   {failure.source}: {failure.reason} ({failure.stage})"))
 
 
 def _embedder_row(row: EmbedderStatus) -> list[str]:
@@ -222,7 +232,7 @@ def show_videos(videos: Sequence[tuple[Video, Sequence[str]]], wished: Format) -
         for video, embedders in videos
     ]  # fmt: skip
     if wished is Format.json:
-        print(json.dumps({"videos": rows}, ensure_ascii=False, indent=2))
+        show_json({"videos": rows})
     elif wished is Format.jsonl:
         show_lines(rows)
     else:
@@ -247,7 +257,7 @@ def show_removed(report: RemoveReport) -> None:
 def show_evaluation(report: EvaluateReport, wished: Format) -> None:
     """Write what `evaluate` measured: as a table, one object, or one metric a line."""
     if wished is Format.json:
-        print(json.dumps(asdict(report), ensure_ascii=False, indent=2))
+        show_json(asdict(report))
     elif wished is Format.jsonl:
         show_lines(asdict(metric) for metric in report.metrics)
     else:
@@ -287,7 +297,7 @@ def show_classes(classes: Sequence[ClassCount], wished: Format) -> None:
     """List the classes of an archive."""
     rows = [asdict(row) for row in classes]
     if wished is Format.json:
-        print(json.dumps({"classes": rows}, ensure_ascii=False, indent=2))
+        show_json({"classes": rows})
     elif wished is Format.paths:
         for row in classes:
             print(row.label)
