@@ -70,6 +70,29 @@ def test_a_misspelt_variable_is_refused(name: str, monkeypatch: pytest.MonkeyPat
         load_settings()
 
 
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [("VIDREC_EMBEDDER", "VIDREC_EMBEDDER_NAME"), ("VIDREC_S3", "VIDREC_S3_KEY")],
+)
+def test_a_section_has_no_value(name: str, instead: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "secret value")
+    with pytest.raises(ConfigError, match=f"set {instead} instead") as caught:
+        load_settings()
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("number", ["nan", "inf"])
+def test_a_setting_is_a_finite_number(number: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIDREC_MARENGO_PATIENCE_SEC", number)
+    with pytest.raises(ConfigError, match="finite"):
+        load_settings()
+
+
+def test_a_home_that_nobody_has_is_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIDREC_LIBRARY", "~nobody-has-this-home/library")
+    assert load_settings().library == Path("~nobody-has-this-home/library").absolute()
+
+
 def test_a_missing_named_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"absent\.toml.*--config"):
         load_settings(Path("absent.toml"))

@@ -34,7 +34,7 @@ NOT_SETTINGS = ("VIDREC_CONFIG", "VIDREC_TEST_", "VIDREC_BENCH_")
 class Section(BaseModel):
     """A table of the config file; unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", validate_default=True)
+    model_config = ConfigDict(extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 class EmbedderSettings(Section):
@@ -281,8 +281,13 @@ def _refuse_unknown_environment() -> None:
         top = name[len(ENV_PREFIX) :].lower()
         section, _, key = top.partition("_")
         field = Settings.model_fields.get(section)
-        known = top in Settings.model_fields or (field is not None and bool(key))
-        if not known:
+        whole = Settings.model_fields.get(top)
+        if whole is not None and isinstance(whole.default, Section):
+            example = "name" if "name" in type(whole.default).model_fields else "KEY"
+            raise ConfigError(
+                f"{name} names a section, not a setting: set {name}_{example.upper()} instead"
+            )
+        if whole is None and (field is None or not key):
             raise ConfigError(f"unknown environment variable {name}: no such setting")
 
 
