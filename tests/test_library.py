@@ -151,7 +151,7 @@ def test_a_file_that_is_no_catalog_is_refused(tmp_path: Path) -> None:
 
 
 def _hold(folder: Path, ready: object) -> None:
-    with Library(folder) as library, library.lock("embed"):
+    with Library(folder) as library, library.lock("embed-x"):
         ready.set()  # type: ignore[attr-defined]
         time.sleep(60)
 
@@ -164,7 +164,10 @@ def test_the_second_to_lock_is_told_who_holds_it(tmp_path: Path) -> None:
     try:
         assert ready.wait(30)
         with Library(tmp_path) as library:
-            with pytest.raises(LockedError, match=str(holder.pid)), library.lock("embed"):
+            with (
+                pytest.raises(LockedError, match=f"`vidrec embed`.*{holder.pid}"),
+                library.lock("embed-x"),
+            ):
                 pass
             holder.kill()
             holder.join()
@@ -173,6 +176,51 @@ def test_the_second_to_lock_is_told_who_holds_it(tmp_path: Path) -> None:
     finally:
         holder.kill()
         holder.join()
+
+
+@pytest.fixture
+def may_not_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that another owns: root, who runs some tests, may write everywhere."""
+    monkeypatch.setattr("vidrec.catalog.os.access", lambda path, mode: False)
+
+
+@pytest.mark.usefixtures("may_not_write")
+def test_a_library_that_may_not_be_written_is_read(tmp_path: Path) -> None:
+    video = a_video()
+    with Library(tmp_path) as library:
+        library.register(FINGERPRINT)
+        library.add_video(video)
+        # while somebody else writes, and what they wrote is not yet in the main file
+        with Library(tmp_path, create=False) as shared:
+            assert shared.video(video.id) == video
+    with Library(tmp_path, create=False) as shared:
+        assert shared.read_only
+        assert shared.video(video.id) == video
+        vector = embeddings_of(video)[0].vector
+        shared.cache_query("a dog", str(FINGERPRINT), vector)  # only spares asking again
+        assert shared.cached_query("a dog", str(FINGERPRINT)) is None
+        with pytest.raises(LibraryError, match="cannot write to the library"):
+            shared.add_video(a_video(2))
+
+
+@pytest.mark.usefixtures("may_not_write")
+def test_an_older_catalog_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
+    Library(tmp_path).close()
+    db = sqlite3.connect(tmp_path / "catalog.sqlite3")
+    db.execute("PRAGMA user_version = 1")
+    db.close()
+    with pytest.raises(LibraryError, match="older vidrec"):
+        Library(tmp_path, create=False)
+
+
+def test_a_lock_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    with Library(tmp_path) as library:
+        (tmp_path / "embed-conse.lock").mkdir()
+        with (
+            pytest.raises(LibraryError, match="cannot write to the library"),
+            library.lock("embed-conse"),
+        ):
+            pass
 
 
 def _add_many(folder: Path, start: int) -> None:

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vidrec.errors import LibraryError, LockedError
-from vidrec.schema import migrate
+from vidrec.locks import AlreadyHeldError, LockFileError, held
+from vidrec.paths import exists
+from vidrec.schema import check_schema, migrate
 
 CATALOG = "catalog.sqlite3"
 BUSY_SECONDS = 30
@@ -43,6 +45,9 @@ class Catalog:
     def __init__(self, folder: Path, *, create: bool = True) -> None:
         """Open the library in ``folder``.
 
+        Where it may be read but not written (another user's, a read-only disk), it is opened for
+        reading, if ``create`` is off: ``read_only`` says so.
+
         Raises:
             LibraryError: it does not exist (with ``create`` off), cannot be opened, or was
                 written by a newer vidrec.
@@ -52,11 +57,13 @@ class Catalog:
         if not create and not has_catalog(folder):
             raise LibraryError(f"no library in {folder}: run `vidrec embed` on some videos first")
         self._mutex = threading.RLock()
+        self.read_only = not create and not os.access(folder, os.W_OK)
         try:
+            if self.read_only:
+                self._db = _open_for_reading(path)
+                return
             folder.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(
-                path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
+            self._db = _connect(str(path))
             # FULL: what a provider was paid for survives a power cut, not only a crash.
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
@@ -114,23 +121,35 @@ class Catalog:
 
         Raises:
             LockedError: another process holds it; the message names that process.
+            LibraryError: the folder cannot be written.
         """
-        from filelock import FileLock, Timeout
-
-        path = self.folder / f"{task}.lock"
-        holder = self.folder / f"{task}.lock.holder"
-        lock = FileLock(path)
+        command = task.partition("-")[0]  # embedders may work side by side: "embed-conse"
         try:
-            lock.acquire(timeout=0)
-        except Timeout as exc:
-            who = holder.read_text(encoding="utf-8") if holder.is_file() else "unknown"
+            with held(self.folder / f"{task}.lock", seconds=0):
+                yield
+        except AlreadyHeldError as exc:
             raise LockedError(
-                f"another `vidrec {task}` works on {self.folder} (process {who}): "
+                f"another `vidrec {command}` works on {self.folder} (process {exc}): "
                 "wait for it, or use another library"
             ) from exc
-        try:
-            holder.write_text(f"{os.getpid()}", encoding="utf-8")
-            yield
-        finally:
-            holder.unlink(missing_ok=True)
-            lock.release()
+        except LockFileError as exc:
+            raise LibraryError(f"cannot write to the library {self.folder}: {exc}") from exc
+
+
+def _connect(name: str, *, uri: bool = False) -> sqlite3.Connection:
+    return sqlite3.connect(
+        name, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=uri
+    )
+
+
+def _open_for_reading(path: Path) -> sqlite3.Connection:
+    """Open a catalog in a folder that may not be written.
+
+    SQLite wants to make its files there even to read, unless it is told that nobody writes. If
+    somebody does, they are there.
+    """
+    nobody_writes = not exists(path.with_name(f"{path.name}-wal"))
+    how = "immutable=1" if nobody_writes else "mode=ro"
+    db = _connect(f"{path.absolute().as_uri()}?{how}", uri=True)
+    check_schema(db, path)
+    return db

@@ -362,7 +362,9 @@ class Library(Catalog):
         return _vector(rows[0][0]) if rows else None
 
     def cache_query(self, text: str, fingerprint: str, vector: Vector) -> None:
-        """Keep the vector of a text."""
+        """Keep the vector of a text, where the library can be written."""
+        if self.read_only:
+            return
         with self.transaction() as db:
             db.execute(
                 "INSERT OR REPLACE INTO queries VALUES (?, ?, ?)",

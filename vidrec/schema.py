@@ -135,6 +135,19 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
         raise
 
 
+def check_schema(db: sqlite3.Connection, path: Path) -> None:
+    """Refuse a catalog of another schema where it cannot be brought to this one's.
+
+    Raises:
+        LibraryError: it is older or newer.
+    """
+    if _version(db, path) < len(MIGRATIONS):
+        raise LibraryError(
+            f"{path} is of an older vidrec and cannot be written: run this vidrec once as a user "
+            "who may write there"
+        )
+
+
 def _version(db: sqlite3.Connection, path: Path) -> int:
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
     if version > len(MIGRATIONS):

@@ -7,7 +7,6 @@ in ``knn_files``.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vidrec.errors import FingerprintError, LockedError, NoIndexError, StoreError
+from vidrec.locks import AlreadyHeldError, LockFileError, held
 from vidrec.stores import ranking
 from vidrec.stores.base import (
     CollectionInfo,
@@ -235,29 +235,20 @@ class KnnStore(VectorStore):
         Raises:
             LockedError: another process writes; the message names it.
         """
-        from filelock import FileLock, Timeout
-
-        holder = self._lock_file.with_suffix(".lock.holder")
-        try:
+        with _mapped(self.folder):
             self._lock_file.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self._lock_file)
-            lock.acquire(timeout=LOCK_SECONDS)
-        except Timeout as exc:
-            who = holder.read_text(encoding="utf-8") if holder.is_file() else "unknown"
-            raise LockedError(
-                f"another vidrec writes the index {self.folder} (process {who}): wait for it"
-            ) from exc
-        except OSError as exc:
-            raise StoreError(f"cannot write the index {self.folder}: {exc}") from exc
         try:
-            with _mapped(self.folder):
-                holder.write_text(f"{os.getpid()}", encoding="utf-8")
-                self.folder.mkdir(exist_ok=True)
-                self._remove_leftovers()
-            yield
-        finally:
-            holder.unlink(missing_ok=True)
-            lock.release()
+            with held(self._lock_file, LOCK_SECONDS):
+                with _mapped(self.folder):
+                    self.folder.mkdir(exist_ok=True)
+                    self._remove_leftovers()
+                yield
+        except AlreadyHeldError as exc:
+            raise LockedError(
+                f"another vidrec writes the index {self.folder} (process {exc}): wait for it"
+            ) from exc
+        except LockFileError as exc:
+            raise StoreError(f"cannot write the index {self.folder}: {exc}") from exc
 
     @contextmanager
     def _writer(self) -> Iterator[GenerationWriter]:
