@@ -146,6 +146,43 @@ def test_a_renamed_file_is_the_same_video(indexed: dict[str, Path]) -> None:
     assert results("a cup of coffee")[0]["path"] == str(moved)
 
 
+def test_a_file_with_new_content_is_another_video(indexed: dict[str, Path]) -> None:
+    path = indexed["coffee"]
+    shutil.copy(indexed["rocket"], path)
+    indexed["rocket"].unlink()
+    vidrec("embed", path.parent)
+    vidrec("index")
+    rows = results("a cup of coffee")
+    assert [row["path"] for row in rows].count(str(path)) == 1
+    assert rows[0]["path"] is None  # the coffee is remembered, but it is nowhere
+    status = json.loads(vidrec("status", "--format", "json").stdout)
+    assert (status["videos"], status["missing"]) == (4, 1)
+    assert "removed 1 videos" in vidrec("remove", path).stderr
+    assert results("a cup of coffee")[0]["path"] is None
+
+
+def test_a_file_that_grows_meanwhile_is_not_kept(
+    clips: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vidrec.embedders.conse import ConseEmbedder
+
+    encode = ConseEmbedder._vector
+
+    def while_it_is_copied(self: ConseEmbedder, *frames: object) -> object:
+        with clips["coffee"].open("ab") as file:
+            file.write(b"more")
+        return encode(self, *frames)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ConseEmbedder, "_vector", while_it_is_copied)
+        result = vidrec("embed", clips["coffee"], code=4)
+    assert "coffee.mp4: it changed while it was embedded: run again" in result.stderr
+    vidrec("embed", clips["coffee"])  # not skipped as one that failed before
+    listed = vidrec("list", "--format", "paths").stdout.splitlines()
+    assert listed == [str(clips["coffee"])]
+    assert json.loads(vidrec("status", "--format", "json").stdout)["failures"] == []
+
+
 def test_bad_files_do_not_stop_a_run(clips: dict[str, Path]) -> None:
     folder = clips["coffee"].parent
     (folder / "empty.mp4").touch()
@@ -158,11 +195,12 @@ def test_bad_files_do_not_stop_a_run(clips: dict[str, Path]) -> None:
     again = vidrec("embed", folder)
     assert "2 skipped (failed before" in again.stderr
     status = json.loads(vidrec("status", "--format", "json").stdout)
-    assert len(status["failures"]) == 3
+    assert len(status["failures"]) == 2  # what is not there need not be tried again
     shutil.copy(clips["coffee"], folder / "text.mp4")
     (folder / "empty.mp4").unlink()
     vidrec("embed", folder)
-    vidrec("embed", "--retry-failed", code=4)
+    vidrec("embed", "--retry-failed", code=4)  # empty.mp4 is gone
+    vidrec("embed", "--retry-failed")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

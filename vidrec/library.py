@@ -19,6 +19,8 @@ from vidrec.errors import LibraryError, UsageError
 from vidrec.types import Embedding, Fingerprint, Scope, Video, VideoInfo
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from vidrec.types import Vector
 
 
@@ -65,6 +67,7 @@ class Library(Catalog):
         """Add a video or refresh what is known of it; what is None keeps its old value.
 
         With a ``stamp`` the file at ``seen_at`` (by default the video's path) is known from now.
+        What lay there before lies there no longer.
         """
         info = video.info
         with self.transaction() as db:
@@ -88,6 +91,7 @@ class Library(Catalog):
                 )
             seen_at = seen_at or video.path
             if seen_at is not None and stamp is not None:
+                _leave_path(db, str(seen_at), video.id)
                 db.execute(
                     "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)",
                     (str(seen_at), stamp.size, stamp.mtime_ns, video.id),
@@ -370,6 +374,27 @@ class Library(Catalog):
                 "INSERT OR REPLACE INTO queries VALUES (?, ?, ?)",
                 (text, fingerprint, vector.astype("<f4").tobytes()),
             )
+
+
+def _leave_path(db: sqlite3.Connection, path: str, for_id: str) -> None:
+    """Note that another video is no longer at a path; forget one that nothing was kept of."""
+    known = db.execute("SELECT video_id FROM files WHERE path = ?", (path,)).fetchone()
+    if known is None or known[0] == for_id:
+        return
+    old = (known[0], path)
+    kept = any(
+        db.execute(f"SELECT 1 FROM {table} WHERE video_id = ?", old[:1]).fetchone()
+        for table in ("embedded", "jobs", "uploads")
+    )
+    if not kept:
+        db.execute("DELETE FROM videos WHERE id = ? AND path = ? AND url IS NULL", old)
+        return
+    db.execute("UPDATE counters SET value = value + 1 WHERE name = 'revision'")
+    db.execute(
+        "UPDATE videos SET path = NULL, revision = (SELECT value FROM counters "
+        "WHERE name = 'revision') WHERE id = ? AND path = ?",
+        old,
+    )
 
 
 _VIDEO = (

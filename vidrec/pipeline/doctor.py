@@ -177,7 +177,7 @@ def _store(settings: Settings, embedder: Embedder) -> Iterator[Check]:
 def _followed(settings: Settings, fingerprint: str, where: str, detail: str, again: str) -> Check:
     if not has_catalog(settings.library):
         return Check("store", "ok", detail)
-    with Library(settings.library) as library:
+    with Library(settings.library, create=False) as library:
         position = library.position(fingerprint)
         if position != library.indexed_position(where, fingerprint):
             return Check("store", "warning", f"{detail}; the library has changed since", again)

@@ -18,7 +18,7 @@ from vidrec.library import FileStamp, Library
 from vidrec.paths import is_text
 from vidrec.pipeline.paid import Bill, Gate
 from vidrec.pipeline.remote import Remote
-from vidrec.pipeline.scan import LabelFrom, Source, identify, stamp_of
+from vidrec.pipeline.scan import NOT_THERE, LabelFrom, Source, identify, stamp_of
 from vidrec.progress import Progress, Silent
 from vidrec.types import Video
 
@@ -141,6 +141,10 @@ class _Run:
             self.progress.step()
             return
         video = outcome.video
+        if self._changed(source, video):
+            self._failed(source, TransientError("it changed while it was embedded: run again"))
+            self.progress.step()
+            return
         self.remote.release(source)
         self.library.add_video(replace(video, path=None if source.url else source.path))
         self.library.save_embeddings(video.id, outcome.embeddings, self.clip_seconds)
@@ -154,6 +158,15 @@ class _Run:
         self.report.footage_sec += video.duration_sec or 0.0
         self.progress.step(detail=video.filename)
 
+    def _changed(self, source: Source, video: Video) -> bool:
+        """Whether the file is another by now: a copy in progress, say. One that is gone is not."""
+        if source.url or self.embedder.paid:
+            return False
+        try:
+            return self.library.known_id(source.path, stamp_of(source.path)) != video.id
+        except MediaError:
+            return False
+
     def _failed(self, source: Source, error: Exception) -> None:
         self.remote.release(source)
         self.report.failed += 1
@@ -166,6 +179,9 @@ class _Run:
             except (MediaError, TransientError):
                 stamp = None
         permanent = stamp is not None and not isinstance(error, TransientError)
+        if source.problem == NOT_THERE:  # a slip of the pen, or one that has gone meanwhile
+            self.library.clear_failure(self.embedder.name, source.name)
+            return
         if not is_text(source.name):
             return
         self.library.record_failure(

@@ -71,7 +71,10 @@ def list_videos(settings: Settings) -> list[tuple[Video, list[str]]]:
 
 
 def _is_missing(video: Video) -> bool:
-    return video.path is not None and not exists(video.path)
+    """Whether there was a file, and is no more; imported vectors never had one."""
+    if video.path is None:
+        return video.url is None and video.size > 0
+    return not exists(video.path)
 
 
 def _embedder(
