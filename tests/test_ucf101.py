@@ -198,6 +198,18 @@ def test_nobody_listens_and_no_such_scheme() -> None:
         read_directory("gopher://example.org/UCF101_videos.zip")
 
 
+def test_what_opens_a_url_is_not_told(server: RangeServer, tmp_path: Path) -> None:
+    signed = f"{server.url}?X-Amz-Signature=s3cret"
+    members = read_directory(signed)
+    choice = choose(members, classes=1, per_class=3, split=(1, 1, 1))
+    download(signed, choice, tmp_path / "data")
+    assert json.loads((tmp_path / "data" / "manifest.json").read_text())["url"] == server.url
+    for url in (signed.replace("http", "gopher"), "http://me:s3cret@127.0.0.1:9/a.zip"):
+        with pytest.raises(DatasetError) as caught:
+            read_directory(url, retry_seconds=0)
+        assert "s3cret" not in str(caught.value)
+
+
 def test_what_is_no_zip_and_what_is_not_ucf101(tmp_path: Path) -> None:
     (tmp_path / "page.zip").write_bytes(b"<html>" * 1000)
     with serving(tmp_path / "page.zip") as running, pytest.raises(DatasetError, match="no zip"):

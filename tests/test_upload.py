@@ -254,3 +254,13 @@ def test_storage_errors_carry_their_code(server: S3StandIn) -> None:
         S3Storage(load_settings(overrides={"s3.bucket": "not-there"}).s3).check()
     assert caught.value.code == "NoSuchBucket"
     assert json.dumps(str(caught.value)).isascii()
+
+
+def test_a_broken_link_does_not_stop_the_others(server: S3StandIn, tmp_path: Path) -> None:
+    write_video(tmp_path / "v" / "b.mp4", seconds=1)
+    (tmp_path / "v" / "a.mp4").symlink_to("nowhere.mp4")
+    result = vidrec("upload", tmp_path / "v", tmp_path / "absent.mp4", code=4)
+    assert "a.mp4: No such file" in result.stderr
+    assert "uploaded 1 videos" in result.stderr
+    with Library(load_settings().library) as library:
+        assert [Path(failure.source).name for failure in library.failures()] == ["a.mp4"]

@@ -91,7 +91,7 @@ class Library(Catalog):
                 )
             seen_at = seen_at or video.path
             if seen_at is not None and stamp is not None:
-                _leave_path(db, str(seen_at), video.id)
+                _leave_place(db, str(seen_at), video)
                 db.execute(
                     "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)",
                     (str(seen_at), stamp.size, stamp.mtime_ns, video.id),
@@ -376,24 +376,26 @@ class Library(Catalog):
             )
 
 
-def _leave_path(db: sqlite3.Connection, path: str, for_id: str) -> None:
-    """Note that another video is no longer at a path; forget one that nothing was kept of."""
-    known = db.execute("SELECT video_id FROM files WHERE path = ?", (path,)).fetchone()
-    if known is None or known[0] == for_id:
+def _leave_place(db: sqlite3.Connection, seen_at: str, video: Video) -> None:
+    """Note that another video is no longer where this one is; forget one nothing was kept of."""
+    known = db.execute("SELECT video_id FROM files WHERE path = ?", (seen_at,)).fetchone()
+    if known is None or known[0] == video.id:
         return
-    old = (known[0], path)
+    old_id = known[0]
     kept = any(
-        db.execute(f"SELECT 1 FROM {table} WHERE video_id = ?", old[:1]).fetchone()
+        db.execute(f"SELECT 1 FROM {table} WHERE video_id = ?", (old_id,)).fetchone()
         for table in ("embedded", "jobs", "uploads")
     )
+    places = (old_id, seen_at, video.url)
+    there = "id = ? AND (path = ? OR url = ?)"
     if not kept:
-        db.execute("DELETE FROM videos WHERE id = ? AND path = ? AND url IS NULL", old)
+        db.execute(f"DELETE FROM videos WHERE {there}", places)
         return
     db.execute("UPDATE counters SET value = value + 1 WHERE name = 'revision'")
     db.execute(
-        "UPDATE videos SET path = NULL, revision = (SELECT value FROM counters "
-        "WHERE name = 'revision') WHERE id = ? AND path = ?",
-        old,
+        "UPDATE videos SET path = nullif(path, ?), url = nullif(url, ?), "
+        f"revision = (SELECT value FROM counters WHERE name = 'revision') WHERE {there}",
+        (seen_at, video.url, *places),
     )
 
 

@@ -14,6 +14,7 @@ import urllib3
 from remotezip import PartialBuffer, RemoteZip
 
 from vidrec.errors import DatasetError
+from vidrec.urls import stable_url
 
 __all__ = ["RemoteFile"]
 
@@ -48,6 +49,10 @@ class RemoteFile:
             stop: when set, streams are given up, waiting ones too.
         """
         self.url = url
+        try:
+            self.name = stable_url(url)
+        except ValueError as exc:
+            raise DatasetError(f"{url} is no URL: {exc}") from exc
         self._retry_seconds = retry_seconds
         self._stop = stop or threading.Event()
         self._local = threading.local()
@@ -143,7 +148,9 @@ class RemoteFile:
         except (requests.ConnectionError, requests.Timeout) as exc:
             raise _TryAgain(_reason(exc)) from exc
         except (requests.RequestException, ValueError) as exc:
-            raise DatasetError(f"cannot read {self.url}: {exc}") from exc
+            raise DatasetError(
+                f"cannot read {self.name}: {_reason(exc).replace(self.url, self.name)}"
+            ) from exc
         if response.status_code in _LATER:
             response.close()
             after = response.headers.get("Retry-After", "")
@@ -168,7 +175,7 @@ class RemoteFile:
         """Waits after the n-th failure in a row; returns their new number."""
         if failures + 1 >= _TRIES:
             raise DatasetError(
-                f"{self.url} gives nothing after {_TRIES} tries ({exc}): try again later"
+                f"{self.name} gives nothing after {_TRIES} tries ({exc}): try again later"
             ) from exc
         wait = exc.wait if exc.wait is not None else self._retry_seconds * 2**failures
         if self._stop.wait(min(wait, _WAIT_MAX)):
@@ -187,7 +194,7 @@ class RemoteFile:
             )
         else:
             reason = f"the server answers HTTP {status} {response.reason}"
-        return DatasetError(f"cannot read {self.url}: {reason}")
+        return DatasetError(f"cannot read {self.name}: {reason}")
 
 
 def _reason(exc: BaseException) -> str:

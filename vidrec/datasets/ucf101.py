@@ -32,6 +32,7 @@ from typing import Any
 from vidrec.datasets.http_range import RemoteFile
 from vidrec.datasets.split import SPLITS, apportion, split_groups
 from vidrec.errors import DatasetError
+from vidrec.urls import stable_url
 
 __all__ = [
     "UCF101_URL",
@@ -101,7 +102,7 @@ def read_directory(url: str, *, retry_seconds: float = 1.0) -> list[Member]:
         try:
             infos, directory_at = remote.zip_directory()
         except (zipfile.BadZipFile, struct.error) as exc:
-            raise DatasetError(f"{url} is no zip archive ({exc}): check --url") from exc
+            raise DatasetError(f"{remote.name} is no zip archive ({exc}): check --url") from exc
     ends = sorted([info.header_offset for info in infos] + [directory_at])
     following = dict(pairwise(ends))
     members = []
@@ -121,7 +122,7 @@ def read_directory(url: str, *, retry_seconds: float = 1.0) -> list[Member]:
             )
     if not members:
         raise DatasetError(
-            f"{url} holds no clip named like UCF101's v_<Class>_g01_c01.avi "
+            f"{remote.name} holds no clip named like UCF101's v_<Class>_g01_c01.avi "
             f"({len(infos)} other members): check --url"
         )
     return sorted(members, key=lambda member: member.name)
@@ -305,7 +306,7 @@ def _manifest(url: str, choice: Choice) -> dict[str, Any]:
         file = f"{side}/{m.label}/{Path(m.name).name}"
         clips.append({"file": file, "split": side, **fields, "crc32": f"{m.crc32:08x}"})
     return {
-        "url": url,
+        "url": stable_url(url),
         "seed": choice.seed,
         "split": list(choice.split),
         "split_by": choice.split_by,

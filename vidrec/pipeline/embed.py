@@ -105,6 +105,8 @@ class _Run:
             return None
         video = replace(video, path=source.path)
         if self.embedder.paid:
+            if source.url:
+                self.gate.given[video.id] = self.remote.address(source)
             try:
                 admitted = self.gate.admit(video)
             except (MediaError, TransientError) as exc:

@@ -37,6 +37,7 @@ class Gate:
     repair: bool = False
     force: bool = False
     repaired: set[str] = field(default_factory=set)
+    given: dict[str, str | None] = field(default_factory=dict)  # this run's URLs, by video id
     bill: Bill = Bill()
 
     def context(self, cancelled: Callable[[], bool] = lambda: False) -> EmbedContext:
@@ -45,7 +46,7 @@ class Gate:
             clip_seconds=self.settings.embedder.clip_seconds,
             workers=self.settings.embedder.workers,
             jobs=CatalogJobs(self.library),
-            url_for=_Urls(self.library, S3Storage(self.settings.s3), self.repaired),
+            url_for=_Urls(self, S3Storage(self.settings.s3)),
             cancelled=cancelled,
             force=self.force,
         )
@@ -108,15 +109,15 @@ class Gate:
 class _Urls:
     """Gives the URL that a provider may read a video from, if there is one."""
 
-    library: Library
+    gate: Gate
     storage: S3Storage
-    repaired: set[str]
 
     def __call__(self, video: Video) -> str | None:
-        if video.id in self.repaired:
+        if video.id in self.gate.repaired:
             return None  # what was uploaded is not what fits
-        upload = upload_of(self.library, video.id)
-        url = upload.url if upload else video.url
+        upload = upload_of(self.gate.library, video.id)
+        # What is written down of a signed URL opens nothing: the one that was given does.
+        url = upload.url if upload else self.gate.given.get(video.id, video.url)
         if url is None or not url.startswith("s3://"):
             return url
         return self.storage.presign(url, URL_SECONDS)

@@ -20,8 +20,9 @@ from vidrec.errors import MediaError, StorageError, TransientError, UsageError
 from vidrec.library import FileStamp
 from vidrec.media.extensions import VIDEO_EXTENSIONS
 from vidrec.pipeline.scan import Source, find_sources
-from vidrec.storage.http import look, read, stable_url
+from vidrec.storage.http import look, read
 from vidrec.storage.s3 import S3Storage, parse_s3_url, s3_url
+from vidrec.urls import stable_url
 
 # Never the time of a real file: a cached file's time stands for its ETag.
 _OLD_NS = 10**18
@@ -29,7 +30,7 @@ _OLD_NS = 10**18
 
 def is_remote(name: object) -> bool:
     """Whether a name is an ``s3://`` or ``http(s)://`` URL."""
-    return isinstance(name, str) and name.startswith(("s3://", "https://", "http://"))
+    return isinstance(name, str) and name.lower().startswith(("s3://", "https://", "http://"))
 
 
 @dataclass
@@ -68,8 +69,13 @@ class Remote:
                     yield source
 
     def _at(self, url: str) -> Iterator[Source]:
+        scheme, _, rest = url.partition(":")
+        url = f"{scheme.lower()}:{rest}"
         if not url.startswith("s3://"):
-            yield self._source(url, stable_url(url))
+            try:
+                yield self._source(url, stable_url(url))
+            except ValueError as exc:
+                raise UsageError(f"{url} is no URL: {exc}") from exc
             return
         bucket, prefix = parse_s3_url(url)
         exact = self.storage.find(bucket, prefix) if prefix and not prefix.endswith("/") else None
@@ -95,6 +101,11 @@ class Remote:
         path = self.folder / f"{hashlib.sha256(stable.encode()).hexdigest()[:32]}{safe}"
         self._urls[path] = url
         return Source(path, below, url=stable)
+
+    def address(self, source: Source) -> str | None:
+        """Return the URL as it was given, that others may read it; None with a password in it."""
+        url = self._urls[source.path]
+        return None if "@" in urlsplit(url).netloc else url
 
     def stamp(self, source: Source) -> FileStamp:
         """Return what tells whether a remote file changed, without reading it.

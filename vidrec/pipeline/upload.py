@@ -20,7 +20,15 @@ from vidrec.library import Library
 from vidrec.paths import is_text
 from vidrec.pipeline.embed import first_interrupt
 from vidrec.pipeline.remote import refuse_remote
-from vidrec.pipeline.scan import Source, find_sources, hash_file, identify, peek, stamp_of
+from vidrec.pipeline.scan import (
+    NOT_THERE,
+    Source,
+    find_sources,
+    hash_file,
+    identify,
+    peek,
+    stamp_of,
+)
 from vidrec.progress import Progress, Silent
 from vidrec.storage.s3 import S3Storage, key_for, s3_url
 from vidrec.types import Video
@@ -86,6 +94,13 @@ def _library(settings: Settings, dry_run: bool) -> Iterator[Library]:
             yield library
 
 
+def _size(source: Source) -> int:
+    try:
+        return stamp_of(source.path).size if source.problem is None else 0
+    except MediaError:  # a broken link, or gone meanwhile: it is skipped by name in its turn
+        return 0
+
+
 class _Run:
     """One run; its threads share the library, the bucket and the report."""
 
@@ -109,7 +124,7 @@ class _Run:
     def all(self, sources: list[Source], workers: int) -> None:
         """Upload so many at once; the first Ctrl-C lets those in hand finish."""
         cancel = threading.Event()
-        total = sum(stamp_of(source.path).size for source in sources if source.problem is None)
+        total = sum(_size(source) for source in sources)
         self.progress.start("uploading", total, "B")
         waiting = iter(sources)
         try:
@@ -189,5 +204,5 @@ class _Run:
         self._count(failed=1)
         reason = str(error).removeprefix(f"{source.path}: ")
         self.progress.warn(f"skipping {source.path}: {reason}")
-        if not self.dry_run and is_text(source.path):
+        if not self.dry_run and is_text(source.path) and source.problem != NOT_THERE:
             self.library.record_failure(STAGE, str(source.path), reason, permanent=False)

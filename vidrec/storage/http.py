@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from collections.abc import Callable
 from contextlib import contextmanager
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from vidrec.errors import StorageError
+from vidrec.urls import stable_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TIMEOUT_SEC = 30
-SECRET = re.compile(r"(?i)(^|[&;])[^=&;]*(sign?|signature|token|credential|key|secret|password)=")
-
-
-def stable_url(url: str) -> str:
-    """Return a URL as it may be written down: without a password, or a query that signs it."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    query = "" if SECRET.search(parts.query) else parts.query
-    return urlunsplit((parts.scheme, host, parts.path, query, ""))
 
 
 def look(url: str) -> tuple[int, str]:
@@ -66,13 +58,25 @@ def read(url: str, take: Callable[[bytes], object]) -> None:
             raise StorageError(f"{stable_url(url)} broke off after {got} of {wanted} bytes")
 
 
+def _request(url: str, method: str) -> urllib.request.Request:
+    """A request; a name and password in the URL go where they belong, and to no other server."""
+    parts = urlsplit(url)
+    login, _, host = parts.netloc.rpartition("@")
+    bare = urlunsplit(parts._replace(netloc=host, fragment=""))
+    request = urllib.request.Request(  # only http and https come here
+        quote(bare, safe="%/:=&?~#+!$,;'@()*[]"), headers={"User-Agent": "vidrec"}, method=method
+    )
+    if login:
+        code = b64encode(unquote(login).encode()).decode("ascii")
+        request.add_unredirected_header("Authorization", f"Basic {code}")
+    return request
+
+
 @contextmanager
 def _open(url: str, method: str = "GET") -> Iterator[Any]:
     name = stable_url(url)
-    request = urllib.request.Request(  # only http and https come here
-        quote(url, safe="%/:=&?~#+!$,;'@()*[]"), headers={"User-Agent": "vidrec"}, method=method
-    )
     try:
+        request = _request(url, method)
         with urllib.request.urlopen(request, timeout=TIMEOUT_SEC) as response:
             kind = response.headers.get_content_type()
             if kind in ("text/html", "application/xhtml+xml"):
