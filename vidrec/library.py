@@ -224,7 +224,7 @@ class Library(Catalog):
             )  # fmt: skip
 
     def embeddings(
-        self, fingerprint: str, *, after: int = 0, batch: int = 4096
+        self, fingerprint: str, *, after: int = 0, batch: int = 1024
     ) -> Iterator[tuple[int, Embedding]]:
         """Iterate over (number, embedding) in the order they were stored, in bounded memory.
 

@@ -17,7 +17,7 @@ from vidrec.stores import open_store
 from vidrec.stores.base import VectorStore
 from vidrec.types import Embedding, Payload, Point, Video
 
-BATCH = 4096
+BATCH = 1024
 STEP = 256  # points between two signs of progress: a remote store takes seconds for more
 T = TypeVar("T")
 

@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 
     from vidrec.stores.knn_files import Rows
 
-BATCH_BYTES = 16 << 20
+SYNCED_BYTES = 16 << 20  # of vectors a batch that waits for the disk
+CACHED_BYTES = 2 << 20  # and of one that does not: what is at hand in a processor's cache
 BATCH_POINTS = 8192
 
 
@@ -115,7 +116,8 @@ class GenerationWriter:
 
     def upsert(self, points: Iterable[Point]) -> int:
         """Write points in batches; see ``VectorStore.upsert``."""
-        size = max(64, min(BATCH_POINTS, BATCH_BYTES // (self.meta.dim * 4)))
+        batch_bytes = SYNCED_BYTES if self.served else CACHED_BYTES
+        size = max(64, min(BATCH_POINTS, batch_bytes // (self.meta.dim * 4)))
         stream = iter(points)
         written = 0
         while batch := list(islice(stream, size)):
@@ -200,7 +202,7 @@ class GenerationWriter:
         live = np.ones(meta.n_rows, dtype=bool)
         live[meta.dead_rows] = False
         numbers = np.flatnonzero(live)
-        step = max(64, BATCH_BYTES // (meta.dim * 4))
+        step = max(64, CACHED_BYTES // (meta.dim * 4))
         with self._transaction():
             self._payloads.copy(source, old.rows["payload"][numbers])
             for start in range(0, len(numbers), step):
