@@ -267,7 +267,8 @@ def _matrix(points: Sequence[Point], dim: int) -> NDArray[np.float32]:
                 f"point {point.id} has a vector of shape {point.vector.shape}, "
                 f"the collection holds vectors of {dim} numbers"
             )
-    matrix = np.stack([point.vector for point in points]).astype("<f4", copy=False)
+    matrix = np.concatenate([point.vector for point in points]).reshape(len(points), dim)
+    matrix = matrix.astype("<f4", copy=False)
     return unit_rows(matrix, [point.id for point in points])
 
 
