@@ -10,7 +10,7 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 SYNCED_BYTES = 16 << 20  # of vectors a batch that waits for the disk
 CACHED_BYTES = 2 << 20  # and of one that does not: what is at hand in a processor's cache
 BATCH_POINTS = 8192
+PAIRS_A_STATEMENT = 400  # an old SQLite takes 999 values
 
 
 def create_generation(folder: Path, fingerprint: str, dim: int) -> None:
@@ -176,8 +177,7 @@ class GenerationWriter:
             if self.served and len(data):
                 os.fsync(file.fileno())
         if self.served:
-            pairs = sorted(zip(ids, range(first, first + len(ids)), strict=True))
-            self._db.executemany("INSERT OR REPLACE INTO points VALUES (?, ?)", pairs)
+            self._name(sorted(zip(ids, range(first, first + len(ids)), strict=True)))
         self._commit(first + len(ids), dead)
 
     def finish(self) -> None:
@@ -190,10 +190,9 @@ class GenerationWriter:
         order = np.lexsort((halves[:, 1], halves[:, 0]))  # stable: later rows come later
         last = np.ones(len(order), dtype=bool)
         last[:-1] = (halves[order[:-1]] != halves[order[1:]]).any(axis=1)
-        rows = order[last].tolist()
-        pairs = ((names[16 * row : 16 * row + 16], row) for row in rows)
+        pairs = ((names[16 * row : 16 * row + 16], row) for row in order[last].tolist())
         with self._transaction():
-            self._db.executemany("INSERT INTO points VALUES (?, ?)", pairs)
+            self._name(pairs)
             self._commit(self.meta.n_rows, sorted(order[~last].tolist()))
 
     def copy_live(self, source: Path, meta: Meta) -> None:
@@ -209,6 +208,13 @@ class GenerationWriter:
                 part = numbers[start : start + step]
                 ids = [raw.tobytes() for raw in old.rows["id"][part]]
                 self.append(old.vectors[part], old.rows[part], ids)
+
+    def _name(self, pairs: Iterable[tuple[bytes, int]]) -> None:
+        """Put (id, row) pairs into the table of ids; best in the order of ids."""
+        stream = iter(pairs)
+        while some := list(islice(stream, PAIRS_A_STATEMENT)):
+            values = ",".join(["(?,?)"] * len(some))
+            self._db.execute(f"INSERT OR REPLACE INTO points VALUES {values}", [*chain(*some)])
 
     def _commit(self, n_rows: int, dead: Sequence[int]) -> None:
         blob = self.meta.dead + np.array(dead, dtype="<i4").tobytes()
