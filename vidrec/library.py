@@ -12,16 +12,19 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vidrec.catalog import Catalog
 from vidrec.errors import LibraryError, UsageError
-from vidrec.types import Embedding, Fingerprint, Scope, Video, VideoInfo
+from vidrec.types import Embedding, Fingerprint, Scalar, Scope, Video, VideoInfo
 
 if TYPE_CHECKING:
     import sqlite3
 
     from vidrec.types import Vector
+
+    # number, video id, scope, start, end (seconds), vector, extra
+    EmbeddingRow: TypeAlias = tuple[int, str, Scope, float, float, Vector, dict[str, Scalar]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +233,14 @@ class Library(Catalog):
 
         Numbers only grow, also when a video is embedded again; ``after`` skips up to one.
         """
+        for rows in self.embedding_rows(fingerprint, after=after, batch=batch):
+            for number, video_id, scope, start, end, vector, extra in rows:
+                yield number, Embedding(video_id, fingerprint, scope, start, end, vector, extra)
+
+    def embedding_rows(
+        self, fingerprint: str, *, after: int = 0, batch: int = 1024
+    ) -> Iterator[list[EmbeddingRow]]:
+        """Iterate over what ``embeddings`` does, in batches and without its objects."""
         number = self._fingerprint_id(fingerprint)
         while number is not None:
             rows = self.read(
@@ -237,8 +248,7 @@ class Library(Catalog):
                 "WHERE fingerprint_id = ? AND id > ? ORDER BY id LIMIT ?",
                 number, after, batch,
             )  # fmt: skip
-            for row in rows:
-                yield row[0], _embedding(fingerprint, *row[1:])
+            yield [(*row[:5], _vector(row[5]), _extra(row[6])) for row in rows]
             if len(rows) < batch:
                 return
             after = rows[-1][0]
@@ -418,9 +428,12 @@ def _vector(blob: bytes) -> Vector:
     return np.frombuffer(blob, dtype="<f4")
 
 
+def _extra(text: str | None) -> dict[str, Scalar]:
+    return json.loads(text) if text else {}
+
+
 def _embedding(
     fingerprint: str, video_id: str, scope: Scope, start: float, end: float, blob: bytes,
     extra: str | None,
 ) -> Embedding:  # fmt: skip
-    known = json.loads(extra) if extra else {}
-    return Embedding(video_id, fingerprint, scope, start, end, _vector(blob), known)
+    return Embedding(video_id, fingerprint, scope, start, end, _vector(blob), _extra(extra))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
@@ -15,7 +15,7 @@ from vidrec.library import Library
 from vidrec.progress import Progress, Silent
 from vidrec.stores import open_store
 from vidrec.stores.base import VectorStore
-from vidrec.types import Embedding, Payload, Point, Video
+from vidrec.types import Payload, Point, Scalar, Scope, Video, point_id
 
 BATCH = 1024
 STEP = 256  # points between two signs of progress: a remote store takes seconds for more
@@ -175,37 +175,31 @@ class _Sync:
             yield point
         for video_id in sorted(changed - new):
             video = self.library.video(video_id)
-            for embedding in self.library.video_embeddings(video_id, self.fingerprint):
+            for e in self.library.video_embeddings(video_id, self.fingerprint):
                 if video is not None:
-                    yield Point(embedding.point_id, embedding.vector, payload_of(embedding, video))
+                    payload = payload_of(video, e.scope, e.start_sec, e.end_sec, e.extra)
+                    yield Point(e.point_id, e.vector, payload)
 
     def _points(self, after: int = 0) -> Iterator[Point]:
         """Yield the library's points under this fingerprint, in bounded memory."""
-        numbered = self.library.embeddings(self.fingerprint, after=after)
-        rows = (embedding for _, embedding in numbered)
-        for embeddings in _batches(rows, BATCH):
-            videos = self.library.videos_by_id(list({e.video_id for e in embeddings}))
-            for embedding in embeddings:
-                video = videos.get(embedding.video_id)
+        for rows in self.library.embedding_rows(self.fingerprint, after=after):
+            videos = self.library.videos_by_id(list({row[1] for row in rows}))
+            for _, video_id, scope, start, end, vector, extra in rows:
+                video = videos.get(video_id)
                 if video is not None:
-                    yield Point(embedding.point_id, embedding.vector, payload_of(embedding, video))
+                    name = point_id(video_id, self.fingerprint, scope, start, end)
+                    yield Point(name, vector, payload_of(video, scope, start, end, extra))
 
 
-def payload_of(embedding: Embedding, video: Video) -> Payload:
-    """Return what a point says about an embedding and its video."""
+def payload_of(
+    video: Video, scope: Scope, start_sec: float, end_sec: float, extra: Mapping[str, Scalar]
+) -> Payload:
+    """Return what a point says about its video and which part of it."""
+    path = str(video.path) if video.path else None
     return Payload(
-        video_id=video.id,
-        filename=video.filename,
-        scope=embedding.scope,
-        start_sec=embedding.start_sec,
-        end_sec=embedding.end_sec,
-        path=str(video.path) if video.path else None,
-        url=video.url,
-        label=video.label,
-        group=video.group,
-        duration_sec=video.duration_sec,
-        extra=embedding.extra,
-    )
+        video.id, video.filename, scope, start_sec, end_sec,
+        path, video.url, video.label, video.group, video.duration_sec, extra,
+    )  # fmt: skip
 
 
 def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
