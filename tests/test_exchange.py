@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -164,7 +165,18 @@ def test_a_qdrant_collection_comes_in(tmp_path: Path, monkeypatch: pytest.Monkey
         ("a.jsonl", b'{"id": 1, "vector": [0, 0]}', "no direction"),
         ("a.jsonl", b"[1]", "no JSON object"),
         ("a.jsonl", b"\xff\xfe", "is no JSON"),
+        ("a.jsonl", b'{"id": 1, "vector": [1], "duration_sec": "long"}', "row 1: duration_sec is"),
+        ("a.jsonl", b'{"id": 1, "vector": [1], "duration_sec": Infinity}', "is no number"),
+        ("a.jsonl", b'{"id": 1, "vector": [1], "size": 99999999999999999999}', "size is no number"),
+        ("a.jsonl", b'{"id": 1, "vector": [1], "width": [1]}', "width is no number"),
+        ("a.jsonl", b'{"id": 1, "vector": [1], "clip_seconds": "x"}', "clip_seconds is no number"),
+        ("a.jsonl", b'{"id": 1, "vector": [1], "label": ["x"]}', "label is no text"),
+        ("a.jsonl", b'{"filename": "\\ud800", "vector": [1]}', "filename is no text"),
+        ("a.jsonl", b'{"id": 1, "vector": [1], "\\ud800": 1}', "a column is no text"),
+        ("a.jsonl", b'{"id": 1, "vector": [1], "embedder": "../up"}', "is a name of letters"),
+        ("a.jsonl", b'{"id": 1, "vector": [1], "start_sec": 5, "end_sec": 1}', "before it starts"),
         ("a.npy", b"junk", "no NumPy matrix"),
+        ("a.npy", b"", "no NumPy matrix"),
         ("a.parquet", b"junk", "no Parquet file"),
         ("a.csv", b"1,2", "none of .parquet"),
     ],
@@ -174,6 +186,38 @@ def test_what_cannot_be_understood_is_named(
 ) -> None:
     (tmp_path / name).write_bytes(content)
     assert says in vidrec("import", tmp_path / name, code=2).output.replace("\n", " ")
+
+
+def test_nan_is_a_missing_value(tmp_path: Path) -> None:
+    row = '{"id": 1, "vector": [1], "start_sec": NaN, "duration_sec": NaN, "year": NaN}'
+    (tmp_path / "a.jsonl").write_text(row)
+    vidrec("import", tmp_path / "a.jsonl")
+    (listed,) = json.loads(vidrec("list", "--format", "json").stdout)["videos"]
+    assert listed["duration_sec"] is None
+    assert "name of letters" in vidrec("import", tmp_path / "a.jsonl", "-e", "a/b", code=2).output
+
+
+def test_an_export_is_of_one_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path / "library", videos=3)
+    videos = Library.videos
+
+    def while_another_embeds(library: Library) -> Iterator[Video]:
+        monkeypatch.setattr(Library, "videos", videos)
+        fill(tmp_path / "library", videos=6)
+        return videos(library)
+
+    monkeypatch.setattr(Library, "videos", while_another_embeds)
+    vidrec("export", tmp_path / "v.npy", "--embedder", "words")
+    lines = (tmp_path / "v.jsonl").read_text().splitlines()
+    assert len(np.load(tmp_path / "v.npy")) == len(lines)
+    assert len({json.loads(line)["video_id"] for line in lines}) == 3
+
+
+def test_an_export_needs_a_file_name(tmp_path: Path) -> None:
+    fill(tmp_path / "library")
+    asked = ("export", "--embedder", "words", "--format")
+    assert "is a folder" in vidrec(*asked, "jsonl", tmp_path, code=1).output
+    assert "name it .npy" in vidrec(*asked, "npy", tmp_path / "v.jsonl", code=2).output
 
 
 def test_a_matrix_needs_its_lines(tmp_path: Path) -> None:

@@ -103,8 +103,22 @@ class Catalog:
             except sqlite3.Error as exc:
                 raise LibraryError(f"cannot write to the library {self.folder}: {exc}") from exc
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Read as of one moment, whatever others write meanwhile; nothing may be written.
+
+        Raises:
+            LibraryError: the catalog cannot be read.
+        """
+        with self._mutex:
+            self.read("BEGIN")
+            try:
+                yield
+            finally:
+                self.read("COMMIT")
+
     def read(self, sql: str, *values: Any) -> list[Any]:
-        """Run one SELECT and return its rows.
+        """Run one statement that only reads and return its rows.
 
         Raises:
             LibraryError: the catalog cannot be read.

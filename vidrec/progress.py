@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 
@@ -35,3 +37,12 @@ class Silent:
 
     def finish(self) -> None:
         return None
+
+
+@contextmanager
+def finishing(progress: Progress) -> Iterator[None]:
+    """A task that is over when the block is left, also by an error."""
+    try:
+        yield
+    finally:
+        progress.finish()

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vidrec.config import Settings
 from vidrec.embedders.base import whole_video
 from vidrec.errors import NoIndexError, UsageError
 from vidrec.library import Library
 from vidrec.paths import expanded, is_file
-from vidrec.progress import Progress, Silent
-from vidrec.types import Embedding, Fingerprint, Video, VideoInfo
+from vidrec.pipeline.imported import (
+    checked,
+    checked_name,
+    embedding_of,
+    identity,
+    unit_vectors,
+    video_of,
+)
+from vidrec.progress import Progress, Silent, finishing
+from vidrec.types import Embedding, Fingerprint, Video
 
 if TYPE_CHECKING:
     from vidrec.storage.vector_files import Row
 
 VIDEOS_AT_A_TIME = 200  # in one transaction
-_VIDEO_ID = re.compile(r"[0-9a-f]{64}")
 QDRANT = "qdrant:"
 
 
@@ -66,13 +71,13 @@ def export(
 
     wished = kind_of(path, kind)
     progress = progress or Silent()
-    with Library(settings.library, create=False) as library:
+    with Library(settings.library, create=False) as library, library.snapshot():
         chosen = _choose(library, settings.embedder.name, fingerprint)
         total = library.count_embeddings(str(chosen))[1]
         progress.start("exporting", total, "row")
-        rows = _rows(library, chosen, progress)
-        written = write_rows(path, wished, rows, total, chosen.dim)
-        progress.finish()
+        with finishing(progress):
+            rows = _rows(library, chosen, progress)
+            written = write_rows(path, wished, rows, total, chosen.dim)
     return ExportReport(path, str(chosen), written)
 
 
@@ -136,11 +141,14 @@ def import_vectors(
         StorageError, StoreError: the source cannot be read.
     """
     progress = progress or Silent()
-    progress.start("importing", None, "row")
     report = ImportReport(source)
-    with Library(settings.library) as library:
-        taking = _Import(library, embedder or "imported", model or "unknown")
-        videos = groupby(_source(settings, source, kind), key=_identity)
+    name = checked_name(embedder or "imported", "--embedder")
+    progress.start("importing", None, "row")
+    with finishing(progress), Library(settings.library) as library:
+        taking = _Import(library, name, model or "unknown")
+        rows_of = (checked(row, f"{source}, row {n}")
+                   for n, row in enumerate(_source(settings, source, kind), 1))  # fmt: skip
+        videos = groupby(rows_of, key=identity)
         while some := list(islice(((key, list(rows)) for key, rows in videos), VIDEOS_AT_A_TIME)):
             with library.transaction():
                 for key, rows in some:
@@ -148,7 +156,6 @@ def import_vectors(
                     report.rows += len(rows)
                     progress.step(len(rows))
         taking.complete()
-    progress.finish()
     report.videos = len(taking.seen)
     report.fingerprints = tuple(sorted(taking.fingerprints))
     return report
@@ -167,25 +174,6 @@ def _source(settings: Settings, source: str, kind: str | None) -> Iterable[Row]:
     return read_rows(path, kind_of(path, kind))
 
 
-def _identity(row: Row) -> str:
-    """Return the id of a row's video: the hash of its bytes, or else of what names it."""
-    given = str(row.get("video_id") or "")
-    if _VIDEO_ID.fullmatch(given):
-        return given
-    path = row.get("path")
-    if not given and path and is_file(Path(str(path))):
-        from vidrec.pipeline.scan import hash_file
-
-        return hash_file(Path(str(path)))
-    name = given or row.get("url") or path or row.get("filename")
-    if not name:
-        raise UsageError(
-            "a row names no video: it needs one of video_id, path, url, filename and id. "
-            f"Received: {', '.join(key for key in row if row[key] is not None)}"
-        )
-    return hashlib.sha256(str(name).encode()).hexdigest()
-
-
 class _Import:
     """Rows of one video after the other, into one library."""
 
@@ -201,16 +189,16 @@ class _Import:
 
     def take(self, video_id: str, rows: list[Row]) -> None:
         """Store a video and its embeddings."""
-        video = _video(video_id, rows[0])
+        video = video_of(video_id, rows[0])
         self.library.add_video(video)
         by_fingerprint: dict[str, list[Embedding]] = {}
-        for row, vector in zip(rows, _unit(rows), strict=True):
+        for row, vector in zip(rows, unit_vectors(rows), strict=True):
             fingerprint = self._fingerprint(row)
             if str(fingerprint) not in self.fingerprints:
                 self.library.register(fingerprint)
                 self.fingerprints.add(str(fingerprint))
                 self._lengths[str(fingerprint)] = self.library.clip_seconds(str(fingerprint))
-            embedding = _embedding(video, str(fingerprint), row, vector)
+            embedding = embedding_of(video, str(fingerprint), row, vector)
             by_fingerprint.setdefault(str(fingerprint), []).append(embedding)
         for name, embeddings in by_fingerprint.items():
             if video_id in self.seen:  # its rows do not lie together: this is a further part
@@ -247,51 +235,12 @@ class _Import:
         if written and row.get("embedder") is None and written.count(":") >= 3:
             embedder, rest = written.split(":", 1)
             model = rest.rsplit(":", 2)[0]
+            checked_name(embedder, "fingerprint: embedder")
             return Fingerprint(embedder, model, dim, {"imported": written})
         options = row.get("options")
         return Fingerprint(
-            str(row.get("embedder") or self.embedder),
-            str(row.get("model") or self.model),
+            row.get("embedder") or self.embedder,
+            row.get("model") or self.model,
             dim,
             options if isinstance(options, dict) else {},
         )
-
-
-def _unit(rows: list[Row]) -> Iterable[Any]:
-    import numpy as np
-
-    from vidrec.stores.ranking import unit_rows
-
-    for row in rows:
-        name = str(row.get("filename") or row.get("path") or row.get("video_id"))
-        yield unit_rows(np.ascontiguousarray(row["vector"], np.float32)[None], [name])[0]
-
-
-def _video(video_id: str, row: Row) -> Video:
-    path, url = row.get("path"), row.get("url")
-    name = row.get("filename") or (str(path or url or video_id).rstrip("/").rpartition("/")[2])
-    info = None
-    if row.get("duration_sec") is not None:
-        info = VideoInfo(
-            float(row["duration_sec"]), int(row.get("width") or 0), int(row.get("height") or 0),
-            row.get("fps"), row.get("codec") or "", int(row.get("rotation") or 0),
-        )  # fmt: skip
-    return Video(
-        video_id, str(name), Path(str(path)) if path else None, _text(url),
-        int(row.get("size") or 0),
-        _text(row.get("label")), _text(row.get("group")), info,
-    )  # fmt: skip
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
-
-
-def _embedding(video: Video, fingerprint: str, row: Row, vector: Any) -> Embedding:
-    scope: Any = row.get("scope") or ("clip" if row.get("start_sec") is not None else "video")
-    if scope not in ("clip", "video"):
-        raise UsageError(f"{video.filename}: scope is clip or video. Received: {scope}")
-    start = float(row.get("start_sec") or 0.0)
-    end = row.get("end_sec")
-    end = float(end) if end is not None else max(video.duration_sec or start, start)
-    return Embedding(video.id, fingerprint, scope, start, end, vector, row["extra"])

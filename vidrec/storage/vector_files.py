@@ -60,8 +60,13 @@ def write_rows(path: Path, kind: FileKind, rows: Iterable[Row], n: int, dim: int
     """Write ``n`` rows of ``dim`` numbers; the file is there whole or not at all.
 
     Raises:
+        UsageError: a matrix and its lines would have one name.
         StorageError: it cannot be written.
     """
+    if not path.name or path.is_dir():
+        raise StorageError(f"cannot write {path}: it is a folder")
+    if kind == "npy" and path.suffix == ".jsonl":
+        raise UsageError(f"{path} is the name of the lines beside a matrix: name it .npy")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _replacing(path) as partial:
@@ -165,7 +170,7 @@ def _lines(path: Path) -> Iterator[tuple[int, Row]]:
 def _read_npy(path: Path) -> Iterator[Row]:
     try:
         matrix = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as exc:
+    except (ValueError, EOFError) as exc:
         raise UsageError(f"{path} is no NumPy matrix of numbers: {exc}") from exc
     if not isinstance(matrix, np.ndarray) or matrix.ndim != 2 or matrix.dtype.kind != "f":
         raise UsageError(f"{path} must hold a matrix of floats, one row a vector")
