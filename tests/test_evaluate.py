@@ -12,7 +12,7 @@ from tests import word_embedder
 from tests.word_embedder import WORDS, WordEmbedder
 from vidrec.cli import app
 from vidrec.config import Settings, load_settings
-from vidrec.errors import BelowMinimum, LibraryError, UsageError
+from vidrec.errors import BelowMinimum, LibraryError, NoConfidentMatch, UsageError
 from vidrec.library import Library
 from vidrec.pipeline import evaluate as module
 from vidrec.pipeline.captions import VideoNames, read_captions
@@ -327,6 +327,46 @@ def test_the_table_shows_both_parts(
     assert rows["R@1"] == ["1.000", "1.000–1.000", "0.333"]
     assert rows["median"] == ["rank", "1.0", "1.0–1.0", "2.0"]
     assert rows["mAP"] == ["1.000", "1.000–1.000", "1.000"]
+
+
+def test_calibrating_gives_recommend_a_confidence(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDREC_LIBRARY", str(settings.library))
+    monkeypatch.setenv("VIDREC_EMBEDDER_NAME", "words")
+    for colour in ("red", "green", "blue"):
+        for animal in ("cat", "dog"):
+            for number in range(2):
+                add(settings, f"{colour} {animal} {number}.mp4", f"{colour} {animal}", label=colour)
+    index(settings)
+    assert recommend(settings, ["red"]).results[0].confidence is None
+    lines = [
+        f"{colour} {animal} {number}.mp4,{colour}"
+        for colour in ("red", "green", "blue") for animal in ("cat", "dog") for number in range(2)
+    ]  # fmt: skip
+    done = run(
+        "--captions", str(captions_file(tmp_path, *lines)), "--calibrate", "--format", "table"
+    )
+    assert done.exit_code == 0, done.output
+    rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.strip()}
+    assert rows["text"] == ["12", "1.000", "0.000", "1.000"]  # 0.71 with the colour, 0 without
+    assert rows["video"] == ["12", "1.000", "0.000", "1.000"]  # 1 with the colour, 0.5 without
+    sure = recommend(settings, ["red"]).results[0].confidence
+    assert sure is not None and sure > 0.8
+    with pytest.raises(NoConfidentMatch, match="confidence"):
+        recommend(settings, ["red"], where={"label": ["blue"]})
+
+
+def test_calibrating_needs_enough_to_learn_from(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    three(settings)
+    monkeypatch.setenv("VIDREC_LIBRARY", str(settings.library))
+    path = captions_file(tmp_path, "red.mp4,red", "blue.mp4,blue")
+    done = run("--captions", str(path), "--calibrate", "-e", "words")
+    assert done.exit_code == 2 and "needs 8 captions" in done.stderr
+    with Library(settings.library) as library:
+        assert library.calibration(str(FINGERPRINT), "text") is None
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vidrec.calibration import Calibration
 from vidrec.errors import LibraryError, LockedError, UsageError
 from vidrec.library import FileStamp, Library
 from vidrec.schema import MIGRATIONS
@@ -129,8 +130,21 @@ def test_texts_asked_before(tmp_path: Path) -> None:
         library.cache_query("cats", "f", np.array([0.6, 0.8], np.float32))
         cached = library.cached_query("cats", "f")
         assert cached is not None
-        assert cached.tolist() == pytest.approx([0.6, 0.8])
+        assert cached[0].tolist() == pytest.approx([0.6, 0.8]) and cached[1] == 1.0
+        library.cache_query("cats", "f", np.array([0.6, 0.8], np.float32), 0.25)
+        assert library.cached_query("cats", "f")[1] == 0.25  # type: ignore[index]
         assert library.cached_query("cats", "g") is None
+
+
+def test_what_scores_mean_is_kept_and_can_be_forgotten(tmp_path: Path) -> None:
+    with Library(tmp_path) as library:
+        library.set_calibration("f", "text", Calibration(9.5, -2.0))
+        library.set_calibration("f", "text", Calibration(9.0, -2.0))
+    with Library(tmp_path) as library:
+        assert library.calibration("f", "text") == Calibration(9.0, -2.0)
+        assert library.calibration("f", "video") is library.calibration("g", "text") is None
+        library.set_calibration("f", "text", None)
+        assert library.calibration("f", "text") is None
 
 
 def test_a_newer_catalog_is_refused(tmp_path: Path) -> None:

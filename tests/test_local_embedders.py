@@ -18,6 +18,8 @@ from vidrec.embedders.base import EmbedContext, Embedded, whole_video
 from vidrec.embedders.conse import ConseEmbedder
 from vidrec.embedders.local import ahead, embed_in_threads
 from vidrec.errors import EmbedderError, MediaError
+from vidrec.pipeline.embed import embed as embed_stage
+from vidrec.pipeline.evaluate import evaluate
 from vidrec.types import Clip, Video, VideoInfo
 
 CAPTIONED = Path(__file__).parents[2] / "shared" / "data" / "captioned"
@@ -241,6 +243,20 @@ def test_an_unforeseen_exception_ends_the_run() -> None:
 
     with pytest.raises(ZeroDivisionError):
         list(embed_in_threads([plain("a")], EmbedContext(), "f", clip_vectors))
+
+
+@pytest.mark.skipif(not CAPTIONED.is_dir(), reason="the captioned clips are not here")
+def test_what_is_said_of_scores_was_measured(embedder: ConseEmbedder) -> None:
+    """By `vidrec evaluate --calibrate` on the captioned clips."""
+    settings = load_settings()
+    embed_stage(settings, [str(CAPTIONED)])
+    report = evaluate(settings, captions=CAPTIONED / "captions.csv", by="category", calibrate=True)
+    assert [row.kind for row in report.confidence] == ["text", "video"]
+    for row in report.confidence:
+        said = embedder.calibration(row.kind)
+        assert said is not None
+        assert (said.slope, said.offset) == pytest.approx((row.slope, row.offset), abs=0.05)
+        assert row.separation > 0.6 and row.refused_present < 0.05 < row.refused_absent + 0.01
 
 
 @pytest.mark.skipif(not CAPTIONED.is_dir(), reason="the captioned clips are not here")

@@ -29,6 +29,11 @@ def results(*arguments: object, code: int = 0) -> list[dict[str, object]]:
     return rows
 
 
+def nearest(*arguments: object) -> list[dict[str, object]]:
+    """Results, however far they are from what was asked."""
+    return results(*arguments, "--min-confidence", 0)
+
+
 @pytest.fixture
 def clips(tmp_path: Path) -> dict[str, Path]:
     return write_clips(tmp_path / "clips")
@@ -57,7 +62,7 @@ def test_a_text_finds_the_right_video(indexed: dict[str, Path], query: str, best
     assert rows[0]["duration_sec"] == pytest.approx(1)
     assert set(rows[0]) == {
         "rank", "score", "video_id", "path", "url", "filename", "label", "start_sec", "end_sec",
-        "duration_sec",
+        "duration_sec", "confidence",
     }  # fmt: skip
 
 
@@ -69,9 +74,9 @@ def test_a_clip_finds_others_but_never_itself(indexed: dict[str, Path], tmp_path
     renamed = tmp_path / "another name.mp4"
     shutil.copy(indexed["chelsea"], renamed)
     for query in (indexed["chelsea"], renamed):
-        assert "chelsea.mp4" not in [row["filename"] for row in results(query)]
+        assert "chelsea.mp4" not in [row["filename"] for row in nearest(query)]
     video_id = str(results("a cat")[0]["video_id"])
-    assert results(f"id:{video_id[:10]}") == results(indexed["chelsea"])
+    assert nearest(f"id:{video_id[:10]}") == nearest(indexed["chelsea"])
 
 
 def test_a_clip_that_is_not_in_the_library(indexed: dict[str, Path], tmp_path: Path) -> None:
@@ -94,7 +99,7 @@ def test_what_looks_like_a_path_is_never_a_text(indexed: dict[str, Path], query:
 
 
 def test_conditions_and_scores(indexed: dict[str, Path]) -> None:
-    rows = results("a cat", "--where", "filename=coffee.mp4")
+    rows = nearest("a cat", "--where", "filename=coffee.mp4")
     assert [row["filename"] for row in rows] == ["coffee.mp4"]
     assert "colour" in vidrec("recommend", "a cat", "--where", "colour=red", code=2).output
     vidrec("recommend", "a cat", "--where", "novalue", code=2)
@@ -102,6 +107,28 @@ def test_conditions_and_scores(indexed: dict[str, Path]) -> None:
     assert len(results("a cat", "--min-score", best - 1e-4)) == 1
     assert "no confident match" in vidrec("recommend", "a cat", "--min-score", 2, code=3).output
     assert "k=0" in vidrec("recommend", "a cat", "-k", 0, code=2).output
+
+
+def test_what_nothing_fits_is_refused_and_can_be_seen(indexed: dict[str, Path]) -> None:
+    refused = vidrec("recommend", "a tax return form", "-f", "json", code=3)
+    problem = json.loads(refused.stderr)
+    assert refused.stdout == "" and problem["kind"] == "NoConfidentMatch"
+    (row, *_) = nearest("a tax return form")
+    sure = float(str(row["confidence"]))
+    assert 0 < sure < 0.25 and f"{row['filename']}, has a confidence of {sure:.2f}" in str(problem)
+    assert results("a tax return form", "--min-confidence", sure)[0] == row
+    assert vidrec("recommend", "a cup of coffee", "--min-confidence", 1, code=3).stdout == ""
+    assert "confidence" in vidrec("recommend", "a cat", "-f", "table").stdout
+    vidrec("recommend", "a cat", "--min-confidence", 1.5, code=2)
+
+
+def test_only_what_was_calibrated_has_a_confidence(indexed: dict[str, Path]) -> None:
+    sure = [float(str(row["confidence"])) for row in nearest("a cat")]
+    assert sure == sorted(sure, reverse=True) and sure[0] > 0.5 > sure[-1]
+    for mixed in (("a cat", indexed["coffee"]), ("a cat", "--where", "scope=video")):
+        assert results(*mixed)[0]["confidence"] is None
+    table = vidrec("recommend", "a cat", indexed["coffee"], "-f", "table").stdout
+    assert "confidence" not in table
 
 
 def test_formats(indexed: dict[str, Path]) -> None:
@@ -228,7 +255,7 @@ def test_labels_come_from_folders(tmp_path: Path) -> None:
     vidrec("index")
     labels = {row["filename"]: row["label"] for row in results("a cat")}
     assert labels == {"chelsea.mp4": "Animals", "coffee.mp4": None}
-    assert [r["filename"] for r in results("coffee", "--where", "label=Animals")] == ["chelsea.mp4"]
+    assert [r["filename"] for r in nearest("coffee", "--where", "label=Animals")] == ["chelsea.mp4"]
     vidrec("embed", tmp_path / "films", "--label-from", "folder")
     vidrec("index")
     assert {row["label"] for row in results("a cat")} == {"Animals", "films"}
@@ -243,7 +270,7 @@ def test_dry_run_changes_nothing(clips: dict[str, Path], tmp_path: Path) -> None
 
 def test_remove_and_prune(indexed: dict[str, Path]) -> None:
     vidrec("remove", indexed["coffee"])
-    assert "coffee.mp4" not in [row["filename"] for row in results("coffee")]
+    assert "coffee.mp4" not in [row["filename"] for row in nearest("coffee")]
     assert "removed 1 videos" in vidrec("remove", "chelsea.mp4").stderr
     vidrec("remove", "absent.mp4", code=2)
     listed = vidrec("list", "--format", "paths").stdout.splitlines()
@@ -252,7 +279,7 @@ def test_remove_and_prune(indexed: dict[str, Path]) -> None:
         library.remove_video(library.find_video(str(results("rocket")[0]["video_id"])).id)
     assert "--prune" in vidrec("index").stderr
     vidrec("index", "--prune")
-    assert [row["filename"] for row in results("rocket")] == ["astronaut.mp4"]
+    assert [row["filename"] for row in nearest("rocket")] == ["astronaut.mp4"]
 
 
 def test_embedding_with_other_clips_replaces_the_old_points(tmp_path: Path) -> None:

@@ -304,6 +304,9 @@ def test_run_writes_all_that_is_promised(trained: TrainReport) -> None:
     ):
         assert figures["p_at_1_95"][0] <= figures["p_at_1"] <= figures["p_at_1_95"][1]
         assert 0 < figures["chance_map"] < 1
+    assert metrics["confidence"]["video"]["queries"] == 8  # clips not trained on
+    assert 0 <= metrics["confidence"]["text"]["separation"] <= 1
+    assert set(read_checkpoint(trained.folder).calibrations) == {"video", "text"}
     assert set(metrics["versions"]) >= {"tensorflow", "keras", "vidrec"}
     assert metrics["seconds"]["training"] > 0
 

@@ -43,6 +43,7 @@ class EmbedderSettings(Section):
     name: str = "conse"
     clip_seconds: float = Field(default=10.0, ge=1, le=3600)
     workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=64)
+    min_confidence: float = Field(default=0.25, ge=0, le=1)
 
 
 class ConseSettings(Section):

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from vidrec.calibration import Calibration
 from vidrec.catalog import Catalog
 from vidrec.errors import LibraryError, UsageError
-from vidrec.types import Embedding, Fingerprint, Scalar, Scope, Video, VideoInfo
+from vidrec.types import Embedding, Fingerprint, Modality, Scalar, Scope, Video, VideoInfo
 
 if TYPE_CHECKING:
     import sqlite3
@@ -368,22 +369,49 @@ class Library(Catalog):
 
     # Texts asked before
 
-    def cached_query(self, text: str, fingerprint: str) -> Vector | None:
-        """Return the vector of a text that was asked before, or None."""
+    def cached_query(self, text: str, fingerprint: str) -> tuple[Vector, float] | None:
+        """Return the vector of a text that was asked before and how far it was understood."""
         rows = self.read(
-            "SELECT vector FROM queries WHERE text = ? AND fingerprint = ?", text, fingerprint
-        )
-        return _vector(rows[0][0]) if rows else None
+            "SELECT vector, understood FROM queries WHERE text = ? AND fingerprint = ?",
+            text, fingerprint,
+        )  # fmt: skip
+        return (_vector(rows[0][0]), float(rows[0][1])) if rows else None
 
-    def cache_query(self, text: str, fingerprint: str, vector: Vector) -> None:
-        """Keep the vector of a text, where the library can be written."""
+    def cache_query(
+        self, text: str, fingerprint: str, vector: Vector, understood: float = 1.0
+    ) -> None:
+        """Keep the vector of a text and how far it was understood, where that can be written."""
         if self.read_only:
             return
         with self.transaction() as db:
             db.execute(
-                "INSERT OR REPLACE INTO queries VALUES (?, ?, ?)",
-                (text, fingerprint, vector.astype("<f4").tobytes()),
+                "INSERT OR REPLACE INTO queries VALUES (?, ?, ?, ?)",
+                (text, fingerprint, vector.astype("<f4").tobytes(), understood),
             )
+
+    # What scores mean on these videos
+
+    def calibration(self, fingerprint: str, kind: Modality) -> Calibration | None:
+        """Return what was measured here for a fingerprint and kind of query, or None."""
+        rows = self.read(
+            "SELECT slope, offset FROM calibrations WHERE fingerprint = ? AND kind = ?",
+            fingerprint, kind,
+        )  # fmt: skip
+        return Calibration(*rows[0]) if rows else None
+
+    def set_calibration(
+        self, fingerprint: str, kind: Modality, calibration: Calibration | None
+    ) -> None:
+        """Keep what was measured here; None forgets it."""
+        with self.transaction() as db:
+            db.execute(
+                "DELETE FROM calibrations WHERE fingerprint = ? AND kind = ?", (fingerprint, kind)
+            )
+            if calibration is not None:
+                db.execute(
+                    "INSERT INTO calibrations VALUES (?, ?, ?, ?)",
+                    (fingerprint, kind, calibration.slope, calibration.offset),
+                )
 
 
 def _leave_place(db: sqlite3.Connection, seen_at: str, video: Video) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from vidrec.pipeline.fetch_ucf import ClassCount, FetchReport
     from vidrec.pipeline.index import IndexReport
     from vidrec.pipeline.plan import EmbedPlan
-    from vidrec.pipeline.quality import EvaluateReport, Metric
+    from vidrec.pipeline.quality import ConfidenceReport, EvaluateReport, Metric
     from vidrec.pipeline.recommend import Recommended
     from vidrec.pipeline.remove import RemoveReport
     from vidrec.pipeline.status import EmbedderStatus, Status
@@ -57,11 +57,16 @@ def show_recommended(answer: Recommended, wished: Format) -> None:
 
 def _recommended_table(answer: Recommended) -> None:
     labelled = any(row.label for row in answer.results)
-    columns = ["#", "score", "video", "best moment", "length", *(["label"] if labelled else [])]
+    sure = any(row.confidence is not None for row in answer.results)
+    columns = [
+        "#", "score", *(["confidence"] if sure else []), "video", "best moment", "length",
+        *(["label"] if labelled else []),
+    ]  # fmt: skip
     rows = [
         [
             str(row.rank),
             f"{row.score:.3f}",
+            *([_share(row.confidence)] if sure else []),
             _linked(row),
             f"{moment(row.start_sec)}–{moment(row.end_sec)}",
             moment(row.duration_sec),
@@ -69,7 +74,11 @@ def _recommended_table(answer: Recommended) -> None:
         ]
         for row in answer.results
     ]
-    show_table(columns, rows, right=("#", "score", "best moment", "length"))
+    show_table(columns, rows, right=("#", "score", "confidence", "best moment", "length"))
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
 
 
 def _linked(row: Recommendation) -> str:
@@ -278,6 +287,21 @@ def show_evaluation(report: EvaluateReport, wished: Format) -> None:
             f"with, {near.labels} labels{alone}"
         )
         _metric_table(near.metrics)
+    if report.confidence and wished is Format.table:
+        _confidence_table(report.confidence)
+
+
+def _confidence_table(measured: Sequence[ConfidenceReport]) -> None:
+    print("\nconfidence, kept in the library: does the best score show whether anything fits?")
+    columns = ["query", "queries", "area under ROC", "refused, something fits", "refused, nothing"]
+    rows = [
+        [
+            row.kind, str(row.queries), f"{row.separation:.3f}",
+            f"{row.refused_present:.3f}", f"{row.refused_absent:.3f}",
+        ]
+        for row in measured
+    ]  # fmt: skip
+    show_table(columns, rows, right=columns[1:])
 
 
 def _metric_table(metrics: Sequence[Metric]) -> None:

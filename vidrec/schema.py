@@ -112,6 +112,16 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     """,
     "ALTER TABLE embeddings ADD COLUMN extra TEXT;  -- JSON: metadata of imported vectors\n",
+    """
+    ALTER TABLE queries ADD COLUMN understood REAL NOT NULL DEFAULT 1;  -- probability
+    CREATE TABLE calibrations (         -- what scores mean on this library's videos
+        fingerprint TEXT NOT NULL,
+        kind TEXT NOT NULL,             -- of query: text, video or image
+        slope REAL NOT NULL,
+        offset REAL NOT NULL,
+        PRIMARY KEY (fingerprint, kind)
+    ) WITHOUT ROWID;
+    """,
 )
 
 

@@ -215,7 +215,10 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """One row of a result: a video, its score and its best moment."""
+    """One row of a result: a video, its score and its best moment.
+
+    ``confidence`` is the probability, 0 to 1, that what scores so fits; None if not calibrated.
+    """
 
     rank: int
     score: float
@@ -227,3 +230,4 @@ class Recommendation:
     start_sec: float
     end_sec: float
     duration_sec: float | None
+    confidence: float | None = None

@@ -41,6 +41,10 @@ def evaluate(
         list[str] | None,
         typer.Option(help="Exit 1 if smaller, as R@1=0.45; may be repeated.", metavar="METRIC=V"),
     ] = None,
+    calibrate: Annotated[
+        bool,
+        typer.Option("--calibrate", help="Keep what scores mean here, for recommend's confidence."),
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
     embedder: EmbedderName = None,
     format: OutputFormat = Format.auto,
@@ -63,7 +67,7 @@ def evaluate(
     settings = settings_for(embedder__name=embedder, resnet__checkpoint=checkpoint, library=library)
     report = stage(
         settings, captions=captions, by=by, exclude_group=exclude_group, seed=seed,
-        scope="video" if scope == "video" else "clip",
+        scope="video" if scope == "video" else "clip", calibrate=calibrate,
     )  # fmt: skip
     reports.show_evaluation(report, wished)
     check_minimums(report, minimums)

@@ -174,6 +174,12 @@ def recommend(
     min_score: Annotated[
         float | None, typer.Option(help="Leave out lower scores.", show_default=False)
     ] = None,
+    min_confidence: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Exit 3 if the best has less; 0: never.", show_default="0.25"
+        ),
+    ] = None,
     url_expires: Annotated[
         int | None,
         typer.Option(
@@ -196,6 +202,7 @@ def recommend(
     wished = display.choose_format(format)
     settings = settings_for(
         embedder__name=embedder,
+        embedder__min_confidence=min_confidence,
         store__name=store,
         resnet__checkpoint=checkpoint,
         library=library,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from vidrec.calibration import Calibration
     from vidrec.media.repair import Limits
     from vidrec.types import Vector
 
@@ -174,6 +175,14 @@ class Embedder(ABC):
         self._require("image", "use --embedder conse, or query with a video")
         vector: Vector = self._checked(self._encode_image(path)[None], 1)[0]
         return vector
+
+    def calibration(self, kind: Modality) -> Calibration | None:
+        """What scores of clips mean for a query of this kind; None where it was not measured."""
+        return None
+
+    def understood(self, texts: Sequence[str]) -> list[float]:
+        """Return the probability, 0 to 1, that the embedder knows what each text is about."""
+        return [1.0] * len(texts)
 
     def close(self) -> None:
         """Release what the embedder holds."""

@@ -3,7 +3,8 @@
 A clip's vector is the mean over several windows in time. Texts are understood through the classes
 the network was trained on: the softmax of the cosines between a text and the labels' words mixes
 the classes' prototypes (after Norouzi et al. 2013, arXiv:1312.5650). So "putting on lipstick" is
-answered if there was such a class; what is like no class lands between all of them.
+answered if there was such a class. What is like no class lands near some class all the same; that
+it was not understood shows in the text, not in the vector, and lowers the confidence.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import asdict, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
+from vidrec.calibration import Calibration
 from vidrec.config import Settings
 from vidrec.embedders.base import EmbedContext, Embedded, Embedder, unit
 from vidrec.embedders.local import ahead, embed_in_threads, require_path
@@ -32,6 +34,11 @@ if TYPE_CHECKING:
 
 # Cosines between a text and labels differ by a few tenths; this makes the nearest label lead.
 TEMPERATURE = 0.05
+# From the cosine between a text and the label most like it to the probability that it is about
+# that label. Fitted to 80 paraphrases of 40 labels of UCF101's kind, against paraphrases of labels
+# that are not among the choice, captions of other videos and words for no action at all: area under
+# the ROC curve 0.99; below 0.25 are 2 % of the paraphrases and 99 % of the captions.
+UNDERSTANDING = Calibration(16.4, -7.48)
 
 
 class ResnetEmbedder(Embedder):
@@ -61,6 +68,13 @@ class ResnetEmbedder(Embedder):
         }
         model = f"{self._checkpoint.recipe}-{self._checkpoint.digest[:8]}"
         return Fingerprint(self.name, model, self._checkpoint.dim, options)
+
+    def calibration(self, kind: Modality) -> Calibration | None:
+        """What `vidrec train` found on clips that it had not trained on."""
+        return self._checkpoint.calibrations.get(kind)
+
+    def understood(self, texts: Sequence[str]) -> list[float]:
+        return [UNDERSTANDING.confidence(best) for best in self._similar(texts).max(axis=1)]
 
     def embed_videos(self, videos: Iterable[Video], context: EmbedContext) -> Iterator[Embedded]:
         _ = self._session  # a checkpoint that cannot be served ends the run, not each video
@@ -115,12 +129,17 @@ class ResnetEmbedder(Embedder):
     def _encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         import numpy as np
 
-        encoder, labels = self._labels
-        similar = encoder.encode(list(texts)) @ labels.T / TEMPERATURE  # t l
+        similar = self._similar(texts) / TEMPERATURE
         weights = np.exp(similar - similar.max(axis=1, keepdims=True))
         weights /= weights.sum(axis=1, keepdims=True)
         mixed: NDArray[np.float32] = weights @ np.asarray(self._checkpoint.prototypes, np.float32)
         return mixed
+
+    def _similar(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The cosine between each text and each label's words, `(t, l)`."""
+        encoder, labels = self._labels
+        similar: NDArray[np.float32] = encoder.encode(list(texts)) @ labels.T
+        return similar
 
     @cached_property
     def _labels(self):  # type: ignore[no-untyped-def]

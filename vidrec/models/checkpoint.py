@@ -9,13 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vidrec.calibration import Calibration
 from vidrec.errors import EmbedderError
 from vidrec.models.windows import Sampling
+from vidrec.types import Modality
 
 __all__ = ["CHECKPOINTS", "Checkpoint", "newest_checkpoint", "read_checkpoint", "words_of"]
 
@@ -32,6 +34,7 @@ class Checkpoint:
         labels: names of the classes, as in the data set.
         prototypes: for each label the mean unit embedding of its training clips, of length `dim`.
         digest: SHA-256 of `model.onnx`.
+        calibrations: what scores mean, by kind of query, as found on clips not trained on.
     """
 
     folder: Path
@@ -41,6 +44,7 @@ class Checkpoint:
     prototypes: Sequence[Sequence[float]]
     sampling: Sampling
     digest: str
+    calibrations: Mapping[Modality, Calibration] = field(default_factory=dict)
 
     def model(self) -> bytes:
         """The bytes of `model.onnx`: `frames (b, t, h, w, 3)` uint8 to `embedding (b, dim)`.
@@ -67,6 +71,7 @@ class Checkpoint:
             "sampling": sampling,
             "model_sha256": self.digest,
             "labels": list(self.labels),
+            "calibrations": {kind: asdict(found) for kind, found in self.calibrations.items()},
             "prototypes": [list(map(float, row)) for row in self.prototypes],
         }
         _replace(self.folder / MODEL, model)
@@ -97,6 +102,10 @@ def read_checkpoint(folder: Path) -> Checkpoint:
             prototypes=content["prototypes"],
             sampling=Sampling(**content["sampling"]),
             digest=content["model_sha256"],
+            calibrations={
+                kind: Calibration(**found)
+                for kind, found in content.get("calibrations", {}).items()
+            },
         )
     except FileNotFoundError as exc:
         raise EmbedderError(

@@ -10,13 +10,12 @@ other; chance is computed exactly for the same queries.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidrec.config import Settings
 from vidrec.embedders import load_embedder
-from vidrec.errors import LibraryError, UsageError
+from vidrec.errors import UsageError
 from vidrec.library import Library
 from vidrec.pipeline.captions import (
     Caption,
@@ -25,6 +24,7 @@ from vidrec.pipeline.captions import (
     match_captions,
     read_captions,
 )
+from vidrec.pipeline.corpus import Corpus, Rows, numbered
 from vidrec.pipeline.quality import EvaluateReport, Metric, NeighbourReport, TextReport
 from vidrec.types import Scope
 
@@ -32,19 +32,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from vidrec.embedders.base import Embedder
-
 # Neighbour queries beyond this many are drawn at random: the interval is then narrow anyway.
 MAX_QUERIES = 2000
-TEXTS_AT_A_TIME = 64
-
-
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """All vectors of a scope, in the order of their point ids, which breaks ties."""
-
-    vectors: NDArray[np.float32]  # (n, dim)
-    video_ids: Sequence[str]  # (n,)
 
 
 def evaluate(
@@ -55,6 +44,7 @@ def evaluate(
     exclude_group: bool = False,
     scope: Scope = "clip",
     seed: int = 0,
+    calibrate: bool = False,
 ) -> EvaluateReport:
     """Measure the embeddings of the settings' embedder.
 
@@ -65,6 +55,7 @@ def evaluate(
         exclude_group: neighbours of the query's own group are no candidates.
         scope: rank videos for a text by their best ``clip``, or by the whole-``video`` vector.
         seed: of the bootstrap, and of the draw of queries in a very large library.
+        calibrate: measure what scores mean and keep it in the library.
 
     Raises:
         UsageError: the captions cannot be used, or there is nothing to measure with.
@@ -75,7 +66,7 @@ def evaluate(
     embedder = load_embedder(settings)
     try:
         with Library(settings.library, create=False) as library:
-            corpus = _Corpus(library, embedder)
+            corpus = Corpus(library, embedder)
             names = VideoNames(corpus.videos.values())
             ranked = corpus.whole if scope == "video" or not rows else corpus.rows(scope)
             matched, skipped = match_captions(rows, names, set(ranked.video_ids))
@@ -88,6 +79,11 @@ def evaluate(
                 text = TextReport(len(matched), total, scope, metrics, skipped)
             labels = _labels(corpus, by, matched)
             neighbours = _neighbours(corpus, labels, by or "label", exclude_group, seed)
+            confidence = []
+            if calibrate:
+                from vidrec.pipeline.calibrate import calibrate as stage
+
+                confidence = stage(corpus, matched, labels, settings.embedder.min_confidence)
     finally:
         embedder.close()
     if neighbours is None and (by or not captions):
@@ -96,55 +92,13 @@ def evaluate(
             "(`vidrec embed --label-from folder`) or give --captions CSV"
         )
     return EvaluateReport(
-        embedder.name, corpus.fingerprint, len(corpus.whole.video_ids), seed, text, neighbours
-    )
-
-
-class _Corpus:
-    """What the library holds of one embedder."""
-
-    def __init__(self, library: Library, embedder: Embedder) -> None:
-        self.library = library
-        self.embedder = embedder
-        self.fingerprint = str(embedder.fingerprint)
-        self.whole = self.rows("video")
-        if not self.whole.video_ids:
-            raise LibraryError(
-                f"{library.folder} holds no embeddings of {self.fingerprint}: "
-                f"run `vidrec embed --embedder {embedder.name}` first"
-            )
-        self.videos = {video.id: video for video in library.videos()}
-
-    def rows(self, scope: Scope) -> _Rows:
-        """Load the vectors of a scope."""
-        import numpy as np
-
-        total = self.library.count_embeddings(self.fingerprint)[1]
-        vectors = np.empty((total, self.embedder.dim), dtype=np.float32)
-        ids: list[tuple[str, str]] = []
-        for _, embedding in self.library.embeddings(self.fingerprint):
-            if embedding.scope == scope and len(ids) < total:
-                vectors[len(ids)] = embedding.vector
-                ids.append((embedding.point_id, embedding.video_id))
-        order = sorted(range(len(ids)), key=ids.__getitem__)
-        return _Rows(vectors[order], [ids[at][1] for at in order])
-
-    def text_vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return ``(len(texts), dim)``; texts asked before are taken from the library."""
-        import numpy as np
-
-        found = {text: self.library.cached_query(text, self.fingerprint) for text in texts}
-        new = [text for text, vector in found.items() if vector is None]
-        for start in range(0, len(new), TEXTS_AT_A_TIME):
-            part = new[start : start + TEXTS_AT_A_TIME]
-            for text, vector in zip(part, self.embedder.embed_texts(part), strict=True):
-                self.library.cache_query(text, self.fingerprint, vector)
-                found[text] = vector
-        return np.stack([vector for text in texts if (vector := found[text]) is not None])
+        embedder.name, corpus.fingerprint, len(corpus.whole.video_ids), seed, text, neighbours,
+        confidence,
+    )  # fmt: skip
 
 
 def _text_metrics(
-    corpus: _Corpus, rows: _Rows, matched: Sequence[tuple[Caption, str]], seed: int
+    corpus: Corpus, rows: Rows, matched: Sequence[tuple[Caption, str]], seed: int
 ) -> list[Metric]:
     import numpy as np
 
@@ -170,7 +124,7 @@ def _text_metrics(
 
 
 def _labels(
-    corpus: _Corpus, by: str | None, matched: Sequence[tuple[Caption, str]]
+    corpus: Corpus, by: str | None, matched: Sequence[tuple[Caption, str]]
 ) -> dict[str, str]:
     """Return the label of each video that has one."""
     if by in (None, "label", "group"):
@@ -193,7 +147,7 @@ def _labels(
 
 
 def _neighbours(
-    corpus: _Corpus, labels: Mapping[str, str], by: str, exclude_group: bool, seed: int
+    corpus: Corpus, labels: Mapping[str, str], by: str, exclude_group: bool, seed: int
 ) -> NeighbourReport | None:
     """Return None where no two videos have one label."""
     import numpy as np
@@ -204,8 +158,8 @@ def _neighbours(
     ids = [corpus.whole.video_ids[at] for at in kept]
     if not kept:
         return None
-    numbers = _numbered([labels[video_id] for video_id in ids])
-    groups = _numbered([corpus.videos[video_id].group for video_id in ids])
+    numbers = numbered([labels[video_id] for video_id in ids])
+    groups = numbered([corpus.videos[video_id].group for video_id in ids])
     queries = np.arange(len(ids))
     if len(ids) > MAX_QUERIES:
         draw = np.random.default_rng(seed).choice(len(ids), MAX_QUERIES, replace=False)
@@ -232,15 +186,6 @@ def _metric(name: str, values: NDArray[np.float64], chance: float, seed: int) ->
 
     low, high = bootstrap_interval(values, seed=seed)
     return Metric(name, float(values.mean()), low, high, chance)
-
-
-def _numbered(names: Sequence[str | None]) -> NDArray[np.int64]:
-    """Return a number for each name, the same for the same name; -1 for None."""
-    import numpy as np
-
-    numbers: dict[str, int] = {}
-    found = [-1 if name is None else numbers.setdefault(name, len(numbers)) for name in names]
-    return np.array(found, dtype=np.int64)
 
 
 def _unmatched(captions: Path, skipped: Sequence[SkippedRow]) -> str:

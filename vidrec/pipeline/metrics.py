@@ -117,6 +117,45 @@ def neighbour_quality(
     )
 
 
+def best_scores(
+    queries: Vectors,
+    own: Integers,
+    vectors: Vectors,
+    videos: Integers,
+    labels: Integers,
+    away: Integers | None = None,
+) -> tuple[Floats, Floats]:
+    """Return each query's best score, and its best after all that fits it was taken away.
+
+    The query's own video fits it, and so does what has that video's label. Queries that nothing
+    fits, or everything, are left out.
+
+    Args:
+        queries: ``(q, dim)`` unit vectors.
+        own: ``(q,)`` the video that a query is about.
+        vectors: ``(n, dim)`` unit vectors.
+        videos: ``(n,)`` the video of each row.
+        labels: ``(m,)`` the label of each video; negative numbers are none.
+        away: ``(m,)`` a number for each video; if given, rows of videos with the query's own are
+            no candidates (its own video itself, or all of its group).
+    """
+    present, absent = [], []
+    for block, scores in _score_blocks(queries, vectors):
+        asked = own[block, None]
+        fits = (videos == asked) | ((labels[videos] == labels[asked]) & (labels[asked] >= 0))
+        if away is not None:
+            scores[away[videos] == away[asked]] = -np.inf
+        present.append(scores.max(axis=1, initial=-np.inf))
+        fitting = np.where(fits, scores, -np.inf).max(axis=1, initial=-np.inf)
+        rest = np.where(fits, -np.inf, scores).max(axis=1, initial=-np.inf)
+        absent.append(np.where(np.isfinite(fitting), rest, -np.inf))
+    if not present:
+        return np.empty(0), np.empty(0)
+    best, without = np.concatenate(present), np.concatenate(absent)
+    kept = np.isfinite(without)
+    return best[kept], without[kept]
+
+
 def chance_precision(quality: NeighbourQuality) -> float:
     """Return the expected precision, at any rank, of a random ranking."""
     return float(np.mean(quality.relevant / quality.candidates))

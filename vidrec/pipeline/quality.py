@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from vidrec.errors import BelowMinimum, UsageError
 from vidrec.pipeline.captions import SkippedRow
-from vidrec.types import Scope
+from vidrec.types import Modality, Scope
 
 TEXT_METRICS = ("R@1", "R@5", "R@10", "MRR")
 NEIGHBOUR_METRICS = ("P@1", "P@10", "mAP")
@@ -57,6 +57,25 @@ class NeighbourReport:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfidenceReport:
+    """What the best score tells of whether anything fits, for one kind of query.
+
+    ``separation`` is the area under the ROC curve: 1 if the best score always shows whether
+    something fits, 0.5 if it never does. ``refused_present`` and ``refused_absent`` are the shares
+    of ``queries`` below ``min_confidence`` with and without something that fits.
+    """
+
+    kind: Modality
+    queries: int
+    separation: float
+    refused_present: float
+    refused_absent: float
+    min_confidence: float
+    slope: float
+    offset: float
+
+
+@dataclass(frozen=True, slots=True)
 class EvaluateReport:
     """The outcome; a part is None where there was nothing to measure it with."""
 
@@ -66,6 +85,7 @@ class EvaluateReport:
     seed: int
     text: TextReport | None
     neighbours: NeighbourReport | None
+    confidence: Sequence[ConfidenceReport] = ()
 
     @property
     def metrics(self) -> list[Metric]:

@@ -15,10 +15,12 @@ from vidrec.errors import NoConfidentMatch, UsageError
 from vidrec.library import Library
 from vidrec.media.extensions import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 from vidrec.paths import expanded, is_file, is_folder, is_text
+from vidrec.pipeline.texts import asked_texts
 from vidrec.stores import open_store
-from vidrec.types import Filter, Match, Recommendation, Scalar, Video
+from vidrec.types import Filter, Match, Modality, Recommendation, Scalar, Video
 
 if TYPE_CHECKING:
+    from vidrec.calibration import Calibration
     from vidrec.types import Vector
 
 QueryKind = Literal["text", "video", "image", "id"]
@@ -100,11 +102,14 @@ def recommend(
     Several queries are mixed: the unit mean of their vectors is looked for. A video that is
     asked with is never among the results.
 
+    A single query of clips is given a confidence, where the embedder or the library knows what
+    its scores mean; the best one must reach the settings' ``min_confidence``.
+
     Raises:
         UsageError: the query or a condition is wrong.
         NoIndexError: nothing is indexed yet.
         FingerprintError: the index holds vectors of another embedder.
-        NoConfidentMatch: nothing (above ``min_score``) was found.
+        NoConfidentMatch: nothing (above ``min_score``, with confidence) was found.
     """
     if k < 1:
         raise UsageError(f"--top-k must be at least 1. Received: k={k}")
@@ -116,31 +121,45 @@ def recommend(
             asked = _Asked(library, embedder, settings)
             vector = asked.vector(queries)
             fingerprint = str(embedder.fingerprint)
+            chosen = _filter(where or {}, asked.seen)
             matches = store.query(
-                vector,
-                k=k,
-                where=_filter(where or {}, asked.seen),
-                by_video=not clips,
-                fingerprint=fingerprint,
+                vector, k=k, where=chosen, by_video=not clips, fingerprint=fingerprint
             )
+            calibration = asked.calibration(queries) if chosen.scope == "clip" else None
             behind = library.position(fingerprint) != library.indexed_position(
                 store.where, fingerprint
             )
         finally:
             store.close()
             embedder.close()
-    results = [_row(rank, match) for rank, match in enumerate(matches, 1)]
+    results = [
+        _row(rank, match, calibration, asked.understood) for rank, match in enumerate(matches, 1)
+    ]
     kept = [row for row in results if min_score is None or row.score >= min_score]
-    if not kept:
-        raise NoConfidentMatch(_no_match(results, min_score))
+    _require_confidence(results, kept, min_score, settings.embedder.min_confidence)
     text = " + ".join(query.value for query in queries)
     return Recommended(text, fingerprint, store.name, kept, behind)
 
 
-def _no_match(results: Sequence[Recommendation], min_score: float | None) -> str:
-    if results:
-        return f"no confident match: the best score is {results[0].score:.3f}, below {min_score}"
-    return "no match: nothing that is indexed fits the conditions"
+def _require_confidence(
+    results: Sequence[Recommendation],
+    kept: Sequence[Recommendation],
+    min_score: float | None,
+    min_confidence: float,
+) -> None:
+    if not results:
+        raise NoConfidentMatch("no match: nothing that is indexed fits the conditions")
+    best = results[0]
+    if not kept:
+        raise NoConfidentMatch(
+            f"no confident match: the best score is {best.score:.3f}, below {min_score}"
+        )
+    if best.confidence is not None and best.confidence < min_confidence:
+        raise NoConfidentMatch(
+            f"no confident match: the best, {best.filename}, has a confidence of "
+            f"{best.confidence:.2f}, below {min_confidence:g} (score {best.score:.3f}); "
+            "--min-confidence 0 shows it"
+        )
 
 
 def _filter(where: Mapping[str, Sequence[str]], seen: frozenset[str]) -> Filter:
@@ -164,11 +183,16 @@ def _meanings(value: str) -> list[Scalar]:
     return [value] if isinstance(parsed, (str, list, dict)) else [value, parsed]
 
 
-def _row(rank: int, match: Match) -> Recommendation:
+def _row(
+    rank: int, match: Match, calibration: Calibration | None, understood: float
+) -> Recommendation:
     payload = match.payload
+    confidence = None
+    if calibration is not None:
+        confidence = round(calibration.confidence(match.score) * understood, 4)
     return Recommendation(
         rank, match.score, payload.video_id, payload.path, payload.url, payload.filename,
-        payload.label, payload.start_sec, payload.end_sec, payload.duration_sec,
+        payload.label, payload.start_sec, payload.end_sec, payload.duration_sec, confidence,
     )  # fmt: skip
 
 
@@ -180,6 +204,17 @@ class _Asked:
         self.embedder = embedder
         self.settings = settings
         self.seen: frozenset[str] = frozenset()
+        self.understood = 1.0  # probability that a text means something to the embedder
+
+    def calibration(self, queries: Sequence[Query]) -> Calibration | None:
+        """What scores mean here; nobody knows for a mixture."""
+        if len(queries) > 1:
+            return None
+        kind = queries[0].kind
+        modality: Modality = "video" if kind == "id" else kind
+        fingerprint = str(self.embedder.fingerprint)
+        measured = self.library.calibration(fingerprint, modality)
+        return measured or self.embedder.calibration(modality)
 
     def vector(self, queries: Sequence[Query]) -> Vector:
         vectors = [self._one(query) for query in queries]
@@ -201,12 +236,9 @@ class _Asked:
                 return self._file(expanded(query.value).absolute())
 
     def _text(self, text: str) -> Vector:
-        fingerprint = str(self.embedder.fingerprint)
-        vector = self.library.cached_query(text, fingerprint)
-        if vector is None:
-            vector = self.embedder.embed_text(text)
-            self.library.cache_query(text, fingerprint, vector)
-        return vector
+        (asked,) = asked_texts(self.library, self.embedder, [text])
+        self.understood = asked.understood
+        return asked.vector
 
     def _stored(self, video: Video) -> Vector:
         self.seen |= {video.id}

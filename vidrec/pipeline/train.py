@@ -274,12 +274,19 @@ def _finish(
     n_windows = settings.resnet.windows
     embedded = {
         side: training.embed_clips(run, model, clips, n_windows)
-        for side, clips in (("train", run.train), ("test", run.test))
+        for side, clips in (("train", run.train), ("val", run.val), ("test", run.test))
     }
     known = run.labels[run.train]
     sums = np.stack([embedded["train"][known == i].mean(axis=0) for i in range(len(labels))])
     prototypes = (sums / np.linalg.norm(sums, axis=1, keepdims=True)).astype(np.float32)
     metrics = _metrics(run, model, embedded, prototypes, settings)
+    clips = np.concatenate([run.train, run.val, run.test])
+    calibrations, metrics["confidence"] = report.calibrations(
+        np.concatenate(list(embedded.values())),
+        run.labels[clips],
+        len(run.train),
+        prototypes,
+    )
     metrics["seconds"] = {name: round(value, 1) for name, value in seconds.items()}
     onnx = run.recipe.to_onnx(model)
     checkpoint = Checkpoint(
@@ -290,6 +297,7 @@ def _finish(
         prototypes.tolist(),
         replace(run.recipe.sampling, phases=1),
         hashlib.sha256(onnx).hexdigest(),
+        calibrations,
     )
     model.save(folder / "model.keras")
     training.write_history(folder / "history.csv", run.history)

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from vidrec.calibration import Calibration
     from vidrec.models.training import Epoch
+    from vidrec.types import Modality
 
     Vectors = NDArray[np.float32]
     Integers = NDArray[np.int64]
@@ -89,6 +91,43 @@ def classification(
         "accuracy_nearest_prototype": _rounded((nearest == labels).mean()),
         "confusion": confusion.tolist(),
     }
+
+
+def calibrations(
+    vectors: Vectors, labels: Integers, n_trained: int, prototypes: Vectors
+) -> tuple[dict[Modality, Calibration], dict[str, Any]]:
+    """What scores will mean, and how well they tell whether anything fits.
+
+    Held-out clips ask for training clips of their class; each label, by its prototype, asks for
+    held-out clips. Both are asked again with that class taken away.
+
+    Args:
+        vectors: `(n, dim)` of all clips, those trained on first.
+        labels: `(n,)`.
+        n_trained: how many those are.
+        prototypes: `(l, dim)`.
+    """
+    import numpy as np
+
+    from vidrec.calibration import fit, separation
+    from vidrec.pipeline.metrics import best_scores
+
+    trained, held = np.split(np.arange(len(vectors)), [n_trained])
+    one_of = np.array([np.flatnonzero(labels == label)[0] for label in range(len(prototypes))])
+    asked: dict[Modality, tuple[Vectors, Integers, Integers]] = {
+        "video": (vectors[held], held, trained),
+        "text": (prototypes, one_of, held),
+    }
+    found: dict[Modality, Calibration] = {}
+    report: dict[str, Any] = {}
+    for kind, (queries, own, rows) in asked.items():
+        present, absent = best_scores(queries, own, vectors[rows], rows, labels)
+        if len(present):
+            found[kind] = fit(present, absent)
+            report[kind] = {
+                "queries": len(present), "separation": _rounded(separation(present, absent))
+            }  # fmt: skip
+    return found, report
 
 
 def _rounded(value: float) -> float:

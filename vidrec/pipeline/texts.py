@@ -1,0 +1,44 @@
+"""Texts asked with: embedded once, after that taken from the library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vidrec.embedders.base import Embedder
+from vidrec.library import Library
+
+if TYPE_CHECKING:
+    from vidrec.types import Vector
+
+AT_A_TIME = 64
+
+
+@dataclass(frozen=True, slots=True)
+class AskedText:
+    """A text's vector, and the probability that the embedder knows what it is about."""
+
+    vector: Vector
+    understood: float
+
+
+def asked_texts(library: Library, embedder: Embedder, texts: Sequence[str]) -> list[AskedText]:
+    """Return what the embedder makes of each text; the library keeps it.
+
+    Raises:
+        CapabilityError: this embedder embeds no text.
+    """
+    fingerprint = str(embedder.fingerprint)
+    found: dict[str, AskedText] = {}
+    for text in texts:
+        if (cached := library.cached_query(text, fingerprint)) is not None:
+            found[text] = AskedText(*cached)
+    new = [text for text in dict.fromkeys(texts) if text not in found]
+    for start in range(0, len(new), AT_A_TIME):
+        part = new[start : start + AT_A_TIME]
+        vectors, understood = embedder.embed_texts(part), embedder.understood(part)
+        for text, vector, known in zip(part, vectors, understood, strict=True):
+            library.cache_query(text, fingerprint, vector, known)
+            found[text] = AskedText(vector, known)
+    return [found[text] for text in texts]
