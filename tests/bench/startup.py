@@ -189,6 +189,7 @@ def main() -> None:
             "PYTHONPATH": str(ROOT),
             "VIDREC_LIBRARY": str(folder / "library"),
             "VIDREC_CACHE": str(folder / "cache"),
+            "VIDREC_EMBEDDER_MIN_CONFIDENCE": "0",  # vectors drawn at random fit no text
         }
         # What is installed has its bytecode beside it: let the first, unmeasured round write it.
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
