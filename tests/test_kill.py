@@ -78,7 +78,9 @@ def test_kills_of_embed_and_index_lose_and_double_nothing(films: Path) -> None:
         after = finished(library)
         assert before.items() <= after.items(), "something finished was lost or changed"
         assert len(after) % 2 == 0, "a video is half committed"
-        rows = json.loads(run("recommend", "a cat", "-f", "json", "--min-confidence", "0"))["results"]
+        rows = json.loads(run("recommend", "a cat", "-f", "json", "--min-confidence", "0"))[
+            "results"
+        ]
         assert rows, "recommend does not answer"
         assert len({row["video_id"] for row in rows}) == len(rows)
         before = after
@@ -88,7 +90,9 @@ def test_kills_of_embed_and_index_lose_and_double_nothing(films: Path) -> None:
     status = json.loads(run("status", "--format", "json"))
     assert status["embedders"][0]["indexed"] == 2 * VIDEOS
     assert not status["embedders"][0]["stale"]
-    answer = json.loads(run("recommend", "a cat", "-k", "99", "-f", "json", "--min-confidence", "0"))
+    answer = json.loads(
+        run("recommend", "a cat", "-k", "99", "-f", "json", "--min-confidence", "0")
+    )
     assert len(answer["results"]) == VIDEOS
 
 
