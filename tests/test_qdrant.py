@@ -421,7 +421,7 @@ def test_another_embedder_lives_beside_and_another_model_is_refused(
     with pytest.raises(FingerprintError) as failure:
         recommend(words, ["red"])
     assert "words:newer:5:1" in str(failure.value) and "words:count:5" in str(failure.value)
-    assert "vidrec index --embedder words --recreate" in str(failure.value)
+    assert "vidrec index --embedder words --store qdrant --recreate" in str(failure.value)
 
 
 # Settings

@@ -18,7 +18,7 @@ import pytest
 
 from tests.store_kinds import STORES, StoreMaker
 from vidrec.errors import FingerprintError, NoIndexError, UsageError
-from vidrec.stores.base import VectorStore, check_fingerprint
+from vidrec.stores.base import VectorStore, check_fingerprint, index_command
 from vidrec.types import PAYLOAD_FIELDS, Filter, Match, Payload, Point
 
 FINGERPRINT = "test:model:8:0123456789"
@@ -322,7 +322,7 @@ def test_info_names_the_fingerprint_and_create_guards_it(store: VectorStore) -> 
         with pytest.raises(FingerprintError):
             store.create(fingerprint, dim)
     with pytest.raises(FingerprintError, match="--recreate"):
-        check_fingerprint(info, "other:model:8:99", "test")
+        check_fingerprint(info, "other:model:8:99", "knn", "test")
 
 
 def test_another_opening_sees_what_was_written(make_store: StoreMaker, tmp_path: Path) -> None:
@@ -418,4 +418,11 @@ def test_random_histories_end_in_the_same_library(store: VectorStore, seed: int)
     assert_answer(
         store.query(vector, k=99, by_video=False),
         oracle(list(held.values()), vector, 99, None, False),
+    )
+
+
+def test_the_command_that_mends_an_index_is_of_that_index() -> None:
+    assert index_command("knn", "conse") == "vidrec index"
+    assert index_command("qdrant", "marengo", "--recreate") == (
+        "vidrec index --embedder marengo --store qdrant --recreate"
     )

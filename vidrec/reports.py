@@ -52,7 +52,10 @@ def show_recommended(answer: Recommended, wished: Format) -> None:
         case _:
             show_lines(asdict(row) for row in answer.results)
     if answer.unindexed:
-        note("note: the library has changed since it was indexed: run `vidrec index`")
+        from vidrec.stores.base import index_command
+
+        again = index_command(answer.store, answer.embedder.partition(":")[0])
+        note(f"note: the library has changed since it was indexed: run `{again}`")
 
 
 def _recommended_table(answer: Recommended) -> None:
@@ -210,17 +213,19 @@ def show_status(status: Status, wished: Format, config: Path | None) -> None:
     if status.embedders:
         show_table(
             ["embedder", "fingerprint", "videos", "embeddings", f"indexed ({status.store})"],
-            [_embedder_row(row) for row in status.embedders],
+            [_embedder_row(row, status.store) for row in status.embedders],
             right=("videos", "embeddings"),
         )
     for failure in status.failures:
         print(plain(f"failed   {failure.source}: {failure.reason} ({failure.stage})"))
 
 
-def _embedder_row(row: EmbedderStatus) -> list[str]:
+def _embedder_row(row: EmbedderStatus, store: str) -> list[str]:
+    from vidrec.stores.base import index_command
+
     indexed = "no" if row.indexed is None else f"{row.indexed} points"
     if row.stale:
-        indexed += ", not up to date: run `vidrec index`"
+        indexed += f", not up to date: run `{index_command(store, row.embedder)}`"
     cells = [row.embedder, row.fingerprint, str(row.videos), str(row.embeddings), indexed]
     return [escaped(cell) for cell in cells]
 

@@ -23,6 +23,7 @@ from vidrec.errors import NoIndexError, VidrecError
 from vidrec.library import Library
 from vidrec.paths import exists
 from vidrec.stores import open_store
+from vidrec.stores.base import index_command
 
 State = Literal["ok", "warning", "failure"]
 LOW_DISK = 2_000_000_000
@@ -155,7 +156,7 @@ def _bucket(settings: Settings) -> Iterator[Check]:
 
 def _store(settings: Settings, embedder: Embedder) -> Iterator[Check]:
     store = open_store(settings)
-    again = f"vidrec index --embedder {embedder.name}"
+    again = index_command(store.name, embedder.name)
     try:
         info = store.info()
         if info is None:

@@ -14,7 +14,7 @@ from vidrec.errors import FingerprintError, NoIndexError
 from vidrec.library import Library
 from vidrec.progress import Progress, Silent
 from vidrec.stores import open_store
-from vidrec.stores.base import VectorStore
+from vidrec.stores.base import VectorStore, index_command
 from vidrec.types import Payload, Point, Scalar, Scope, Video, point_id
 
 BATCH = 1024
@@ -107,9 +107,10 @@ class _Sync:
             with self.store.rebuild(self.fingerprint, self.dim) as writer:
                 report.written = writer.upsert(self._counted(self._points()))
         elif served.fingerprint != self.fingerprint:
+            again = index_command(self.store.name, self.fingerprint.split(":")[0], "--recreate")
             raise FingerprintError(
                 f"{served.where} serves {served.fingerprint}, the embedder is "
-                f"{self.fingerprint}: run `vidrec index --recreate` to replace it"
+                f"{self.fingerprint}: run `{again}` to replace it"
             )
         else:
             self._follow(report, served.where, total, prune=prune)

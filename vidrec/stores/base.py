@@ -126,6 +126,16 @@ class VectorStore(ABC):
         return None
 
 
+def index_command(store: str, embedder: str, *options: str) -> str:
+    """Return the command that brings a collection up to date, as one would type it."""
+    words = ["vidrec index"]
+    if embedder != "conse":
+        words.append(f"--embedder {embedder}")
+    if store != "knn":
+        words.append(f"--store {store}")
+    return " ".join([*words, *options])
+
+
 def check_query(info: CollectionInfo, vector: Vector, k: int) -> None:
     """Refuse what no store can answer.
 
@@ -141,7 +151,7 @@ def check_query(info: CollectionInfo, vector: Vector, k: int) -> None:
         )
 
 
-def check_fingerprint(info: CollectionInfo, fingerprint: str, embedder: str) -> None:
+def check_fingerprint(info: CollectionInfo, fingerprint: str, store: str, embedder: str) -> None:
     """Refuse to compare vectors of two embedders.
 
     Raises:
@@ -150,5 +160,6 @@ def check_fingerprint(info: CollectionInfo, fingerprint: str, embedder: str) -> 
     if info.fingerprint != fingerprint:
         raise FingerprintError(
             f"{info.where} holds vectors of {info.fingerprint}, the query is of {fingerprint}: "
-            f"run `vidrec embed` and `vidrec index --embedder {embedder} --recreate`"
+            f"run `vidrec embed --embedder {embedder}` and "
+            f"`{index_command(store, embedder, '--recreate')}`"
         )

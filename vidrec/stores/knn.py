@@ -24,6 +24,7 @@ from vidrec.stores.base import (
     VectorStore,
     check_fingerprint,
     check_query,
+    index_command,
 )
 from vidrec.stores.knn_files import (
     CURRENT,
@@ -93,7 +94,7 @@ class KnnStore(VectorStore):
             info = self._info(snapshot)
             check_query(info, vector, k)
             if fingerprint is not None:
-                check_fingerprint(info, fingerprint, self.collection)
+                check_fingerprint(info, fingerprint, self.name, self.collection)
             asked = np.ascontiguousarray(vector, dtype="<f4")[None]
             asked = ranking.unit_rows(asked, ["the query"])[0]
             numbers, scores = self._scores(generation, snapshot, asked, where)
@@ -142,7 +143,8 @@ class KnnStore(VectorStore):
             if found is not None and (found.fingerprint, found.dim) != (fingerprint, dim):
                 raise FingerprintError(
                     f"{found.where} holds vectors of {found.fingerprint} ({found.dim} numbers), "
-                    f"not of {fingerprint} ({dim}): run `vidrec index --recreate` to replace them"
+                    f"not of {fingerprint} ({dim}): run "
+                    f"`{index_command(self.name, self.collection, '--recreate')}` to replace them"
                 )
             if found is None:
                 with self._building(fingerprint, dim):
@@ -200,7 +202,9 @@ class KnnStore(VectorStore):
 
     def _served(self, found: tuple[Generation, Snapshot] | None) -> tuple[Generation, Snapshot]:
         if found is None:
-            raise NoIndexError(f"no index in {self.folder}: run `vidrec index`")
+            raise NoIndexError(
+                f"no index in {self.folder}: run `{index_command(self.name, self.collection)}`"
+            )
         return found
 
     def _info(self, snapshot: Snapshot) -> CollectionInfo:
@@ -256,7 +260,9 @@ class KnnStore(VectorStore):
 
         name = current_name(self.folder)
         if name is None:
-            raise NoIndexError(f"no index in {self.folder}: run `vidrec index`")
+            raise NoIndexError(
+                f"no index in {self.folder}: run `{index_command(self.name, self.collection)}`"
+            )
         with _mapped(self.folder):
             writer = GenerationWriter(self.folder / name, served=True)
         try:

@@ -28,6 +28,7 @@ from vidrec.stores.base import (
     VectorStore,
     check_fingerprint,
     check_query,
+    index_command,
 )
 from vidrec.stores.qdrant.engine import Described, Engine, RefusedError, UnindexedError
 from vidrec.stores.qdrant.nearest import nearest_points, nearest_videos
@@ -195,7 +196,7 @@ class QdrantStore(VectorStore):
         return CollectionInfo(name, found.metadata["fingerprint"], found.dim, count, self.where)
 
     def _nothing(self) -> str:
-        return f"no index in {self.where}: run `vidrec index --store qdrant`"
+        return f"no index in {self.where}: run `{index_command(self.name, self.embedder)}`"
 
     def _check(self, vector: Vector, k: int, fingerprint: str | None) -> None:
         """Refuse what cannot be answered, with the reason."""
@@ -204,15 +205,15 @@ class QdrantStore(VectorStore):
             raise NoIndexError(self._nothing())
         info = self._info(served, 0)
         if fingerprint is not None:
-            check_fingerprint(info, fingerprint, self.embedder)
+            check_fingerprint(info, fingerprint, self.name, self.embedder)
         check_query(info, vector, k)
 
     def _check_same(self, served: Described, fingerprint: str, dim: int) -> None:
         if (served.metadata["fingerprint"], served.dim) != (fingerprint, dim):
             raise FingerprintError(
                 f"{self.where} holds vectors of {served.metadata['fingerprint']} ({served.dim} "
-                f"numbers), not of {fingerprint} ({dim}): run `vidrec index --recreate` to "
-                "replace them"
+                f"numbers), not of {fingerprint} ({dim}): run "
+                f"`{index_command(self.name, self.embedder, '--recreate')}` to replace them"
             )
 
     def _check_keys(self, keys: Sequence[str]) -> None:
