@@ -200,6 +200,10 @@ class KnnStore(VectorStore):
         except (sqlite3.Error, OSError) as exc:
             raise damaged(self.folder, str(exc)) from exc
 
+    def _no_index(self) -> NoIndexError:
+        again = index_command(self.name, self.collection)
+        return NoIndexError(f"no index in {self.folder}: run `{again}`")
+
     def _served(self, found: tuple[Generation, Snapshot] | None) -> tuple[Generation, Snapshot]:
         if found is None:
             raise NoIndexError(
