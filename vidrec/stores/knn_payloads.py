@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +28,9 @@ class PayloadTable:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
         self._known: dict[str, tuple[int, int]] = {}
-        self._videos: dict[str, int] = {}
 
     def forget(self) -> None:
         self._known.clear()
-        self._videos.clear()
 
     def bodies(self, payloads: Sequence[Payload]) -> list[str]:
         """Return each payload's text; those of one video's points are made once."""
@@ -51,9 +50,14 @@ class PayloadTable:
         """Return (videos.no, payloads.no) of each payload, adding what is new."""
         if len(self._known) > CACHED_PAYLOADS:
             self.forget()
-        for payload, body in zip(payloads, bodies, strict=True):
-            if body not in self._known:
-                self._known[body] = self._video(payload.video_id), self._payload(body)
+        new = {
+            body: payload.video_id
+            for payload, body in zip(payloads, bodies, strict=True)
+            if body not in self._known
+        }
+        videos = self._video_numbers(list(dict.fromkeys(new.values())))
+        for body, number in self._payload_numbers(list(new)).items():
+            self._known[body] = videos[new[body]], number
         keys = {key for payload in payloads for key in payload.extra} - set(PAYLOAD_FIELDS)
         self._db.executemany("INSERT OR IGNORE INTO keys VALUES (?)", [(key,) for key in keys])
         return [self._known[body] for body in bodies]
@@ -75,28 +79,37 @@ class PayloadTable:
         finally:
             old.close()
 
-    def _video(self, video_id: str) -> int:
-        if video_id not in self._videos:
-            row = self._db.execute("SELECT no FROM videos WHERE video_id = ?", (video_id,))
-            found = row.fetchone()
-            if found is None:
-                added = self._db.execute("INSERT INTO videos(video_id) VALUES (?)", (video_id,))
-                found = (added.lastrowid,)
-            self._videos[video_id] = found[0]
-        return self._videos[video_id]
+    def _video_numbers(self, video_ids: Sequence[str]) -> dict[str, int]:
+        select = "SELECT video_id, no FROM videos WHERE video_id IN"
+        known: dict[str, int] = dict(select_in(self._db, select, video_ids))
+        new = [video_id for video_id in video_ids if video_id not in known]
+        known.update(zip(new, self._unused_numbers("videos"), strict=False))
+        rows = [(known[video_id], video_id) for video_id in new]
+        self._db.executemany("INSERT INTO videos VALUES (?, ?)", rows)
+        return known
 
-    def _payload(self, body: str) -> int:
-        hashed = blake2b(body.encode(), digest_size=8).digest()
-        digest = int.from_bytes(hashed, "big", signed=True)
-        found = self._db.execute(
-            "SELECT no FROM payloads WHERE digest = ? AND body = ?", (digest, body)
-        ).fetchone()
-        if found is None:
-            added = self._db.execute(
-                "INSERT INTO payloads(digest, body) VALUES (?, ?)", (digest, body)
-            )
-            return int(added.lastrowid or 0)
-        return int(found[0])
+    def _payload_numbers(self, bodies: Sequence[str]) -> dict[str, int]:
+        digests = [_digest(body) for body in bodies]
+        select = "SELECT body, no FROM payloads WHERE digest IN"
+        stored: dict[str, int] = dict(select_in(self._db, select, digests))
+        known = {body: stored[body] for body in bodies if body in stored}
+        new = {
+            body: digest for body, digest in zip(bodies, digests, strict=True) if body not in known
+        }
+        known.update(zip(new, self._unused_numbers("payloads"), strict=False))
+        rows = [(known[body], digest, body) for body, digest in new.items()]
+        self._db.executemany("INSERT INTO payloads VALUES (?, ?, ?)", rows)
+        return known
+
+    def _unused_numbers(self, table: str) -> Iterator[int]:
+        return count(
+            self._db.execute(f"SELECT coalesce(max(no), 0) + 1 FROM {table}").fetchone()[0]
+        )
+
+
+def _digest(body: str) -> int:
+    hashed = blake2b(body.encode(), digest_size=8).digest()
+    return int.from_bytes(hashed, "big", signed=True)
 
 
 def _body(payload: Payload) -> str:
