@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CACHED_PAYLOADS = 100_000
+BODY_FIELDS = tuple(name for name in PAYLOAD_FIELDS if name not in ROW_FIELDS)
+_TEXT = json.JSONEncoder(sort_keys=True)
 
 
 class PayloadTable:
@@ -113,8 +115,9 @@ def _digest(body: str) -> int:
 
 
 def _body(payload: Payload) -> str:
-    flat = {key: value for key, value in payload.as_dict().items() if key not in ROW_FIELDS}
+    flat = {key: value for key, value in payload.extra.items() if key not in ROW_FIELDS}
+    flat.update((name, getattr(payload, name)) for name in BODY_FIELDS)
     try:
-        return json.dumps(flat, sort_keys=True)
+        return _TEXT.encode(flat)
     except (TypeError, ValueError) as exc:
         raise UsageError(f"the payload of {payload.filename} cannot be stored: {exc}") from exc
