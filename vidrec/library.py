@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
     from vidrec.types import Vector
 
+    # id, file name, path, URL, label, group, duration (seconds)
+    VideoRow: TypeAlias = tuple[
+        str, str, str | None, str | None, str | None, str | None, float | None
+    ]
     # number, video id, scope, start, end (seconds), vector, extra
     EmbeddingRow: TypeAlias = tuple[int, str, Scope, float, float, Vector, dict[str, Scalar]]
 
@@ -128,14 +132,17 @@ class Library(Catalog):
         for row in self.read(f"SELECT {_VIDEO} FROM videos ORDER BY filename, id"):
             yield _video(row)
 
-    def videos_by_id(self, ids: Sequence[str]) -> dict[str, Video]:
-        """Return those of some videos that exist, by id."""
-        found: dict[str, Video] = {}
+    def video_rows(self, ids: Sequence[str]) -> dict[str, VideoRow]:
+        """Return what an index shows of those of some videos that exist, by id."""
+        found: dict[str, VideoRow] = {}
         for start in range(0, len(ids), 500):
             some = ids[start : start + 500]
             marks = ", ".join("?" * len(some))
-            for row in self.read(f"SELECT {_VIDEO} FROM videos WHERE id IN ({marks})", *some):
-                found[row[0]] = _video(row)
+            rows = self.read(
+                "SELECT id, filename, nullif(path, ''), url, label, grp, duration_sec FROM videos "
+                f"WHERE id IN ({marks})", *some,
+            )  # fmt: skip
+            found.update((row[0], row) for row in rows)
         return found
 
     def changed_videos(self, revision: int) -> set[str]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from vidrec.config import Settings
 from vidrec.embedders import load_embedder
@@ -15,7 +15,10 @@ from vidrec.library import Library
 from vidrec.progress import Progress, Silent
 from vidrec.stores import open_store
 from vidrec.stores.base import VectorStore, index_command
-from vidrec.types import Payload, Point, Scalar, Scope, Video, point_id
+from vidrec.types import Payload, Point, Scalar, Scope, point_id
+
+if TYPE_CHECKING:
+    from vidrec.library import VideoRow
 
 BATCH = 1024
 STEP = 256  # points between two signs of progress: a remote store takes seconds for more
@@ -175,7 +178,7 @@ class _Sync:
             new.add(point.payload.video_id)
             yield point
         for video_id in sorted(changed - new):
-            video = self.library.video(video_id)
+            video = self.library.video_rows([video_id]).get(video_id)
             for e in self.library.video_embeddings(video_id, self.fingerprint):
                 if video is not None:
                     payload = payload_of(video, e.scope, e.start_sec, e.end_sec, e.extra)
@@ -184,7 +187,7 @@ class _Sync:
     def _points(self, after: int = 0) -> Iterator[Point]:
         """Yield the library's points under this fingerprint, in bounded memory."""
         for rows in self.library.embedding_rows(self.fingerprint, after=after):
-            videos = self.library.videos_by_id(list({row[1] for row in rows}))
+            videos = self.library.video_rows(list({row[1] for row in rows}))
             for _, video_id, scope, start, end, vector, extra in rows:
                 video = videos.get(video_id)
                 if video is not None:
@@ -193,14 +196,13 @@ class _Sync:
 
 
 def payload_of(
-    video: Video, scope: Scope, start_sec: float, end_sec: float, extra: Mapping[str, Scalar]
+    video: VideoRow, scope: Scope, start_sec: float, end_sec: float, extra: Mapping[str, Scalar]
 ) -> Payload:
     """Return what a point says about its video and which part of it."""
-    path = str(video.path) if video.path else None
+    video_id, filename, path, url, label, group, duration = video
     return Payload(
-        video.id, video.filename, scope, start_sec, end_sec,
-        path, video.url, video.label, video.group, video.duration_sec, extra,
-    )  # fmt: skip
+        video_id, filename, scope, start_sec, end_sec, path, url, label, group, duration, extra
+    )
 
 
 def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
