@@ -28,6 +28,7 @@ from vidrec.errors import ConfigError, FingerprintError, StoreError, UsageError
 from vidrec.library import Library
 from vidrec.pipeline.index import index
 from vidrec.pipeline.recommend import recommend
+from vidrec.pipeline.status import status
 from vidrec.stores import open_store
 from vidrec.stores.qdrant import failures, points
 from vidrec.types import Embedding, Filter, Fingerprint, Point, Video, VideoInfo
@@ -424,6 +425,13 @@ def test_another_embedder_lives_beside_and_another_model_is_refused(
     assert "vidrec index --embedder words --store qdrant --recreate" in str(failure.value)
 
 
+def test_a_store_out_of_reach_is_not_said_to_be_empty(words: Settings) -> None:
+    words.qdrant.url = "http://127.0.0.1:9"
+    (row,) = status(words).embedders
+    assert row.indexed is None
+    assert "cannot reach Qdrant" in (row.problem or "")
+
+
 # Settings
 
 
@@ -437,7 +445,7 @@ def test_the_settings_name_one_qdrant(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("QDRANT_API_KEY", "s3cr3t")
     store = open_store(load_settings(overrides={"store.name": "qdrant"}))
     assert store.where == "https://xyz.cloud.example.org:6333/vidrec-conse"
-    for url in ("ftp://host", "https://user:pass@host", "http://"):
+    for url in ("ftp://host", "https://user:pass@host", "http://", "http://[::1", "h:99999"):
         with pytest.raises(ConfigError) as failure:
             open_store(load_settings(overrides={"store.name": "qdrant", "qdrant.url": url}))
         assert "pass" not in str(failure.value)

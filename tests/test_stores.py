@@ -300,6 +300,12 @@ def test_nothing_is_there_before_the_first_index(store: VectorStore) -> None:
         store.upsert([make_point(1, [1] * DIM)])
 
 
+def test_no_number_of_results_is_too_large(store: VectorStore) -> None:
+    fill(store, [make_point(1, [1] * DIM)])
+    for by_video in (True, False):
+        assert len(store.query(unit([1] * DIM), k=10**24, by_video=by_video)) == 1
+
+
 def test_an_empty_collection_matches_nothing(store: VectorStore) -> None:
     fill(store, [])
     assert store.query(unit([1] * DIM), k=3) == []

@@ -216,6 +216,8 @@ def show_status(status: Status, wished: Format, config: Path | None) -> None:
             [_embedder_row(row, status.store) for row in status.embedders],
             right=("videos", "embeddings"),
         )
+    for problem in dict.fromkeys(row.problem for row in status.embedders if row.problem):
+        print(plain(f"store    {problem}"))
     for failure in status.failures:
         print(plain(f"failed   {failure.source}: {failure.reason} ({failure.stage})"))
 
@@ -224,6 +226,7 @@ def _embedder_row(row: EmbedderStatus, store: str) -> list[str]:
     from vidrec.stores.base import index_command
 
     indexed = "no" if row.indexed is None else f"{row.indexed} points"
+    indexed = "unknown" if row.problem else indexed
     if row.stale:
         indexed += f", not up to date: run `{index_command(store, row.embedder)}`"
     cells = [row.embedder, row.fingerprint, str(row.videos), str(row.embeddings), indexed]

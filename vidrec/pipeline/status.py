@@ -15,7 +15,10 @@ from vidrec.types import Video
 
 @dataclass(frozen=True, slots=True)
 class EmbedderStatus:
-    """What is stored under one fingerprint; ``indexed`` counts the store's points, if any."""
+    """What is stored under one fingerprint; ``indexed`` counts the store's points, if any.
+
+    ``problem`` tells why the store could not be asked.
+    """
 
     fingerprint: str
     embedder: str
@@ -23,6 +26,7 @@ class EmbedderStatus:
     embeddings: int
     indexed: int | None
     stale: bool
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +96,8 @@ def _embedder(
             info = store.info()
         finally:
             store.close()
-    except VidrecError:
-        info = None  # a store that cannot be reached is the doctor's affair
+    except VidrecError as exc:
+        return EmbedderStatus(fingerprint, embedder, videos, embeddings, None, False, str(exc))
     if info is not None and info.fingerprint == fingerprint:
         indexed = info.count
         followed = library.indexed_position(info.where, fingerprint)

@@ -141,7 +141,7 @@ def as_store_error(exc: BaseException, where: str) -> StoreError:
     source = exc.source if isinstance(exc, ResponseHandlingException) else exc
     if isinstance(source, httpx.HTTPError):
         return _by_transport(source, where)
-    if isinstance(source, (ValidationError, json.JSONDecodeError)):
+    if isinstance(source, (ValidationError, json.JSONDecodeError, UnicodeDecodeError)):
         return StoreError(
             f"what answers at {where} does not speak like Qdrant: check url and port "
             "(HTTP is 6333), and that the server is 1.16 or newer"

@@ -57,13 +57,7 @@ def connect(
     }
     if url is not None:
         options["url"] = url = url if "//" in url else f"http://{url}"
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-            raise ConfigError(
-                "[qdrant] url must look like https://HOST[:6333], the key belongs to api_key. "
-                f"Received: {parts.scheme}://{parts.hostname or ''}"
-            )
-        where = f"{parts.scheme}://{parts.hostname}:{parts.port or options['port']}"
+        where = _address(url, options["port"])
     else:
         local = settings.host in ("localhost", "127.0.0.1", "::1")
         options |= {"host": settings.host, "https": key is not None and not local}
@@ -75,6 +69,19 @@ def connect(
             return QdrantClient(**options), where
         except (ValueError, TypeError) as exc:
             raise ConfigError(f"[qdrant] cannot use {where}: {exc}") from exc
+
+
+def _address(url: str, port: int) -> str:
+    """Return what of a URL may be told: scheme, host and port."""
+    rule = "[qdrant] url must look like https://HOST[:6333], the key belongs to api_key."
+    try:
+        parts = urlsplit(url)
+        port = parts.port or port
+    except ValueError as exc:
+        raise ConfigError(f"{rule} {exc}") from exc
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        raise ConfigError(f"{rule} Received: {parts.scheme}://{parts.hostname or ''}")
+    return f"{parts.scheme}://{parts.hostname}:{port}"
 
 
 class ServerEngine:

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 LAYOUT = 1
 IDS_AT_A_TIME = 1000
 POINTS_AT_A_TIME = 128
+MOST = 1 << 31  # of points, in any collection: engines count in fixed sizes
 
 
 class QdrantStore(VectorStore):
@@ -86,6 +87,7 @@ class QdrantStore(VectorStore):
     ) -> list[Match]:
         if k < 1:
             raise UsageError(f"k must be at least 1. Received: k={k}")
+        k = min(k, MOST)
         where = where or Filter()
         asked = ranking.unit_rows(np.ascontiguousarray(vector, "<f4")[None], ["the query"])[0]
         if keys := [key for key, values in where.equals.items() if None in values]:
