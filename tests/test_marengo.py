@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from pathlib import Path
 
@@ -19,7 +19,9 @@ from vidrec.config import load_settings
 from vidrec.embedders import load_embedder
 from vidrec.embedders.base import EmbedContext, Embedded
 from vidrec.embedders.marengo import MarengoEmbedder
-from vidrec.embedders.marengo_client import Clock
+from vidrec.embedders.marengo_answers import Answers
+from vidrec.embedders.marengo_client import Clock, Pace
+from vidrec.embedders.marengo_profiles import Requests
 from vidrec.errors import ConfigError, EmbedderError, MediaError, QuotaError, TransientError
 from vidrec.joblog import CatalogJobs
 from vidrec.library import Library
@@ -52,7 +54,7 @@ class FastClock:
     on_sleep: Callable[[], None] = lambda: None
 
     def clock(self) -> Clock:
-        return Clock(lambda: self.time, self.sleep)
+        return Clock(lambda: self.time, self.sleep, steady=lambda: self.time)
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -460,6 +462,15 @@ def test_what_the_sdk_cannot_parse_is_used_all_the_same(bench: Bench) -> None:
     assert bench.embed().error is None
 
 
+def test_a_clip_that_is_told_twice_is_kept_once(service: TwelveLabsStandIn) -> None:
+    row = {"embedding_option": "visual", "embedding_scope": "clip", "start_sec": 0.0,
+           "end_sec": 4.0, "embedding": [1.0] * 512}  # fmt: skip
+    video = Video("a" * 64, "a.mp4", info=VideoInfo(4.0, 640, 360))
+    answers = Answers(Requests(load_settings().marengo))
+    found = answers.embedded(video, {"data": [row, row]}).embeddings
+    assert [embedding.scope for embedding in found] == ["clip", "video"]
+
+
 def test_a_refusal_shows_the_services_words(bench: Bench, tmp_path: Path) -> None:
     path = write_video(tmp_path / "short.mp4", seconds=2)
     bench.video = Video(hash_file(path), path.name, path, size=path.stat().st_size)
@@ -479,6 +490,17 @@ def test_no_secret_reaches_the_library(bench: Bench) -> None:
     bench.embed()
     for path in bench.library.folder.iterdir():
         assert bench.service.key.encode() not in path.read_bytes()
+
+
+def test_a_clock_that_is_set_back_holds_nothing_up() -> None:
+    fast = FastClock()
+    days = iter(range(100))
+    clock = replace(fast.clock(), now=lambda: fast.time - 86_400.0 * next(days))
+    pace = Pace(60, clock)
+    for _ in range(3):
+        pace.wait()
+    clock.wait(5.0)
+    assert sum(fast.slept) == pytest.approx(2 * 1.02 + 5.0)
 
 
 def test_load_embedder_knows_it(service: TwelveLabsStandIn) -> None:

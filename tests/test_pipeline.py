@@ -230,6 +230,24 @@ def test_bad_files_do_not_stop_a_run(clips: dict[str, Path]) -> None:
     vidrec("embed", "--retry-failed")
 
 
+def test_a_dry_run_counts_what_failed_before(clips: dict[str, Path]) -> None:
+    clips["coffee"].write_text("this is no video")
+    vidrec("embed", clips["coffee"].parent, code=4)
+    planned = vidrec("embed", clips["coffee"].parent, "--dry-run").stderr
+    assert "would embed 0 videos" in planned
+    assert "3 done before, 1 failed before, 0 that would fail" in planned
+
+
+def test_a_folder_without_videos_is_said_to_have_none(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "no video was found" in vidrec("embed", tmp_path / "empty").stderr
+
+
+@pytest.mark.parametrize("command", ["status", "usage", "doctor", "evaluate"])
+def test_a_command_without_paths_says_so(command: str) -> None:
+    assert "no paths to print" in vidrec(command, "--format", "paths", code=2).stderr
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_folder_without_permission(clips: dict[str, Path]) -> None:
     locked = clips["coffee"].parent / "locked"

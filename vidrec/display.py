@@ -11,7 +11,7 @@ from enum import Enum
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, TextIO
 
-from vidrec.errors import VidrecError
+from vidrec.errors import UsageError, VidrecError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,9 +34,15 @@ class Format(str, Enum):
 _format = Format.auto  # of the command that runs: errors are JSON when results are
 
 
-def choose_format(wished: Format) -> Format:
-    """Settle ``auto`` and remember the choice for errors."""
+def choose_format(wished: Format, *, paths: bool = True) -> Format:
+    """Settle ``auto`` and remember the choice for errors.
+
+    Raises:
+        UsageError: paths are asked of a command that has none to print.
+    """
     global _format
+    if wished is Format.paths and not paths:
+        raise UsageError("there are no paths to print: use --format table, json or jsonl")
     if wished is Format.auto:
         wished = Format.table if sys.stdout.isatty() else Format.jsonl
         _format = Format.auto

@@ -108,6 +108,10 @@ def show_embed_report(report: EmbedReport) -> None:
         f"{report.over_cap} left by --max-minutes" if report.over_cap else "",
         f"{report.bill.jobs} paid jobs, {report.bill.minutes:.1f} minutes" if report.bill else "",
     ]
+    counted = (report.videos, report.skipped, report.known_failures, report.failed, report.left,
+               report.over_cap)  # fmt: skip
+    if not any(counted) and not report.interrupted:
+        note("no video was found: folders are searched for files with a video's extension")
     head = "interrupted; embedded" if report.interrupted else "embedded"
     note(f"{head} {'; '.join(part for part in parts if part)}")
 

@@ -19,7 +19,7 @@ def status(format: OutputFormat = Format.auto, library: Library = None) -> None:
     from vidrec.commands.options import config_in_use
     from vidrec.pipeline.status import status as stage
 
-    wished = display.choose_format(format)
+    wished = display.choose_format(format, paths=False)
     settings = settings_for(library=library)
     reports.show_status(stage(settings), wished, config_in_use())
 
@@ -62,7 +62,7 @@ def doctor(format: OutputFormat = Format.auto, library: Library = None) -> None:
     from vidrec.pipeline.doctor import Check
     from vidrec.pipeline.doctor import doctor as stage
 
-    wished = display.choose_format(format)
+    wished = display.choose_format(format, paths=False)
     try:
         checks = stage(settings_for(library=library), config_in_use())
     except ConfigError as exc:

@@ -76,5 +76,5 @@ def usage(format: OutputFormat = Format.auto, library: Library = None) -> None:
     """
     from vidrec.pipeline.usage import usage as stage
 
-    wished = display.choose_format(format)
+    wished = display.choose_format(format, paths=False)
     reports.show_usage(stage(settings_for(library=library)), wished)

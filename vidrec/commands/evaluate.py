@@ -58,9 +58,7 @@ def evaluate(
     from vidrec.pipeline.evaluate import evaluate as stage
     from vidrec.pipeline.quality import check_minimums, parse_minimums
 
-    wished = display.choose_format(format)
-    if wished is Format.paths:
-        raise UsageError("evaluate has no paths to print: use --format table, json or jsonl")
+    wished = display.choose_format(format, paths=False)
     if scope not in ("clip", "video"):
         raise UsageError(f"--scope is clip or video. Received: {scope}")
     minimums = parse_minimums(min or [])

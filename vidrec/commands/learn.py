@@ -45,6 +45,7 @@ def fetch_ucf(
     from vidrec.pipeline import fetch_ucf as stage
 
     wished = display.choose_format(format)
+    settings_for()  # has no setting of its own, but a wrong config file is told here, too
     if list_:
         reports.show_classes(stage.list_classes(url), wished)
         return

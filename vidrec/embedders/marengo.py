@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -112,9 +113,7 @@ class MarengoEmbedder(Embedder):
 
     def embed_videos(self, videos: Iterable[Video], context: EmbedContext) -> Iterator[Embedded]:
         stop = Event()
-        clock = Clock(
-            self._clock.now, self._clock.sleep, lambda: stop.is_set() or context.cancelled()
-        )
+        clock = replace(self._clock, stopped=lambda: stop.is_set() or context.cancelled())
         service = Service(self._settings, clock)
         jobs = Jobs(
             service, self._requests, context.jobs, clock, context.url_for, context.force,

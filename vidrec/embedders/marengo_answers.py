@@ -55,6 +55,8 @@ class Answers:
             start, end = _number(row, "start_sec"), min(_number(row, "end_sec"), length)
             if end > start:  # a looped copy has clips beyond the end, and some have no length
                 clips.append(self._embedding(video, option, "clip", start, end, row))
+        # The same clip told twice counts once: the library keeps one vector for each.
+        clips = list({(clip.start_sec, clip.end_sec): clip for clip in clips}.values())
         if whole is not None and not clips:
             clips = [Embedding(video.id, whole.fingerprint, "clip", 0.0, length, whole.vector)]
         if whole is None and clips:

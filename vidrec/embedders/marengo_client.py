@@ -43,11 +43,16 @@ class Stopped(Exception):
 
 @dataclass(slots=True)
 class Clock:
-    """Time as the client sees it; tests hand in another."""
+    """Time as the client sees it; tests hand in another.
+
+    ``now`` is written down and compared with the service's; it jumps when somebody sets the
+    clock. What is waited for is measured by ``steady``, which never does.
+    """
 
     now: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
     stopped: Callable[[], bool] = lambda: False
+    steady: Callable[[], float] = time.monotonic
 
     def wait(self, seconds: float) -> None:
         """Sleep, but no longer than the run goes on.
@@ -55,9 +60,9 @@ class Clock:
         Raises:
             Stopped: the run is to end.
         """
-        until = self.now() + seconds
+        until = self.steady() + seconds
         while not self.stopped():
-            left = until - self.now()
+            left = until - self.steady()
             if left <= 0:
                 return
             self.sleep(min(left, 0.25))
@@ -77,13 +82,13 @@ class Pace:
     def wait(self) -> None:
         """Wait for the next free place. The gap counts from when the last one was let go."""
         with self._turn:
-            while (early := self._next - self._clock.now()) > 0:
+            while (early := self._next - self._clock.steady()) > 0:
                 self._clock.wait(early)
-            self._next = max(self._next, self._clock.now() + self._gap)
+            self._next = max(self._next, self._clock.steady() + self._gap)
 
     def hold(self, seconds: float) -> None:
         """Let nobody ask for so long, those who wait included: the service has had enough."""
-        self._next = max(self._next, self._clock.now() + seconds)
+        self._next = max(self._next, self._clock.steady() + seconds)
 
 
 def api_key(settings: MarengoSettings) -> str:
@@ -177,7 +182,7 @@ class Service:
             EmbedderError: the key or the plan is wrong.
             Stopped: the run is to end.
         """
-        begun = self.clock.now()
+        begun = self.clock.steady()
         reply = Reply()
         for attempt in range(ATTEMPTS):
             self.pace.wait()
@@ -198,7 +203,7 @@ class Service:
             )
             if asked is not None and asked > self.settings.patience_sec:
                 raise self._quota(asked)
-            if self.clock.now() + wait - begun > self.settings.patience_sec:
+            if self.clock.steady() + wait - begun > self.settings.patience_sec:
                 break
             if reply.status == 429:
                 self.pace.hold(wait)

@@ -166,8 +166,8 @@ class Jobs:
         asset_id = str(self.service.call("take the file", send).get("_id", ""))
         if not re.fullmatch(r"[0-9A-Za-z_-]+", asset_id):
             raise EmbedderError(f"Twelve Labs gave a file the id {asset_id[:40]!r}")
-        until = self.clock.now() + self.requests.settings.patience_sec
-        while self.clock.now() < until:
+        until = self.clock.steady() + self.requests.settings.patience_sec
+        while self.clock.steady() < until:
             found = self.service.call("look at the file", lambda sdk: sdk.assets.retrieve(asset_id))
             if found.get("status") == "ready":
                 return asset_id
@@ -186,7 +186,8 @@ class Jobs:
         look is taken.
         """
         found = self._listed(video, job)
-        early = since + self.requests.settings.settle_sec - self.clock.now()
+        settle = self.requests.settings.settle_sec
+        early = min(settle, since + settle - self.clock.now())  # the clock may have been set back
         if found is None and early > 0:
             self.clock.wait(early)
             found = self._listed(video, job)
@@ -231,7 +232,7 @@ class Jobs:
         job_id = job.job_id
         settings = self.requests.settings
         interval = settings.poll_sec
-        until = self.clock.now() + settings.patience_sec + (video.duration_sec or 0.0)
+        until = self.clock.steady() + settings.patience_sec + (video.duration_sec or 0.0)
         if fresh:
             self.clock.wait(interval)
         while True:
@@ -252,7 +253,7 @@ class Jobs:
             if status == "failed":
                 self._failed(job, body)
             # Any other word means that it is not finished.
-            if self.clock.now() >= until:
+            if self.clock.steady() >= until:
                 raise TransientError(
                     f"job {job_id} still says {clean(str(status))[:40]} after "
                     f"{settings.patience_sec / 60:.0f} minutes: run again later to take it up"

@@ -16,7 +16,7 @@ from vidrec.media.probe import probe
 from vidrec.pipeline.embed import EmbedOptions, sources_of
 from vidrec.pipeline.paid import Bill, Gate
 from vidrec.pipeline.remote import Remote
-from vidrec.pipeline.scan import Source, peek
+from vidrec.pipeline.scan import Source, peek, stamp_of
 from vidrec.types import Video
 
 
@@ -76,10 +76,11 @@ def _plan_one(
     library = gate.library
     again = options.force or options.retry_failed
     try:
-        video, stamp = _planned(source, library, remote)
-        if not again and library.failed_before(found.embedder, source.name, stamp):
+        stamp = _stamp(source, remote)
+        if not again and stamp and library.failed_before(found.embedder, source.name, stamp):
             found.known_failures += 1
             return
+        video = _planned(source, library, remote)
         done = library.is_embedded(video.id, found.fingerprint, clip_seconds)
         if video.id in seen or (done and not options.force):
             found.skipped += 1
@@ -93,13 +94,19 @@ def _plan_one(
         found.problems.append((source.name, str(exc)))
 
 
-def _planned(source: Source, library: Library, remote: Remote) -> tuple[Video, FileStamp]:
+def _stamp(source: Source, remote: Remote) -> FileStamp | None:
+    if source.problem:
+        return None
+    return remote.stamp(source) if source.url else stamp_of(source.path)
+
+
+def _planned(source: Source, library: Library, remote: Remote) -> Video:
     """Say what is known of a source; of a remote one without reading it."""
     if source.url and source.problem is None:
-        stamp = remote.stamp(source)
-        known = library.known_id(source.path, stamp)
+        known = library.known_id(source.path, remote.stamp(source))
         video = library.video(known) if known else None
-        return video or Video(source.name, source.place.name, url=source.url), stamp
+        return video or Video(source.name, source.place.name, url=source.url)
     video_id, stamp = peek(source, library)
-    info = probe(source.path)
-    return Video(video_id, source.path.name, source.path, size=stamp.size, info=info), stamp
+    video = library.video(video_id)
+    info = (video.info if video else None) or probe(source.path)
+    return Video(video_id, source.path.name, source.path, size=stamp.size, info=info)
