@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -186,6 +187,26 @@ def test_what_cannot_be_understood_is_named(
 ) -> None:
     (tmp_path / name).write_bytes(content)
     assert says in vidrec("import", tmp_path / name, code=2).output.replace("\n", " ")
+
+
+@pytest.mark.parametrize("path", [None, "qdrant"])
+def test_vectors_that_replace_others_are_indexed(
+    tmp_path: Path, path: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if path:
+        pytest.importorskip("qdrant_edge")
+        monkeypatch.setenv("VIDREC_STORE_NAME", "qdrant")
+        monkeypatch.setenv("VIDREC_QDRANT_PATH", str(tmp_path / path))
+    vectors = [{"a": [1, 0], "b": [0, 1], "c": [0.6, 0.8]}, {"a": [0, 1], "b": [1, 0]}]
+    firsts = []
+    for made in vectors:
+        rows = [json.dumps({"id": name, "vector": vector}) for name, vector in made.items()]
+        (tmp_path / "made.jsonl").write_text("\n".join(rows))
+        vidrec("import", tmp_path / "made.jsonl")
+        vidrec("index", "--embedder", "imported")
+        asked = f"id:{hashlib.sha256(b'c').hexdigest()}"
+        firsts.append(recommended(asked, "--embedder", "imported")[0]["filename"])
+    assert firsts == ["b", "a"]
 
 
 def test_nan_is_a_missing_value(tmp_path: Path) -> None:

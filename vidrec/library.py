@@ -261,6 +261,14 @@ class Library(Catalog):
                 return
             after = rows[-1][0]
 
+    def embedded_after(self, fingerprint: str, last: int) -> set[str]:
+        """Return the ids of videos with embeddings that were stored after a number."""
+        rows = self.read(
+            "SELECT DISTINCT video_id FROM embeddings WHERE fingerprint_id = ? AND id > ?",
+            self._fingerprint_id(fingerprint), last,
+        )  # fmt: skip
+        return {row[0] for row in rows}
+
     def count_up_to(self, fingerprint: str, last: int) -> int:
         """Return how many embeddings are stored under a fingerprint up to a number."""
         rows = self.read(

@@ -133,6 +133,8 @@ class _Sync:
             self.progress.start("indexing", None, "point")
             report.written = self.store.upsert(self._counted(self._since(last, changed)))
             return
+        # A point with a known id may have a new vector: imported or embedded again.
+        changed |= self.library.embedded_after(self.fingerprint, last)
         stored = set(self.store.ids())
         self.progress.start("indexing", total, "point")
         report.written = self.store.upsert(self._missing(stored, changed))
