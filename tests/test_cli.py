@@ -95,6 +95,20 @@ def test_a_name_steers_no_terminal_and_breaks_no_line(tmp_path: Path) -> None:
     )
 
 
+def test_videos_are_removed_by_any_name_that_is_theirs_alone(tmp_path: Path) -> None:
+    with Library(tmp_path / "library") as made:
+        for number, (path, url) in enumerate(
+            [("/v/1/a.mp4", None), ("/v/2/a.mp4", None), (None, "s3://b/c.mp4"), ("/v/d.mp4", None)]
+        ):
+            name = Path(path or url or "").name
+            made.add_video(Video(f"{number:064x}", name, Path(path) if path else None, url))
+    assert "several videos" in vidrec("remove", "/v/1/a.mp4", "a.mp4", code=2).stderr
+    assert "no video of the library" in vidrec("remove", "a.mp4x", code=2).stderr
+    names = ("/v/1/a.mp4", "s3://b/c.mp4", "d.mp4", f"id:{1:064x}")
+    assert "removed 4 videos" in vidrec("remove", *names).stderr
+    assert vidrec("list", "--format", "paths").stdout == ""
+
+
 def test_an_imported_path_need_not_be_of_this_machine(tmp_path: Path) -> None:
     rows = [
         {"vector": [1, 0], "path": "clips/a.mp4"},

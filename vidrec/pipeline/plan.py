@@ -91,7 +91,8 @@ def _plan_one(
             return
         found.todo.append((source.name, video.duration_sec))
     except (MediaError, TransientError) as exc:
-        found.problems.append((source.name, str(exc)))
+        problem = str(exc).removeprefix(f"{source.path}: ")
+        found.problems.append((source.name, problem))
 
 
 def _stamp(source: Source, remote: Remote) -> FileStamp | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from vidrec.config import Settings
 from vidrec.embedders import load_embedder
 from vidrec.embedders.base import Embedder, unit
-from vidrec.errors import NoConfidentMatch, UsageError
+from vidrec.errors import MediaError, NoConfidentMatch, UsageError
 from vidrec.library import Library
 from vidrec.media.extensions import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 from vidrec.paths import expanded, is_file, is_folder, is_text
@@ -247,7 +247,8 @@ class _Asked:
             return found[0].vector
         if video.path is None or not is_file(video.path):
             raise UsageError(
-                f"{video.filename} has no embedding of {self.embedder.name}: run `vidrec embed`"
+                f"{video.filename} has no embedding of {self.embedder.name}: run "
+                f"`vidrec embed --embedder {self.embedder.name}` on it"
             )
         return self._embed(video)
 
@@ -255,7 +256,10 @@ class _Asked:
         """A file of the library is looked up by its bytes; any other is embedded, not kept."""
         from vidrec.pipeline.scan import hash_file
 
-        video_id = hash_file(path)
+        try:
+            video_id = hash_file(path)
+        except MediaError as exc:
+            raise MediaError(f"{path}: {exc}") from exc
         known = self.library.video(video_id)
         return self._stored(known or Video(video_id, path.name, path, size=path.stat().st_size))
 

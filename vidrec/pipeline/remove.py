@@ -28,23 +28,41 @@ def remove(settings: Settings, names: Sequence[str]) -> RemoveReport:
         UsageError: a name fits no video or several; nothing is removed then.
     """
     with Library(settings.library, create=False) as library:
-        videos = {video.id: video for video in (_find(library, name) for name in names)}
+        known = _Names(library)
+        videos = {video.id: video for video in map(known.find, names)}
         points = _leave_stores(settings, library, videos)
         for video_id in videos:
             library.remove_video(video_id)
     return RemoveReport(list(videos.values()), points)
 
 
-def _find(library: Library, name: str) -> Video:
-    if name.startswith("id:"):
-        return library.find_video(name.removeprefix("id:"))
-    path = str(expanded(name).absolute())
-    found = [v for v in library.videos() if str(v.path) == path or v.url == name]
-    found = found or [v for v in library.videos() if v.filename == name]
-    if len(found) != 1:
-        problem = "is the name of several videos" if found else "is no video of the library"
-        raise UsageError(f"{name} {problem}: `vidrec list` shows their ids")
-    return found[0]
+class _Names:
+    """What the library's videos are known by, looked through once."""
+
+    def __init__(self, library: Library) -> None:
+        self.library = library
+        self.places: dict[str, list[Video]] = {}
+        self.filenames: dict[str, list[Video]] = {}
+        for video in library.videos():
+            for place in (video.path, video.url):
+                if place is not None:
+                    self.places.setdefault(str(place), []).append(video)
+            self.filenames.setdefault(video.filename, []).append(video)
+
+    def find(self, name: str) -> Video:
+        """Return the one video that a name means.
+
+        Raises:
+            UsageError: it means none or several.
+        """
+        if name.startswith("id:"):
+            return self.library.find_video(name.removeprefix("id:"))
+        path = str(expanded(name).absolute())
+        found = self.places.get(path) or self.places.get(name) or self.filenames.get(name, [])
+        if len(found) != 1:
+            problem = "is the name of several videos" if found else "is no video of the library"
+            raise UsageError(f"{name} {problem}: `vidrec list` shows their ids")
+        return found[0]
 
 
 def _leave_stores(settings: Settings, library: Library, videos: dict[str, Video]) -> int:
