@@ -1,13 +1,14 @@
 """How fast videos are embedded, against a plain loop and against decoding alone.
 
-    python -m tests.bench.embed [FOLDER] [--rounds 3] [--film MINUTES]
+    python -m tests.bench.embed [FOLDER] [--rounds 3] [--film MINUTES] [--resnet CHECKPOINT]
 
 Every side runs as a fresh process over the same files, in turn, round by round; the table gives
 medians of whole processes, and the ratio to the plain loop. ``plain`` reads every frame with
 cv2.VideoCapture, keeps the evenly spaced ones and runs the same network with ONNX Runtime's
 defaults, one video at a time. ``decode`` only decodes: two processes share the files. With
-``--film`` one long film made of the videos is measured instead. Without FOLDER it makes clips of
-its own from photographs.
+``--film`` one long film made of the videos is measured instead, with ``--resnet`` the first 24 of
+them and a trained checkpoint (see ``embed_resnet``). Without FOLDER it makes clips of its own from
+photographs.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
 FRAMES = 8
 CLIP_SECONDS = 10.0
 FILM_SIZE = (640, 360)
+RESNET_FILES = 24
 
 
 def plain(files: Sequence[Path], cache: Path) -> None:
@@ -162,11 +164,20 @@ def show(seconds: dict[str, list[float]], count: int) -> None:
     print(f"speed against decoding alone in two processes: {share:.2f}")
 
 
+def videos_of(paths: Sequence[Path]) -> Iterator[Path]:
+    from vidrec.media.extensions import VIDEO_EXTENSIONS
+
+    for path in paths:
+        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in VIDEO_EXTENSIONS)
+        yield from found or [path]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("files", nargs="*", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--film", type=float, default=0.0, metavar="MINUTES")
+    parser.add_argument("--resnet", type=Path, metavar="CHECKPOINT")
     parser.add_argument("--role", choices=ROLES, help=argparse.SUPPRESS)
     parser.add_argument("--cache", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -176,8 +187,12 @@ def main() -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed has its bytecode
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        files = [f for p in options.files for f in (sorted(p.glob("*.mp4")) if p.is_dir() else [p])]
-        files = files or own_clips(folder)
+        files = list(videos_of(options.files)) or own_clips(folder)
+        if options.resnet:
+            from tests.bench.embed_resnet import compare
+
+            compare(options.resnet, files[:RESNET_FILES])
+            return
         if options.film:
             make_film(files, options.film, folder / "film.mp4")
             files = [folder / "film.mp4"]

@@ -1,6 +1,6 @@
 """How fast a trained checkpoint embeds, against the sources' loop, and which batch serves best.
 
-    python -m tests.bench.embed_resnet CHECKPOINT FOLDER [--limit 24]
+This is `python -m tests.bench.embed FOLDER --resnet CHECKPOINT`.
 
 `plain` is what the notebooks do: read every frame of a clip with cv2.VideoCapture, resize with
 padding, keep 10 frames, `model.predict` in batches of 8 clips with Keras (of a `default` checkpoint
@@ -11,7 +11,6 @@ window for several batch sizes. Start-up is not counted.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +22,7 @@ from vidrec.config import load_settings
 from vidrec.embedders import load_embedder
 from vidrec.embedders.base import EmbedContext
 from vidrec.models.backend import prepare_keras
-from vidrec.models.checkpoint import read_checkpoint
+from vidrec.models.checkpoint import Checkpoint, read_checkpoint
 from vidrec.models.serving import open_session
 from vidrec.types import Video
 
@@ -71,31 +70,16 @@ def best_of_both(work: Callable[[], object], rounds: int = 3) -> tuple[float, fl
     return min(wall), min(cpu)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--limit", type=int, default=24)
-    options = parser.parse_args()
-    checkpoint = read_checkpoint(options.checkpoint)
-    paths = sorted(p for p in options.folder.rglob("*") if p.is_file() and p.suffix != ".json")
-    paths = paths[: options.limit]
-    prepare_keras()
-    import keras
-
-    from vidrec.models.r2plus1d import build_r2plus1d, embedding_model
-
-    if checkpoint.recipe == "reference":
-        model = keras.saving.load_model(options.checkpoint / "model.keras", compile=False)
-    else:
-        model = build_r2plus1d(10)
-    model = embedding_model(model)
+def compare(folder: Path, paths: list[Path]) -> None:
+    """Print how fast the checkpoint in `folder` embeds these videos."""
+    checkpoint = read_checkpoint(folder)
+    model = sources_model(checkpoint)
     model.predict(np.zeros((BATCH, N_FRAMES, SIZE, SIZE, 3)), verbose=0)
     slow, slow_cpu = best_of_both(lambda: plain(model, paths))
     per_clip = slow_cpu / len(paths)
     print(f"plain:  {len(paths) / slow:6.2f} clips/s, {per_clip:.3f} CPU s a clip", flush=True)
     for windows in (1, 2):
-        flags = {"embedder.name": "resnet", "resnet.checkpoint": options.checkpoint}
+        flags = {"embedder.name": "resnet", "resnet.checkpoint": folder}
         settings = load_settings(overrides={**flags, "resnet.windows": windows})
         embedder = load_embedder(settings)
         videos = [Video(str(i), path.name, path) for i, path in enumerate(paths)]
@@ -111,6 +95,23 @@ def main() -> None:
             f"{windows} window(s), {slow / fast:.2f} x plain",
             flush=True,
         )
+    by_batch_size(checkpoint, model)
+
+
+def sources_model(checkpoint: Checkpoint) -> Any:
+    """The (2+1)D ResNet as an embedder in Keras."""
+    prepare_keras()
+    import keras
+
+    from vidrec.models.r2plus1d import build_r2plus1d, embedding_model
+
+    if checkpoint.recipe == "reference":
+        saved = checkpoint.folder / "model.keras"
+        return embedding_model(keras.saving.load_model(saved, compile=False))
+    return embedding_model(build_r2plus1d(10))
+
+
+def by_batch_size(checkpoint: Checkpoint, model: Any) -> None:
     rng = np.random.default_rng(0)
     for batch in (1, 2, 4, 8):
         frames = rng.integers(0, 255, (batch, N_FRAMES, SIZE, SIZE, 3), np.uint8)
@@ -123,7 +124,3 @@ def main() -> None:
         seconds = best_of(lambda: model.predict_on_batch(scaled))  # noqa: B023
         line.append(f"Keras (2+1)D {seconds / batch * 1000:6.0f} ms a window")
         print(" ".join(line), flush=True)
-
-
-if __name__ == "__main__":
-    main()
