@@ -6,6 +6,7 @@ Transactions are short, so that one process may embed while others recommend (WA
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from vidrec.schema import check_schema, migrate
 
 CATALOG = "catalog.sqlite3"
 BUSY_SECONDS = 30
+SHARED_MEMORY_BYTES = 32 * 1024  # of the smallest file that SQLite makes in WAL mode
 Self = TypeVar("Self", bound="Catalog")
 
 
@@ -45,8 +47,8 @@ class Catalog:
     def __init__(self, folder: Path, *, create: bool = True) -> None:
         """Open the library in ``folder``.
 
-        Where it may be read but not written (another user's, a read-only disk), it is opened for
-        reading, if ``create`` is off: ``read_only`` says so.
+        Where it may be read but not written (another user's, a read-only or full disk), it is
+        opened for reading, if ``create`` is off: ``read_only`` says so.
 
         Raises:
             LibraryError: it does not exist (with ``create`` off), cannot be opened, or was
@@ -59,17 +61,32 @@ class Catalog:
         self._mutex = threading.RLock()
         self.read_only = not create and not os.access(folder, os.W_OK)
         try:
+            if not self.read_only:
+                self._db = self._open_for_writing(path, create)
             if self.read_only:
                 self._db = _open_for_reading(path)
-                return
-            folder.mkdir(parents=True, exist_ok=True)
-            self._db = _connect(str(path))
-            # FULL: what a provider was paid for survives a power cut, not only a crash.
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
-            migrate(self._db, path)
         except (sqlite3.Error, OSError) as exc:
             raise LibraryError(f"cannot open the library {path}: {exc}") from exc
+
+    def _open_for_writing(self, path: Path, create: bool) -> sqlite3.Connection:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        db = _connect(str(path))
+        try:
+            # FULL: what a provider was paid for survives a power cut, not only a crash.
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+            migrate(db, path)
+        except sqlite3.OperationalError as exc:
+            # SQLite makes files beside the catalog even to read.
+            db.close()
+            if not _is_full(path.parent, exc):
+                raise
+            if create:
+                raise LibraryError(
+                    f"cannot open the library {path}: its disk is full; make room there"
+                ) from exc
+            self.read_only = True
+        return db
 
     def __enter__(self: Self) -> Self:
         return self
@@ -156,13 +173,18 @@ def _connect(name: str, *, uri: bool = False) -> sqlite3.Connection:
     )
 
 
+def _is_full(folder: Path, error: sqlite3.OperationalError) -> bool:
+    return "full" in str(error) or shutil.disk_usage(folder).free < SHARED_MEMORY_BYTES
+
+
 def _open_for_reading(path: Path) -> sqlite3.Connection:
     """Open a catalog in a folder that may not be written.
 
     SQLite wants to make its files there even to read, unless it is told that nobody writes. If
-    somebody does, they are there.
+    somebody does, they are there; an empty one is what an attempt on a full disk left.
     """
-    nobody_writes = not exists(path.with_name(f"{path.name}-wal"))
+    log = path.with_name(f"{path.name}-wal")
+    nobody_writes = not exists(log) or not log.stat().st_size
     how = "immutable=1" if nobody_writes else "mode=ro"
     db = _connect(f"{path.absolute().as_uri()}?{how}", uri=True)
     check_schema(db, path)

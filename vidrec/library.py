@@ -7,6 +7,7 @@ process may embed while others recommend (SQLite in WAL mode).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -398,7 +399,7 @@ class Library(Catalog):
         """Keep the vector of a text and how far it was understood, where that can be written."""
         if self.read_only:
             return
-        with self.transaction() as db:
+        with contextlib.suppress(LibraryError), self.transaction() as db:
             db.execute(
                 "INSERT OR REPLACE INTO queries VALUES (?, ?, ?, ?)",
                 (text, fingerprint, vector.astype("<f4").tobytes(), understood),

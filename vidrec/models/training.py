@@ -138,9 +138,11 @@ def train(
             _save(run, model)
             on_epoch(row)
     except OSError as exc:
+        kept = len(run.history) > 1
+        remedy = "the epochs before are kept: make room and go on with --resume"
         raise TrainingError(
-            f"cannot write into {run.folder}: {exc.strerror}; the epochs before are kept: "
-            "make room and go on with --resume"
+            f"cannot write into {run.folder}: {exc.strerror}; "
+            f"{remedy if kept else 'make room and train again'}"
         ) from exc
     if not run.history:
         raise TrainingError("interrupted before the first epoch was finished: nothing to keep")
