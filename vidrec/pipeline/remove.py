@@ -30,6 +30,8 @@ def remove(settings: Settings, names: Sequence[str]) -> RemoveReport:
     with Library(settings.library, create=False) as library:
         known = _Names(library)
         videos = {video.id: video for video in map(known.find, names)}
+        with library.transaction():
+            pass  # it can be written: what leaves the store must leave the library too
         points = _leave_stores(settings, library, videos)
         for video_id in videos:
             library.remove_video(video_id)
