@@ -136,7 +136,9 @@ def recommend(
         _row(rank, match, calibration, asked.understood) for rank, match in enumerate(matches, 1)
     ]
     kept = [row for row in results if min_score is None or row.score >= min_score]
-    _require_confidence(results, kept, min_score, settings.embedder.min_confidence)
+    strange = f"; {embedder.name} knows little of what the text is about"
+    why = strange if asked.understood < 0.5 else ""
+    _require_confidence(results, kept, min_score, settings.embedder.min_confidence, why)
     text = " + ".join(query.value for query in queries)
     return Recommended(text, fingerprint, store.name, kept, behind)
 
@@ -146,6 +148,7 @@ def _require_confidence(
     kept: Sequence[Recommendation],
     min_score: float | None,
     min_confidence: float,
+    why: str,
 ) -> None:
     if not results:
         raise NoConfidentMatch("no match: nothing that is indexed fits the conditions")
@@ -157,7 +160,7 @@ def _require_confidence(
     if best.confidence is not None and best.confidence < min_confidence:
         raise NoConfidentMatch(
             f"no confident match: the best, {best.filename}, has a confidence of "
-            f"{best.confidence:.2f}, below {min_confidence:g} (score {best.score:.3f}); "
+            f"{best.confidence:.2f}, below {min_confidence:g} (score {best.score:.3f}){why}; "
             "--min-confidence 0 shows it"
         )
 
