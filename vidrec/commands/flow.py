@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from io import TextIOWrapper
 from typing import Annotated
@@ -153,6 +154,7 @@ def index(
         resnet__checkpoint=checkpoint,
         library=library,
     )
+    gc.set_threshold(10_000)  # a batch's points are no garbage: rarely look through them
     report = stage(settings, recreate=recreate, prune=prune, progress=display.Bar())
     reports.show_index_report(report)
 
