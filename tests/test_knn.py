@@ -386,9 +386,14 @@ def test_points_of_one_video_share_its_payload(tmp_path: Path) -> None:
     import sqlite3
 
     built(tmp_path, 40).close()
+    later = open_store(tmp_path)  # must find in the tables what it did not write
+    later.upsert(points_of(30, 50))
+    later.close()
     db = sqlite3.connect(generation(tmp_path) / "points.sqlite3")
-    assert db.execute("SELECT count(*) FROM payloads").fetchone() == (10,)
+    for table in ("payloads", "videos"):
+        assert db.execute(f"SELECT count(*) FROM {table}").fetchone() == (13,)
     db.close()
+    assert assert_whole(open_store(tmp_path)) == list(range(50))
 
 
 def test_ids_must_be_uuids(tmp_path: Path) -> None:
