@@ -266,6 +266,17 @@ def test_a_list_on_stdin_and_a_limit(clips: dict[str, Path]) -> None:
     assert "nothing to embed" in vidrec("embed", code=2).stderr
 
 
+def test_what_is_tried_again_keeps_its_label(clips: dict[str, Path], tmp_path: Path) -> None:
+    inside = tmp_path / "films" / "Rockets" / "a.mp4"
+    inside.parent.mkdir(parents=True)
+    inside.write_text("still being copied")
+    vidrec("embed", tmp_path / "films", code=4)
+    shutil.copy(clips["rocket"], inside)
+    vidrec("embed", "--retry-failed")
+    (video,) = json.loads(vidrec("list", "--format", "json").stdout)["videos"]
+    assert video["label"] == "Rockets"
+
+
 def test_labels_come_from_folders(tmp_path: Path) -> None:
     write_clips(tmp_path / "films" / "Animals", ["chelsea"])
     write_clips(tmp_path / "films", ["coffee"])

@@ -35,13 +35,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A file that could not be taken up, and why."""
+    """A file that could not be taken up, and why; ``below``: found below a named folder."""
 
     stage: str
     source: str
     reason: str
     permanent: bool
     failed_at: float
+    below: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,13 +352,14 @@ class Library(Catalog):
         *,
         permanent: bool = True,
         stamp: FileStamp | None = None,
+        below: bool = False,
     ) -> None:
         """Write down that a source failed in a stage; a later failure replaces it."""
         with self.transaction() as db:
             db.execute(
-                "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (stage, source, reason, permanent, stamp.size if stamp else None,
-                 stamp.mtime_ns if stamp else None, time.time()),
+                 stamp.mtime_ns if stamp else None, time.time(), below),
             )  # fmt: skip
 
     def failed_before(self, stage: str, source: str, stamp: FileStamp) -> str | None:
@@ -378,10 +380,10 @@ class Library(Catalog):
     def failures(self) -> list[Failure]:
         """Return all recorded failures, by stage and source."""
         rows = self.read(
-            "SELECT stage, source, reason, permanent, failed_at FROM failures "
+            "SELECT stage, source, reason, permanent, failed_at, below FROM failures "
             "ORDER BY stage, source"
         )
-        return [Failure(row[0], row[1], row[2], bool(row[3]), row[4]) for row in rows]
+        return [Failure(row[0], row[1], row[2], bool(row[3]), row[4], bool(row[5])) for row in rows]
 
     # Texts asked before
 

@@ -122,6 +122,8 @@ MIGRATIONS = (
         PRIMARY KEY (fingerprint, kind)
     ) WITHOUT ROWID;
     """,
+    # Whether it was found below a named folder: then its own folder is its label.
+    "ALTER TABLE failures ADD COLUMN below INTEGER NOT NULL DEFAULT 0;\n",
 )
 
 

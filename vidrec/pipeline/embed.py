@@ -187,8 +187,9 @@ class _Run:
         if not is_text(source.name):
             return
         self.library.record_failure(
-            self.embedder.name, source.name, reason, permanent=permanent, stamp=stamp
-        )
+            self.embedder.name, source.name, reason, permanent=permanent, stamp=stamp,
+            below=source.below,
+        )  # fmt: skip
 
 
 def embed(
@@ -245,11 +246,14 @@ def sources_of(
         UsageError: no path was given, and no failure is to be tried again.
     """
     named = list(paths)
+    below: dict[str, bool] = {}
     if not named and options.retry_failed:
-        named = [f.source for f in library.failures() if f.stage == embedder.name]
+        below = {f.source: f.below for f in library.failures() if f.stage == embedder.name}
+        named = list(below)
     elif not named:
         raise UsageError("nothing to embed: name files or folders, or - for a list on stdin")
-    return remote.sources(named)
+    for source in remote.sources(named):
+        yield replace(source, below=source.below or below.get(source.name, False))
 
 
 def _drain(run: _Run, sources: list[Source]) -> None:

@@ -88,8 +88,8 @@ def evaluate(
         embedder.close()
     if neighbours is None and (by or not captions):
         raise UsageError(
-            f"no two videos share a {by or 'label'}, so there is nothing to compare: label them "
-            "(`vidrec embed --label-from folder`) or give --captions CSV"
+            f"no two videos share a {by or 'label'}, so there is nothing to compare: "
+            f"{_how_to_share(by)} or give --captions CSV"
         )
     return EvaluateReport(
         embedder.name, corpus.fingerprint, len(corpus.whole.video_ids), seed, text, neighbours,
@@ -186,6 +186,12 @@ def _metric(name: str, values: NDArray[np.float64], chance: float, seed: int) ->
 
     low, high = bootstrap_interval(values, seed=seed)
     return Metric(name, float(values.mean()), low, high, chance)
+
+
+def _how_to_share(by: str | None) -> str:
+    if by == "group":
+        return "groups come from file names such as v_Name_g01_c02.mp4; use --by label"
+    return "label them (`vidrec embed --label-from folder`)"
 
 
 def _unmatched(captions: Path, skipped: Sequence[SkippedRow]) -> str:
