@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ from vidrec.embedders import load_embedder
 from vidrec.embedders.base import EmbedContext, Embedded
 from vidrec.embedders.marengo import MarengoEmbedder
 from vidrec.embedders.marengo_answers import Answers
-from vidrec.embedders.marengo_client import Clock, Pace
+from vidrec.embedders.marengo_client import Clock, Pace, Service
 from vidrec.embedders.marengo_profiles import Requests
 from vidrec.errors import ConfigError, EmbedderError, MediaError, QuotaError, TransientError
 from vidrec.joblog import CatalogJobs
@@ -501,6 +503,39 @@ def test_a_clock_that_is_set_back_holds_nothing_up() -> None:
         pace.wait()
     clock.wait(5.0)
     assert sum(fast.slept) == pytest.approx(2 * 1.02 + 5.0)
+
+
+def test_the_key_follows_no_redirect_to_another_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, str | None]] = []
+
+    class Redirecting(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append((self.headers["Host"].split(":")[0], self.headers["x-api-key"]))
+            elsewhere = f"http://localhost:{self.server.server_port}/"  # type: ignore[attr-defined]
+            body = b'{"data": []}' if self.path == "/" else b""
+            self.send_response(200 if body else 307)
+            self.send_header("Location", elsewhere)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            return None
+
+    for name in ("TWELVELABS_BASE_URL", "HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Redirecting)
+    Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    monkeypatch.setenv("VIDREC_MARENGO_API_KEY", "tlk_secret")
+    monkeypatch.setenv("VIDREC_MARENGO_BASE_URL", f"http://127.0.0.1:{server.server_port}")
+    client = Service(load_settings().marengo, Clock())
+    try:
+        client.call("list its jobs", lambda sdk: sdk.embed.v_2.tasks.list(page_limit=1))
+    finally:
+        client.close()
+        server.shutdown()
+        server.server_close()
+    assert seen == [("127.0.0.1", "tlk_secret"), ("localhost", None)]
 
 
 def test_load_embedder_knows_it(service: TwelveLabsStandIn) -> None:

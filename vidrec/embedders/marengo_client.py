@@ -121,6 +121,7 @@ class Service:
         self._key = api_key(settings)
         self._client: Any = None
         self._http: Any = None
+        self._host = ""
         self._mutex = threading.Lock()
         self._refuse_ambiguous_url()
 
@@ -140,11 +141,10 @@ class Service:
                 import httpx
                 from twelvelabs import TwelveLabs
 
-                hooks = {"response": [self._capture]}
                 self._http = httpx.Client(
                     timeout=httpx.Timeout(self.settings.timeout_sec, connect=15.0),
                     follow_redirects=True,
-                    event_hooks=hooks,
+                    event_hooks={"request": [self._keep_key], "response": [self._capture]},
                     limits=httpx.Limits(max_connections=self.settings.jobs + 4),
                 )
                 self._client = TwelveLabs(
@@ -154,6 +154,12 @@ class Service:
                     timeout=self.settings.timeout_sec,
                 )
             return self._client
+
+    def _keep_key(self, request: Any) -> None:
+        """Send the key to no other host, also where the service redirects to one."""
+        self._host = self._host or request.url.host
+        if request.url.host != self._host:
+            request.headers.pop("x-api-key", None)
 
     def _capture(self, response: Any) -> None:
         response.read()
