@@ -286,8 +286,10 @@ def test_a_query_by_a_file_is_paid_for_once(cloud: Cloud, tmp_path: Path) -> Non
     vidrec("embed", cloud.folder)
     vidrec("index")
     query = write_video(tmp_path / "query.mp4", seconds=2, width=160, height=120, seed=9)
-    for _ in range(2):  # too short and too small: a fitting copy is asked with
-        assert "000.mp4" in vidrec("recommend", query, "--format", "jsonl").stdout
+    for paid in (True, False):  # too short and too small: a fitting copy is asked with
+        done = vidrec("recommend", query, "--format", "jsonl")
+        assert "000.mp4" in done.stdout
+        assert ("minutes of footage were paid for" in done.stderr) is paid
     assert len(cloud.labs.tasks) == 3
 
 

@@ -1,6 +1,7 @@
 """What a command does not need, it does not import."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from tests.clips import write_clips
 
+ROOT = Path(__file__).parents[1]
 HEAVY = {
     "tensorflow", "keras", "av", "cv2", "onnx", "onnxruntime", "tokenizers", "boto3", "botocore",
     "twelvelabs", "qdrant_client", "remotezip", "matplotlib", "skimage", "PIL", "einops",
@@ -46,3 +48,14 @@ def test_a_text_query_imports_only_what_it_needs(tmp_path: Path) -> None:
     assert not first & (HEAVY - {"onnxruntime", "tokenizers"})
     again = imported_by("recommend", "a red wall", "--min-confidence", "0")
     assert not again & HEAVY
+
+
+def test_an_interrupt_while_importing_is_no_traceback(tmp_path: Path) -> None:
+    """A module that interrupts stands in the way of the first import."""
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "vidrec", "--help"],
+        capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

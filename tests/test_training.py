@@ -28,6 +28,7 @@ from vidrec.errors import (
     EmbedderError,
     MediaError,
     TrainingError,
+    UsageError,
 )
 from vidrec.models.checkpoint import read_checkpoint, words_of
 from vidrec.models.clip_cache import build_clip_cache
@@ -394,6 +395,11 @@ def test_interrupted_it_keeps_the_best_so_far(dataset: Path, tmp_path: Path) -> 
     assert b"interrupted; kept the best of" in stderr
     assert read_checkpoint(out).labels == CLASSES
     assert 2 <= len(history(out)) < 500
+
+
+def test_a_learning_rate_of_zero_is_refused(dataset: Path) -> None:
+    with pytest.raises(UsageError, match="Received: 0"):
+        train(settings_for(), dataset, replace(TINY, learning_rate=0.0))
 
 
 def test_nothing_to_resume(dataset: Path, tmp_path: Path) -> None:

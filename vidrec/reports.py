@@ -51,6 +51,8 @@ def show_recommended(answer: Recommended, wished: Format) -> None:
             _recommended_table(answer)
         case _:
             show_lines(asdict(row) for row in answer.results)
+    if answer.paid_minutes:
+        note(f"note: {answer.paid_minutes:.1f} minutes of footage were paid for to ask with")
     if answer.unindexed:
         from vidrec.stores.base import index_command
 

@@ -36,13 +36,18 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Recommended:
-    """The answer. ``unindexed`` tells that the library holds more than the store."""
+    """The answer.
+
+    ``unindexed`` tells that the library holds more than the store; ``paid_minutes`` of footage were
+    embedded for the query itself.
+    """
 
     query: str
     embedder: str
     store: str
     results: Sequence[Recommendation]
     unindexed: bool = False
+    paid_minutes: float = 0.0
 
 
 def parse_queries(words: Sequence[str]) -> list[Query]:
@@ -140,7 +145,7 @@ def recommend(
     why = strange if asked.understood < 0.5 else ""
     _require_confidence(results, kept, min_score, settings.embedder.min_confidence, why)
     text = " + ".join(query.value for query in queries)
-    return Recommended(text, fingerprint, store.name, kept, behind)
+    return Recommended(text, fingerprint, store.name, kept, behind, asked.paid_minutes)
 
 
 def _require_confidence(
@@ -207,6 +212,7 @@ class _Asked:
         self.embedder = embedder
         self.settings = settings
         self.seen: frozenset[str] = frozenset()
+        self.paid_minutes = 0.0
         self.understood = 1.0  # probability that a text means something to the embedder
 
     def calibration(self, queries: Sequence[Query]) -> Calibration | None:
@@ -272,6 +278,8 @@ class _Asked:
         gate = Gate(self.settings, self.library, self.embedder, repair=True)
         video = (gate.admit(video) or video) if self.embedder.paid else video
         context = gate.context()
+        if self.embedder.paid and self.embedder.pays_for(video, context):
+            self.paid_minutes += self.embedder.billed_minutes(video)
         fingerprint = str(self.embedder.fingerprint)
         for outcome in self.embedder.embed_videos([video], context):
             if outcome.error is not None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from vidrec.config import Settings
 from vidrec.datasets.folder import LabelledClip, read_dataset
-from vidrec.errors import TrainingError
+from vidrec.errors import TrainingError, UsageError
 from vidrec.models.backend import prepare_keras
 from vidrec.models.checkpoint import CHECKPOINTS, LABELS, Checkpoint
 from vidrec.paths import expanded
@@ -67,10 +67,13 @@ def train(
     An interrupt (Ctrl-C) ends the training early; the best epoch so far is evaluated and kept.
 
     Raises:
+        UsageError: a learning rate that is not above 0.
         DatasetError: the folder holds nothing to train on.
         TrainingError: options that do not fit each other, a full disk, no epoch finished.
     """
     options, progress = options or TrainOptions(), progress or Silent()
+    if options.learning_rate is not None and options.learning_rate <= 0:
+        raise UsageError(f"--learning-rate must be above 0. Received: {options.learning_rate:g}")
     started = time.monotonic()
     cancel = threading.Event()
     with first_interrupt(cancel):
