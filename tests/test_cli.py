@@ -137,3 +137,11 @@ def test_a_narrow_terminal_loses_no_column(tmp_path: Path) -> None:
     assert "a.mp4" in shown
     assert "embedders" in shown
     assert "\x1b[3" not in shown  # no colours
+
+
+def test_the_version_and_no_command_at_all(tmp_path: Path) -> None:
+    from vidrec import __version__
+
+    assert vidrec("--version").stdout == f"vidrec {__version__}\n"
+    assert "Missing command" in vidrec("--config", tmp_path / "absent.toml", code=2).stderr
+    assert "recommend" in vidrec(code=2).output

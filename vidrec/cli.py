@@ -63,18 +63,24 @@ app = typer.Typer(
 )
 
 
+def _show_version(wished: bool) -> None:
+    if wished:
+        print(f"vidrec {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def root(
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="Config file.", show_default=False)
     ] = None,
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", is_eager=True, callback=_show_version
+        ),
     ] = False,
 ) -> None:
-    if version:
-        print(f"vidrec {__version__}")
-        raise typer.Exit
     use_config(config)
 
 

@@ -53,7 +53,7 @@ def choose_format(wished: Format, *, paths: bool = True) -> Format:
 
 def asks_for_json(words: Sequence[str]) -> bool:
     """Whether a command that cannot be understood asks for JSON: then its error is JSON, too."""
-    for name, value in zip(words, [*words[1:], ""], strict=True):
+    for name, value in zip(words, (*words[1:], ""), strict=False):
         if name.startswith("--format="):
             name, value = name.split("=", 1)
         if name in ("--format", "-f") and value in (Format.json.value, Format.jsonl.value):
