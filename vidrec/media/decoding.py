@@ -61,7 +61,7 @@ class Decoder:
             # Opened before any skipping is asked for: some decoders read that only now.
             try:
                 self._context.open(strict=False)
-            except FFmpegError as exc:
+            except (FFmpegError, ValueError) as exc:
                 raise MediaError(f"{source.path}: its {codec} header is damaged") from exc
         self._check_keys = check_keys
         self._queue: deque[Wanted] = deque()  # still to come, ascending
@@ -161,7 +161,7 @@ class Decoder:
         self._used = True
         try:
             frames = self._context.decode(packet)
-        except FFmpegError:
+        except (FFmpegError, ValueError):  # PyAV 19 has ValueError after a header that is damaged
             self.damaged += 1
             return
         for frame in frames:

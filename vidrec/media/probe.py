@@ -89,7 +89,7 @@ def _first_frame(source: Source) -> VideoFrame:
     for packet in chain(islice(read_packets(source), _FIRST_FRAME_PACKETS), [None]):
         try:
             frames = source.stream.codec_context.decode(packet)
-        except FFmpegError:
+        except (FFmpegError, ValueError):  # PyAV 19 has ValueError after a header that is damaged
             continue
         if frames:
             return frames[0]

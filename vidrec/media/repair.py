@@ -119,7 +119,7 @@ def _pictures(path: Path, size: tuple[int, int]) -> Iterator[tuple[Any, float]]:
         for packet in source.container.demux(source.stream):
             try:
                 frames = packet.decode()
-            except FFmpegError:
+            except (FFmpegError, ValueError):
                 continue  # a damaged stretch; what follows may be good
             for frame in frames:
                 if frame.time is None:
@@ -145,7 +145,7 @@ def _sound(path: Path) -> Iterator[Any]:
         for packet in source.container.demux(stream):
             try:
                 frames = [out for frame in packet.decode() for out in resampler.resample(frame)]
-            except FFmpegError:
+            except (FFmpegError, ValueError):
                 continue
             for frame in frames:
                 frame.pts, frame.time_base = samples, Fraction(1, 44100)
