@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from vidrec.calibration import Calibration, fit, separation
+from vidrec.pipeline.corpus import drawn
 from vidrec.pipeline.metrics import best_scores
 
 
@@ -61,3 +62,9 @@ def test_best_scores_with_and_without_what_fits() -> None:
     present, _ = best_scores(queries, own, vectors, videos, np.array([7, 7, 7]))
     assert present.size == 0
     assert best_scores(queries[:0], own[:0], vectors, videos, labels)[0].size == 0
+
+
+def test_of_many_some_are_drawn_and_the_same_again() -> None:
+    assert drawn(3, 4, seed=0).tolist() == [0, 1, 2]
+    some = drawn(100, 4, seed=0).tolist()
+    assert len(set(some)) == 4 and some == sorted(some) == drawn(100, 4, seed=0).tolist()

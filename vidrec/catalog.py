@@ -61,32 +61,23 @@ class Catalog:
         self._mutex = threading.RLock()
         self.read_only = not create and not os.access(folder, os.W_OK)
         try:
-            if not self.read_only:
-                self._db = self._open_for_writing(path, create)
-            if self.read_only:
-                self._db = _open_for_reading(path)
+            self._db = self._open(path, create)
         except (sqlite3.Error, OSError) as exc:
             raise LibraryError(f"cannot open the library {path}: {exc}") from exc
 
-    def _open_for_writing(self, path: Path, create: bool) -> sqlite3.Connection:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        db = _connect(str(path))
-        try:
-            # FULL: what a provider was paid for survives a power cut, not only a crash.
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = FULL")
-            migrate(db, path)
-        except sqlite3.OperationalError as exc:
-            # SQLite makes files beside the catalog even to read.
-            db.close()
-            if not _is_full(path.parent, exc):
-                raise
-            if create:
-                raise LibraryError(
-                    f"cannot open the library {path}: its disk is full; make room there"
-                ) from exc
-            self.read_only = True
-        return db
+    def _open(self, path: Path, create: bool) -> sqlite3.Connection:
+        if not self.read_only:
+            try:
+                return _open_for_writing(path)
+            except sqlite3.OperationalError as exc:
+                if not _is_full(path.parent, exc):
+                    raise
+                if create:
+                    raise LibraryError(
+                        f"cannot open the library {path}: its disk is full; make room there"
+                    ) from exc
+                self.read_only = True
+        return _open_for_reading(path)
 
     def __enter__(self: Self) -> Self:
         return self
@@ -171,6 +162,20 @@ def _connect(name: str, *, uri: bool = False) -> sqlite3.Connection:
     return sqlite3.connect(
         name, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=uri
     )
+
+
+def _open_for_writing(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    db = _connect(str(path))
+    try:
+        # FULL: what a provider was paid for survives a power cut, not only a crash.
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        migrate(db, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
 
 
 def _is_full(folder: Path, error: sqlite3.OperationalError) -> bool:

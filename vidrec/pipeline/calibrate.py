@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from vidrec.calibration import MIN_QUERIES, Calibration, fit, separation
 from vidrec.errors import UsageError
 from vidrec.pipeline.captions import Caption
-from vidrec.pipeline.corpus import Corpus, numbered
+from vidrec.pipeline.corpus import Corpus, drawn, numbered
 from vidrec.pipeline.quality import ConfidenceReport
 from vidrec.types import Modality
 
@@ -29,6 +29,8 @@ def calibrate(
     captions: Sequence[tuple[Caption, str]],
     labels: Mapping[str, str],
     min_confidence: float,
+    max_queries: int,
+    seed: int,
 ) -> list[ConfidenceReport]:
     """Measure and keep what scores mean for texts and for videos, as far as can be.
 
@@ -37,12 +39,14 @@ def calibrate(
         captions: each with the id of its video.
         labels: of the videos that have one, by id.
         min_confidence: below it `recommend` refuses.
+        max_queries: of more captions or videos so many are drawn.
+        seed: of the draw.
 
     Raises:
         UsageError: there are too few captions and labelled videos to learn from.
     """
     reports = []
-    for kind, found in _best_scores(corpus, captions, labels):
+    for kind, found in _best_scores(corpus, captions, labels, max_queries, seed):
         present, absent = found
         if len(present) < MIN_QUERIES:
             continue
@@ -74,23 +78,29 @@ def _refused(calibration: Calibration, scores: Floats, min_confidence: float) ->
 
 
 def _best_scores(
-    corpus: Corpus, captions: Sequence[tuple[Caption, str]], labels: Mapping[str, str]
+    corpus: Corpus,
+    captions: Sequence[tuple[Caption, str]],
+    labels: Mapping[str, str],
+    max_queries: int,
+    seed: int,
 ) -> list[tuple[Modality, tuple[Floats, Floats]]]:
     import numpy as np
 
     from vidrec.pipeline import metrics
 
-    clips = corpus.rows("clip")
+    clips = corpus.clips
     numbers = {video_id: at for at, video_id in enumerate(sorted(corpus.videos))}
     own = np.array([numbers[video_id] for video_id in clips.video_ids], np.int64)
     label_of = numbered([labels.get(video_id) for video_id in numbers])
     found: list[tuple[Modality, tuple[Floats, Floats]]] = []
     if captions:
+        captions = [captions[at] for at in drawn(len(captions), max_queries, seed)]
         texts = corpus.text_vectors([caption.text for caption, _ in captions])
         asked = np.array([numbers[video_id] for _, video_id in captions], np.int64)
         found.append(("text", metrics.best_scores(texts, asked, clips.vectors, own, label_of)))
     if labels:
         kept = [at for at, video_id in enumerate(corpus.whole.video_ids) if video_id in labels]
+        kept = [kept[at] for at in drawn(len(kept), max_queries, seed)]
         asked = np.array([numbers[corpus.whole.video_ids[at]] for at in kept], np.int64)
         groups = [corpus.videos[video_id].group or video_id for video_id in numbers]
         found.append(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from vidrec.embedders.base import Embedder
@@ -40,6 +41,11 @@ class Corpus:
             )
         self.videos = {video.id: video for video in library.videos()}
 
+    @cached_property
+    def clips(self) -> Rows:
+        """The vectors of all clips."""
+        return self.rows("clip")
+
     def rows(self, scope: Scope) -> Rows:
         """Load the vectors of a scope."""
         import numpy as np
@@ -68,3 +74,12 @@ def numbered(names: Sequence[str | None]) -> NDArray[np.int64]:
     numbers: dict[str, int] = {}
     found = [-1 if name is None else numbers.setdefault(name, len(numbers)) for name in names]
     return np.array(found, dtype=np.int64)
+
+
+def drawn(count: int, limit: int, seed: int) -> NDArray[np.int64]:
+    """Return ``limit`` of so many places, drawn at random and in order, or all if they are few."""
+    import numpy as np
+
+    if count <= limit:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, limit, replace=False))

@@ -24,7 +24,7 @@ from vidrec.pipeline.captions import (
     match_captions,
     read_captions,
 )
-from vidrec.pipeline.corpus import Corpus, Rows, numbered
+from vidrec.pipeline.corpus import Corpus, Rows, drawn, numbered
 from vidrec.pipeline.quality import EvaluateReport, Metric, NeighbourReport, TextReport
 from vidrec.types import Scope
 
@@ -68,7 +68,7 @@ def evaluate(
         with Library(settings.library, create=False) as library:
             corpus = Corpus(library, embedder)
             names = VideoNames(corpus.videos.values())
-            ranked = corpus.whole if scope == "video" or not rows else corpus.rows(scope)
+            ranked = corpus.whole if scope == "video" or not rows else corpus.clips
             matched, skipped = match_captions(rows, names, set(ranked.video_ids))
             if captions and not matched:
                 raise UsageError(_unmatched(captions, skipped))
@@ -83,7 +83,9 @@ def evaluate(
             if calibrate:
                 from vidrec.pipeline.calibrate import calibrate as stage
 
-                confidence = stage(corpus, matched, labels, settings.embedder.min_confidence)
+                confidence = stage(
+                    corpus, matched, labels, settings.embedder.min_confidence, MAX_QUERIES, seed
+                )
     finally:
         embedder.close()
     if neighbours is None and (by or not captions):
@@ -150,7 +152,6 @@ def _neighbours(
     corpus: Corpus, labels: Mapping[str, str], by: str, exclude_group: bool, seed: int
 ) -> NeighbourReport | None:
     """Return None where no two videos have one label."""
-    import numpy as np
 
     from vidrec.pipeline import metrics
 
@@ -160,10 +161,7 @@ def _neighbours(
         return None
     numbers = numbered([labels[video_id] for video_id in ids])
     groups = numbered([corpus.videos[video_id].group for video_id in ids])
-    queries = np.arange(len(ids))
-    if len(ids) > MAX_QUERIES:
-        draw = np.random.default_rng(seed).choice(len(ids), MAX_QUERIES, replace=False)
-        queries = np.sort(draw)
+    queries = drawn(len(ids), MAX_QUERIES, seed)
     quality = metrics.neighbour_quality(
         corpus.whole.vectors[kept], numbers, queries, groups if exclude_group else None
     )
