@@ -10,6 +10,7 @@
     │   ├── CapabilityError         1   this embedder cannot embed that kind of input
     │   ├── JobError                1   one video was refused or failed for good by the embedder
     │   ├── TransientError          1   a failure that a later run may not meet
+    │   │   └── UnexpectedError     1   one video's failure that nobody foresaw
     │   └── QuotaError              1   the provider wants no more today: the run stops
     ├── StoreError                  1   a store cannot be reached, read or written
     │   ├── NoIndexError            1   nothing is indexed there yet
@@ -26,7 +27,14 @@ The number is the exit code. A message is one line: what, which, and what to do.
 
 from __future__ import annotations
 
+import errno
+import logging
 from typing import ClassVar
+
+# Trouble of the machine, not of the file in hand.
+_STARVED = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EAGAIN}
+)
 
 
 class VidrecError(Exception):
@@ -71,6 +79,10 @@ class JobError(EmbedderError):
 
 class TransientError(EmbedderError):
     """A failure that a later run may not meet."""
+
+
+class UnexpectedError(TransientError):
+    """Whatever else one video raised; the log has the trace."""
 
 
 class QuotaError(EmbedderError):
@@ -119,3 +131,24 @@ class PartialFailure(VidrecError):
     """Part of a batch failed; what could be done is done and stored."""
 
     exit_code = 4
+
+
+def failure_of(exc: Exception) -> VidrecError:
+    """Return one video's failure as what is reported of it; what nobody foresaw is logged.
+
+    A want of memory, descriptors or disk says nothing of the video: a later run tries it again.
+
+    Raises:
+        VidrecError: the failure is no single video's (a quota, a setting, the library): it ends
+            the run.
+    """
+    if isinstance(exc, (QuotaError, ConfigError, LibraryError)):
+        raise exc
+    if isinstance(exc, MemoryError) or (isinstance(exc, OSError) and exc.errno in _STARVED):
+        reason = (isinstance(exc, OSError) and exc.strerror) or "out of memory"
+        return TransientError(f"{reason[0].lower()}{reason[1:]}: nothing is known of the file")
+    if isinstance(exc, VidrecError):
+        return exc
+    logging.getLogger("vidrec").warning("unexpected failure", exc_info=exc)
+    reason = " ".join(str(exc).split())
+    return UnexpectedError(f"{type(exc).__name__}: {reason}" if reason else type(exc).__name__)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
 from vidrec.embedders.base import EmbedContext, Embedded, whole_video
-from vidrec.errors import MediaError
+from vidrec.errors import MediaError, failure_of
+from vidrec.media.source import load_decoder
 from vidrec.types import Clip, Embedding, Video
 
 if TYPE_CHECKING:
@@ -33,9 +34,9 @@ def embed_in_threads(
     """Embed ``context.workers`` videos at a time; yield each one's outcome as it is done.
 
     ``videos`` is read in the caller's thread and only as far ahead as there are idle workers, so
-    memory does not grow with their number. What ``clip_vectors`` raises as a ``MediaError`` is the
-    video's outcome; any other exception ends the run.
+    memory does not grow with their number. Whatever ``clip_vectors`` raises is the video's outcome.
     """
+    load_decoder()
     work = _Work(context, fingerprint, clip_vectors, threading.Event())
     waiting = iter(videos)
     running: set[Future[Embedded | None]] = set()
@@ -104,13 +105,14 @@ class _Work:
                     return None
                 clips.append(self._embedding(video, clip, vector))
                 self._report(video, clip.end_sec)
-        except MediaError as exc:
-            return Embedded(video, warnings=warnings, error=exc)
+            whole = whole_video(clips)
+        except Exception as exc:
+            return Embedded(video, warnings=warnings, error=failure_of(exc))
         # Where a header lies about the length, the frames know better.
         if video.info is not None:
             info = replace(video.info, duration_sec=clips[-1].end_sec)
             video = replace(video, info=info)
-        return Embedded(video, [*clips, whole_video(clips)], warnings)
+        return Embedded(video, [*clips, whole], warnings)
 
     def _embedding(self, video: Video, clip: Clip, vector: Vector) -> Embedding:
         return Embedding(video.id, self.fingerprint, "clip", clip.start_sec, clip.end_sec, vector)

@@ -22,6 +22,19 @@ _NO_VIDEO_FORMATS = frozenset({"tty", "hls", "concat", "dash", "image2", "imf", 
 _OPTIONS = {"protocol_whitelist": "file"}
 
 
+def load_decoder() -> None:
+    """Import all of the decoder, once, in the calling thread.
+
+    To be called before threads that decode are started: two threads that import different parts
+    of PyAV at the same time can wait for each other's import locks (``_DeadlockError``).
+    """
+    import av
+    import av.error
+    import av.sidedata.sidedata
+    import av.stream
+    import av.video.reformatter  # noqa: F401
+
+
 @dataclass(slots=True)
 class Source:
     """An open video: the container and the stream that is the picture."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from vidrec.config import Settings
 from vidrec.embedders import load_embedder
 from vidrec.embedders.base import Embedded, Embedder
-from vidrec.errors import MediaError, TransientError, UsageError
+from vidrec.errors import MediaError, TransientError, UsageError, failure_of
 from vidrec.library import FileStamp, Library
 from vidrec.paths import is_text
 from vidrec.pipeline.paid import Bill, Gate
@@ -86,19 +86,22 @@ class _Run:
     def _take(self, source: Source) -> Video | None:
         """Return the video that is to be embedded now, or None with the reason counted."""
         try:
-            if self._failed_before(source):
-                self.report.known_failures += 1
-                return None
-            if source.url and source.problem is None:
-                known = self.library.known_id(source.path, self.remote.stamp(source))
-                if known is not None and self._is_done(known):
-                    self.report.skipped += 1
-                    return None
-                self.remote.fetch(source)
-            video = identify(source, self.library, self.options.label_from)
-        except (MediaError, TransientError) as exc:
-            self._failed(source, exc)
+            return self._taken(source)
+        except Exception as exc:
+            self._failed(source, failure_of(exc))
             return None
+
+    def _taken(self, source: Source) -> Video | None:
+        if self._failed_before(source):
+            self.report.known_failures += 1
+            return None
+        if source.url and source.problem is None:
+            known = self.library.known_id(source.path, self.remote.stamp(source))
+            if known is not None and self._is_done(known):
+                self.report.skipped += 1
+                return None
+            self.remote.fetch(source)
+        video = identify(source, self.library, self.options.label_from)
         if video.id in self.in_work or self._is_done(video.id):
             self.remote.release(source)
             self.report.skipped += 1
@@ -107,11 +110,7 @@ class _Run:
         if self.embedder.paid:
             if source.url:
                 self.gate.given[video.id] = self.remote.address(source)
-            try:
-                admitted = self.gate.admit(video)
-            except (MediaError, TransientError) as exc:
-                self._failed(source, exc)
-                return None
+            admitted = self.gate.admit(video)
             if admitted is None:
                 self.remote.release(source)
                 self.report.over_cap += 1
@@ -178,8 +177,8 @@ class _Run:
         if source.problem is None:
             try:
                 stamp = self._stamp(source)
-            except (MediaError, TransientError):
-                stamp = None
+            except Exception as exc:
+                failure_of(exc)
         permanent = stamp is not None and not isinstance(error, TransientError)
         if source.problem == NOT_THERE:  # a slip of the pen, or one that has gone meanwhile
             self.library.clear_failure(self.embedder.name, source.name)
