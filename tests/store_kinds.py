@@ -21,7 +21,7 @@ from qdrant_client import QdrantClient
 from tests.standin_qdrant import StandinQdrant
 from vidrec.config import QdrantSettings
 from vidrec.stores.base import VectorStore
-from vidrec.stores.knn import KnnStore
+from vidrec.stores.knn.store import KnnStore
 from vidrec.stores.qdrant.edge import EdgeEngine
 from vidrec.stores.qdrant.server import ServerEngine, connect
 from vidrec.stores.qdrant.store import QdrantStore

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from vidrec.calibration import Calibration, fit, separation
-from vidrec.pipeline.corpus import drawn
-from vidrec.pipeline.metrics import best_scores
+from vidrec.evaluate.corpus import drawn
+from vidrec.evaluate.metrics import best_scores
 
 
 def test_a_confidence_is_a_probability_and_grows_with_the_score() -> None:

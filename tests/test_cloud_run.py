@@ -28,9 +28,9 @@ from tests.tiny_video import write_video
 from vidrec.cli import app
 from vidrec.config import load_settings
 from vidrec.embedders import load_embedder
+from vidrec.ingest.scan import hash_file
 from vidrec.library import Library
 from vidrec.media.probe import probe
-from vidrec.pipeline.scan import hash_file
 
 BUCKET = "my-videos"
 HEAVY = {"tensorflow", "keras", "av", "cv2", "onnxruntime", "tokenizers", "boto3", "PIL"}

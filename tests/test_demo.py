@@ -13,8 +13,8 @@ from vidrec.cli import app
 from vidrec.config import load_settings
 from vidrec.datasets import demo_clips
 from vidrec.datasets.demo_clips import CLIPS, DemoClip, Shot, View, render_clip, shot_frames
+from vidrec.demo import CLIP, prepare
 from vidrec.errors import DatasetError
-from vidrec.pipeline.demo import CLIP, prepare
 
 pytest.importorskip("skimage")
 

@@ -13,13 +13,13 @@ from tests.word_embedder import WORDS, WordEmbedder
 from vidrec.cli import app
 from vidrec.config import Settings, load_settings
 from vidrec.errors import BelowMinimum, LibraryError, NoConfidentMatch, UsageError
+from vidrec.evaluate import evaluate as module
+from vidrec.evaluate.captions import VideoNames, read_captions
+from vidrec.evaluate.evaluate import evaluate
+from vidrec.evaluate.quality import check_minimums, parse_minimums
+from vidrec.ingest.index import index
 from vidrec.library import Library
-from vidrec.pipeline import evaluate as module
-from vidrec.pipeline.captions import VideoNames, read_captions
-from vidrec.pipeline.evaluate import evaluate
-from vidrec.pipeline.index import index
-from vidrec.pipeline.quality import check_minimums, parse_minimums
-from vidrec.pipeline.recommend import recommend
+from vidrec.search.recommend import recommend
 from vidrec.types import Embedding, Video
 
 FINGERPRINT = WordEmbedder().fingerprint

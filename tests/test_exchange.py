@@ -17,8 +17,8 @@ from tests.standin_qdrant import StandinQdrant
 from tests.test_stores import unit
 from vidrec.cli import app
 from vidrec.config import load_settings
+from vidrec.ingest.index import index
 from vidrec.library import Library
-from vidrec.pipeline.index import index
 from vidrec.types import Embedding, Fingerprint, Video, VideoInfo
 
 OWN = Fingerprint("words", "count", len(word_embedder.WORDS))

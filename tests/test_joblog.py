@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vidrec.joblog import CatalogJobs, Upload, add_upload, spendings, upload_of
 from vidrec.library import Library
+from vidrec.library.jobs import CatalogJobs, Upload, add_upload, spendings, upload_of
 from vidrec.types import Job, Video
 
 REQUEST = "marengo:marengo3.5:512:abc"

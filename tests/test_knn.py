@@ -19,8 +19,10 @@ import pytest
 
 import vidrec
 from vidrec.errors import LockedError, NoIndexError, StoreError, UsageError
-from vidrec.stores import knn, knn_filter, ranking
-from vidrec.stores.knn import KnnStore
+from vidrec.stores import ranking
+from vidrec.stores.knn import filter as knn_filter
+from vidrec.stores.knn import store as knn
+from vidrec.stores.knn.store import KnnStore
 from vidrec.types import Filter, Payload, Point
 
 DIM = 16
@@ -103,7 +105,7 @@ for turn in range(100_000):
     print(turn, flush=True)
 """
 CHURN = """
-from vidrec.stores import knn
+from vidrec.stores.knn import store as knn
 knn.MIN_DEAD = 20
 for start in range(0, 100_000, 60):
     store.upsert(points_of(start, start + 60))
@@ -416,7 +418,7 @@ def test_a_query_imports_no_more_than_it_needs(tmp_path: Path) -> None:
     code = (
         "import json, sys; from pathlib import Path\n"
         "import numpy as np\n"
-        "from vidrec.stores.knn import KnnStore\n"
+        "from vidrec.stores.knn.store import KnnStore\n"
         f"store = KnnStore(Path({str(tmp_path / 'knn')!r}), 'test')\n"
         f"assert len(store.query(np.ones({DIM}, dtype=np.float32), k=3)) == 3\n"
         "print(json.dumps(sorted(sys.modules)))"
@@ -426,7 +428,7 @@ def test_a_query_imports_no_more_than_it_needs(tmp_path: Path) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
     )
     loaded = set(json.loads(done.stdout))
-    heavy = {"filelock", "pydantic", "typer", "rich", "asyncio", "vidrec.stores.knn_writer"}
+    heavy = {"filelock", "pydantic", "typer", "rich", "asyncio", "vidrec.stores.knn.writer"}
     assert not loaded & heavy
 
 

@@ -12,7 +12,7 @@ import pytest
 from vidrec.calibration import Calibration
 from vidrec.errors import LibraryError, LockedError, UsageError
 from vidrec.library import FileStamp, Library
-from vidrec.schema import MIGRATIONS
+from vidrec.library.schema import MIGRATIONS
 from vidrec.types import Embedding, Fingerprint, Video, VideoInfo
 
 FINGERPRINT = Fingerprint("test", "model", 3, {"frames": 8})
@@ -195,7 +195,7 @@ def test_the_second_to_lock_is_told_who_holds_it(tmp_path: Path) -> None:
 @pytest.fixture
 def may_not_write(monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder that another owns: root, who runs some tests, may write everywhere."""
-    monkeypatch.setattr("vidrec.catalog.os.access", lambda path, mode: False)
+    monkeypatch.setattr("vidrec.library.catalog.os.access", lambda path, mode: False)
 
 
 @pytest.mark.usefixtures("may_not_write")

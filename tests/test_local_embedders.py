@@ -18,8 +18,8 @@ from vidrec.embedders.base import EmbedContext, Embedded, whole_video
 from vidrec.embedders.conse import ConseEmbedder
 from vidrec.embedders.local import ahead, embed_in_threads
 from vidrec.errors import EmbedderError, MediaError
-from vidrec.pipeline.embed import embed as embed_stage
-from vidrec.pipeline.evaluate import evaluate
+from vidrec.evaluate.evaluate import evaluate
+from vidrec.ingest.embed import embed as embed_stage
 from vidrec.types import Clip, Video, VideoInfo
 
 CAPTIONED = Path(__file__).parents[2] / "shared" / "data" / "captioned"

@@ -20,14 +20,14 @@ from tests.tiny_video import write_video
 from vidrec.config import load_settings
 from vidrec.embedders import load_embedder
 from vidrec.embedders.base import EmbedContext, Embedded
-from vidrec.embedders.marengo import MarengoEmbedder
-from vidrec.embedders.marengo_answers import Answers
-from vidrec.embedders.marengo_client import Clock, Pace, Service
-from vidrec.embedders.marengo_profiles import Requests
+from vidrec.embedders.marengo.answers import Answers
+from vidrec.embedders.marengo.client import Clock, Pace, Service
+from vidrec.embedders.marengo.embedder import MarengoEmbedder
+from vidrec.embedders.marengo.profiles import Requests
 from vidrec.errors import ConfigError, EmbedderError, MediaError, QuotaError, TransientError
-from vidrec.joblog import CatalogJobs
+from vidrec.ingest.scan import hash_file
 from vidrec.library import Library
-from vidrec.pipeline.scan import hash_file
+from vidrec.library.jobs import CatalogJobs
 from vidrec.types import Video, VideoInfo
 
 CREATE = "^POST /embed-v2/tasks$"

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from vidrec.pipeline import metrics
-from vidrec.pipeline.metrics import (
+from vidrec.evaluate import metrics
+from vidrec.evaluate.metrics import (
     NeighbourQuality,
     bootstrap_interval,
     chance_average_precision,

@@ -7,7 +7,7 @@ import pytest
 
 from tests.clips import write_clips
 from tests.test_pipeline import vidrec
-from vidrec.paths import exists, expanded, is_file, is_folder, is_text
+from vidrec.files import exists, expanded, is_file, is_folder, is_text
 
 TOO_LONG = "x" * 400
 

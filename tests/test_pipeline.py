@@ -334,7 +334,7 @@ def test_status_and_list_read_well(indexed: dict[str, Path]) -> None:
 
 
 def test_a_condition_is_text_or_what_it_reads_as() -> None:
-    from vidrec.pipeline.recommend import _filter
+    from vidrec.search.recommend import _filter
 
     asked = {"year": ["2007"], "seen": ["true"], "label": ["Cats", "1e3x"]}
     equals = _filter(asked, frozenset()).equals

@@ -23,12 +23,12 @@ from tests import word_embedder
 from tests.standin_qdrant import SPEC, Fault, StandinQdrant, Strict
 from tests.store_kinds import server_store
 from tests.test_stores import FINGERPRINT, make_point, random_points, unit
+from vidrec.care.status import status
 from vidrec.config import Settings, load_settings
 from vidrec.errors import ConfigError, FingerprintError, StoreError, UsageError
+from vidrec.ingest.index import index
 from vidrec.library import Library
-from vidrec.pipeline.index import index
-from vidrec.pipeline.recommend import recommend
-from vidrec.pipeline.status import status
+from vidrec.search.recommend import recommend
 from vidrec.stores import open_store
 from vidrec.stores.qdrant import failures, points
 from vidrec.types import Embedding, Filter, Fingerprint, Point, Video, VideoInfo

@@ -15,9 +15,9 @@ from tests.test_cloud_run import Cloud, cloud, embedded, vidrec
 from tests.tiny_video import write_video
 from vidrec.config import load_settings
 from vidrec.errors import StorageError
+from vidrec.ingest.remote import Remote
+from vidrec.ingest.scan import hash_file
 from vidrec.library import Library
-from vidrec.pipeline.remote import Remote
-from vidrec.pipeline.scan import hash_file
 from vidrec.storage.http import look, read
 from vidrec.urls import stable_url
 

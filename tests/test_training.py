@@ -33,8 +33,8 @@ from vidrec.errors import (
 from vidrec.models.checkpoint import read_checkpoint, words_of
 from vidrec.models.clip_cache import build_clip_cache
 from vidrec.models.windows import Sampling, read_grid
-from vidrec.pipeline.train import TrainOptions, TrainReport, train
 from vidrec.progress import Silent
+from vidrec.training.train import TrainOptions, TrainReport, train
 from vidrec.types import Video
 
 pytestmark = pytest.mark.timeout(600)

@@ -20,9 +20,9 @@ from tests.tiny_video import write_video
 from vidrec.cli import app
 from vidrec.config import load_settings
 from vidrec.errors import StorageError, UsageError
-from vidrec.joblog import upload_of
+from vidrec.ingest.scan import hash_file
 from vidrec.library import Library
-from vidrec.pipeline.scan import hash_file
+from vidrec.library.jobs import upload_of
 from vidrec.storage.s3 import S3Storage, parse_s3_url, s3_url
 
 BUCKET = "my-videos"

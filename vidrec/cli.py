@@ -1,4 +1,4 @@
-"""The command line. A command is options, settings, one pipeline call, one display call.
+"""The command line. A command is options, settings, one call, one display call.
 
 Exit codes: 0 done; 1 error; 2 wrong usage; 3 no confident match; 4 part of a batch failed;
 130 interrupted. Results go to stdout, all else to stderr. Only what `--help` needs is imported
@@ -16,7 +16,23 @@ import typer
 import typer.core
 
 from vidrec import __version__, display
-from vidrec.commands import care, cloud, demo, evaluate, exchange, flow, learn
+from vidrec.commands import (
+    demo,
+    doctor,
+    embed,
+    evaluate,
+    export,
+    fetch_ucf,
+    import_,
+    index,
+    list_,
+    recommend,
+    remove,
+    status,
+    train,
+    upload,
+    usage,
+)  # fmt: skip
 from vidrec.commands.options import use_config
 from vidrec.errors import UsageError, VidrecError
 
@@ -85,10 +101,10 @@ def root(
 
 
 for _command in (
-    demo.demo, flow.embed, flow.index, flow.recommend, evaluate.evaluate,
-    learn.fetch_ucf, learn.train, cloud.upload, cloud.usage,
-    exchange.export, exchange.import_,
-    care.status, care.doctor, care.list_, care.remove,
+    demo.demo, embed.embed, index.index, recommend.recommend, evaluate.evaluate,
+    fetch_ucf.fetch_ucf, train.train, upload.upload, usage.usage,
+    export.export, import_.import_,
+    status.status, doctor.doctor, list_.list_, remove.remove,
 ):  # fmt: skip
     app.command(name=_command.__name__.rstrip("_").replace("_", "-"))(_command)
 

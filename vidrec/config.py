@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from vidrec.errors import ConfigError
-from vidrec.paths import expanded, is_file
+from vidrec.files import expanded, is_file
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -63,7 +63,7 @@ def plain(files: Sequence[Path], cache: Path) -> None:
 def vidrec(files: Sequence[Path], cache: Path) -> None:
     """The product, from nothing to a library on disk."""
     from vidrec.config import load_settings
-    from vidrec.pipeline.embed import embed
+    from vidrec.ingest.embed import embed
 
     with tempfile.TemporaryDirectory() as folder:
         settings = load_settings(overrides={"library": Path(folder), "cache": cache})

@@ -60,7 +60,7 @@ def points(matrix: np.ndarray, start: int) -> Iterator[Point]:
 
 def build(folder: Path, n: int, dim: int) -> None:
     """Write the matrix, the store's index and, where installed, faiss' index."""
-    from vidrec.stores.knn import KnnStore
+    from vidrec.stores.knn.store import KnnStore
 
     step = 50_000
     with (folder / "raw.f32").open("wb") as file:
@@ -97,7 +97,7 @@ def mapped(folder: Path, n: int, dim: int) -> np.ndarray:
 
 
 def open_vidrec(folder: Path, n: int, dim: int) -> tuple[Search, Search]:
-    from vidrec.stores.knn import KnnStore
+    from vidrec.stores.knn.store import KnnStore
 
     store = KnnStore(folder / "knn", "bench")
 
@@ -108,7 +108,7 @@ def open_vidrec(folder: Path, n: int, dim: int) -> tuple[Search, Search]:
 
 
 def open_clips(folder: Path, n: int, dim: int) -> tuple[Search, Search]:
-    from vidrec.stores.knn import KnnStore
+    from vidrec.stores.knn.store import KnnStore
 
     store = KnnStore(folder / "knn", "bench")
 

@@ -129,7 +129,7 @@ def compare_filling(n: int, dim: int, rounds: int) -> None:
 
 
 def _compare_filling(made: list[Point], settings: Any, dim: int, rounds: int) -> None:
-    from vidrec.pipeline.index import index
+    from vidrec.ingest.index import index
 
     def fill_from_library(url: str, made: list[Point], dim: int) -> None:
         settings.qdrant.url = url
@@ -183,7 +183,7 @@ def open_side(side: str, folder: Path, url: str) -> Any:
 
 
 ROOMS = {
-    "knn": ("vidrec.stores.knn",),
+    "knn": ("vidrec.stores.knn.store",),
     "edge": ("qdrant_edge", "vidrec.stores.qdrant.edge"),
     "standin": ("vidrec.stores.qdrant.server",),
     "live": ("vidrec.stores.qdrant.server",),

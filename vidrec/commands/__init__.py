@@ -1,1 +1,1 @@
-"""The commands: options, settings, one pipeline call, one display call each."""
+"""The commands: options, settings, one call, one display call each."""

@@ -24,7 +24,7 @@ def demo(
 
     Each command is printed before it runs, to be typed again. Example: vidrec demo
     """
-    from vidrec.pipeline.demo import prepare
+    from vidrec.demo import prepare
 
     ready = prepare(settings_for(), dest, display.Bar())
     kept = f", kept {ready.kept}" if ready.kept else ""

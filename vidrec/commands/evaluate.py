@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vidrec import display, reports
+from vidrec import display
 from vidrec.commands.options import (
     CheckpointFolder,
     EmbedderName,
@@ -15,8 +17,11 @@ from vidrec.commands.options import (
     OutputFormat,
     settings_for,
 )
-from vidrec.display import Format
+from vidrec.display import Format, note, show_json, show_lines, show_table
 from vidrec.errors import UsageError
+
+if TYPE_CHECKING:
+    from vidrec.evaluate.quality import ConfidenceReport, EvaluateReport, Metric
 
 
 def evaluate(
@@ -55,8 +60,8 @@ def evaluate(
 
     Example: vidrec evaluate --captions captions.csv --min R@1=0.4
     """
-    from vidrec.pipeline.evaluate import evaluate as stage
-    from vidrec.pipeline.quality import check_minimums, parse_minimums
+    from vidrec.evaluate.evaluate import evaluate as stage
+    from vidrec.evaluate.quality import check_minimums, parse_minimums
 
     wished = display.choose_format(format, paths=False)
     if scope not in ("clip", "video"):
@@ -67,5 +72,59 @@ def evaluate(
         settings, captions=captions, by=by, exclude_group=exclude_group, seed=seed,
         scope="video" if scope == "video" else "clip", calibrate=calibrate,
     )  # fmt: skip
-    reports.show_evaluation(report, wished)
+    show_evaluation(report, wished)
     check_minimums(report, minimums)
+
+
+def show_evaluation(report: EvaluateReport, wished: Format) -> None:
+    """Write what `evaluate` measured: as a table, one object, or one metric a line."""
+    if wished is Format.json:
+        show_json(asdict(report))
+    elif wished is Format.jsonl:
+        show_lines(asdict(metric) for metric in report.metrics)
+    else:
+        print(f"{report.fingerprint}, {report.videos} videos")
+    if text := report.text:
+        if wished is Format.table:
+            print(f"\ntext → video: {text.queries} captions, {text.videos} videos by {text.scope}")
+            _metric_table(text.metrics)
+        for row in text.skipped[:5]:
+            note(f"left out: line {row.line}, {row.file or 'no file'}: {row.reason}")
+        if len(text.skipped) > 5:
+            note(f"left out: {len(text.skipped) - 5} more rows")
+    if (near := report.neighbours) and wished is Format.table:
+        without = ", without the query's group" if near.exclude_group else ""
+        alone = f"; {near.alone} more are alone with theirs" if near.alone else ""
+        print(
+            f"\nneighbours by {near.by}{without}: {near.queries} of {near.labelled} videos asked "
+            f"with, {near.labels} labels{alone}"
+        )
+        _metric_table(near.metrics)
+    if report.confidence and wished is Format.table:
+        _confidence_table(report.confidence)
+
+
+def _confidence_table(measured: Sequence[ConfidenceReport]) -> None:
+    print("\nconfidence, kept in the library: does the best score show whether anything fits?")
+    columns = ["query", "queries", "area under ROC", "refused, something fits", "refused, nothing"]
+    rows = [
+        [
+            row.kind, str(row.queries), f"{row.separation:.3f}",
+            f"{row.refused_present:.3f}", f"{row.refused_absent:.3f}",
+        ]
+        for row in measured
+    ]  # fmt: skip
+    show_table(columns, rows, right=columns[1:])
+
+
+def _metric_table(metrics: Sequence[Metric]) -> None:
+    rows = []
+    for metric in metrics:
+        places = 1 if metric.name == "median rank" else 3
+        numbers = [
+            f"{number:.{places}f}"
+            for number in (metric.value, metric.low, metric.high, metric.chance)
+        ]
+        rows.append([metric.name, numbers[0], f"{numbers[1]}–{numbers[2]}", numbers[3]])
+    columns = ["metric", "value", "95 % interval", "chance"]
+    show_table(columns, rows, right=columns[1:])

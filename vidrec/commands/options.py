@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -65,3 +67,13 @@ def config_in_use() -> Path | None:
     from vidrec.config import config_file
 
     return config_file(_config)
+
+
+def with_stdin(paths: list[str]) -> list[str]:
+    """Put the lines of stdin where a dash stands."""
+    if "-" not in paths:
+        return paths
+    if isinstance(sys.stdin, TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # names are bytes, whatever the encoding
+    listed = [line.rstrip("\r\n") for line in sys.stdin]
+    return [path for path in paths if path != "-"] + [line for line in listed if line.strip()]

@@ -33,7 +33,7 @@ def load_embedder(settings: Settings) -> Embedder:
 
             return ResnetEmbedder(settings)
         case "marengo":
-            from vidrec.embedders.marengo import MarengoEmbedder
+            from vidrec.embedders.marengo.embedder import MarengoEmbedder
 
             return MarengoEmbedder(settings)
         case name:

@@ -56,7 +56,7 @@ class NoJobs:
 
 @dataclass(frozen=True, slots=True)
 class EmbedContext:
-    """What the pipeline hands to an embedder.
+    """What a run hands to an embedder.
 
     Attributes:
         clip_seconds: the wished length of a clip.

@@ -19,8 +19,8 @@ from vidrec.config import Settings
 from vidrec.embedders.base import EmbedContext, Embedded, Embedder, unit
 from vidrec.embedders.local import ahead, embed_in_threads, require_path
 from vidrec.errors import CapabilityError, MediaError
+from vidrec.files import expanded
 from vidrec.models.checkpoint import newest_checkpoint, read_checkpoint, words_of
-from vidrec.paths import expanded
 from vidrec.types import Clip, Fingerprint, Modality, Scalar, Video
 
 if TYPE_CHECKING:

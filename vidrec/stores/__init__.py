@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vidrec.errors import ConfigError
-from vidrec.paths import expanded
+from vidrec.files import expanded
 
 if TYPE_CHECKING:
     from vidrec.config import Settings
@@ -26,7 +26,7 @@ def open_store(settings: Settings) -> VectorStore:
     """
     match settings.store.name:
         case "knn":
-            from vidrec.stores.knn import KnnStore
+            from vidrec.stores.knn.store import KnnStore
 
             folder = expanded(settings.knn.path or settings.library / "knn")
             return KnnStore(folder, settings.embedder.name)

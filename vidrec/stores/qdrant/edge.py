@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vidrec.errors import LockedError, StoreError
-from vidrec.paths import expanded
+from vidrec.files import expanded
 from vidrec.stores.qdrant.engine import (
     Described,
     Hit,

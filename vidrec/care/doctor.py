@@ -1,0 +1,185 @@
+"""Doctor: what works on this machine with these settings, and how to mend what does not.
+
+Only what the settings name is looked at: no service is asked that the user does not use, and
+nothing is paid for. Messages are those of vidrec's own errors, which never hold a secret.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+from vidrec import __version__
+from vidrec.config import Settings
+from vidrec.embedders import load_embedder
+from vidrec.embedders.base import Embedder
+from vidrec.errors import NoIndexError, VidrecError
+from vidrec.files import exists
+from vidrec.library import Library
+from vidrec.library.catalog import has_catalog
+from vidrec.stores import open_store
+from vidrec.stores.base import index_command
+
+State = Literal["ok", "warning", "failure"]
+LOW_DISK = 2_000_000_000
+NO_DISK = 200_000_000
+# What each embedder and store needs, beside what vidrec always needs.
+PACKAGES = {
+    "conse": ("onnxruntime", "onnx", "tokenizers"),
+    "resnet": ("onnxruntime",),
+    "marengo": ("twelvelabs",),
+    "qdrant": ("qdrant-client",),
+    "knn": ("numpy",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line: what was looked at, how it is, and the command or setting that mends it."""
+
+    name: str
+    state: State
+    detail: str
+    mend: str = ""
+
+
+def doctor(settings: Settings, config: Path | None) -> Iterator[Check]:
+    """Yield one check after another; none raises."""
+    yield Check("config", "ok", str(config) if config else "no file: defaults and environment")
+    yield Check("vidrec", "ok", f"{__version__}, Python {platform.python_version()}")
+    yield from _packages(settings)
+    yield _disk("disk of library", settings.library)
+    yield _disk("disk of cache", settings.cache)
+    yield from _guarded("library", lambda: _library(settings))
+    embedder: list[Embedder] = []
+    yield from _guarded("embedder", lambda: _embedder(settings, embedder))
+    if settings.embedder.name == "marengo" and embedder:
+        yield from _guarded("Twelve Labs", lambda: _twelve_labs(settings))
+    if settings.s3.bucket:
+        yield from _guarded("S3", lambda: _bucket(settings))
+    if embedder:
+        yield from _guarded("store", lambda: _store(settings, embedder[0]))
+
+
+def _guarded(name: str, checks: Callable[[], Iterator[Check]]) -> Iterator[Check]:
+    try:
+        yield from checks()
+    except VidrecError as exc:
+        yield Check(name, "failure", str(exc))
+
+
+def _packages(settings: Settings) -> Iterator[Check]:
+    needed = {"av", *PACKAGES.get(settings.embedder.name, ()),
+              *PACKAGES.get(settings.store.name, ())}  # fmt: skip
+    needed |= {"boto3"} if settings.s3.bucket else set()
+    for name in sorted(needed | {"tensorflow", "keras"}):
+        try:
+            yield Check(name, "ok", version(name))
+        except PackageNotFoundError:
+            if name in needed:
+                yield Check(name, "failure", "not installed", f"pip install {name}")
+            else:
+                mend = "pip install tensorflow"
+                yield Check(name, "warning", "not installed: `vidrec train` needs it", mend)
+
+
+def _disk(name: str, folder: Path) -> Check:
+    there = next(path for path in (folder, *folder.parents) if exists(path))
+    free = shutil.disk_usage(there).free
+    detail = f"{free / 1e9:.1f} GB free at {folder}"
+    if free < NO_DISK:
+        return Check(name, "failure", detail, "free some space, or choose another folder")
+    if free < LOW_DISK:
+        return Check(name, "warning", detail, "free some space, or choose another folder")
+    return Check(name, "ok", detail)
+
+
+def _library(settings: Settings) -> Iterator[Check]:
+    if not has_catalog(settings.library):
+        yield Check("library", "warning", f"none yet in {settings.library}", "vidrec embed PATHS…")
+        return
+    with Library(settings.library) as library:
+        with library.transaction():
+            pass  # it can be written
+        videos = sum(1 for _ in library.videos())
+        failures = len(library.failures())
+        detail = f"{videos} videos in {settings.library}"
+        if failures:
+            mend = "vidrec status, then vidrec embed --retry-failed"
+            yield Check("library", "warning", f"{detail}; {failures} failed", mend)
+        else:
+            yield Check("library", "ok", detail)
+
+
+def _embedder(settings: Settings, found: list[Embedder]) -> Iterator[Check]:
+    embedder = load_embedder(settings)
+    found.append(embedder)
+    print_ = embedder.fingerprint
+    yield Check("embedder", "ok", f"{embedder.name}: {print_.model}, {embedder.dim} numbers")
+
+
+def _twelve_labs(settings: Settings) -> Iterator[Check]:
+    from vidrec.embedders.marengo.client import Clock, Service
+
+    brief = settings.marengo.model_copy(update={"patience_sec": 10.0, "timeout_sec": 10.0})
+    service = Service(brief, Clock())
+    try:
+        # Listing costs nothing, and needs a good key.
+        service.call("list its jobs", lambda sdk: sdk.embed.v_2.tasks.list(page_limit=1))
+    finally:
+        service.close()
+    where = settings.marengo.base_url or "api.twelvelabs.io"
+    yield Check("Twelve Labs", "ok", f"{where} accepts the key")
+    if settings.marengo.price_video_minute is None:
+        mend = "set [marengo] price_video_minute"
+        yield Check("price", "warning", "not set: costs cannot be estimated", mend)
+
+
+def _bucket(settings: Settings) -> Iterator[Check]:
+    from vidrec.storage.s3 import S3Storage
+
+    storage = S3Storage(settings.s3)
+    storage.check()
+    where = settings.s3.endpoint_url or "AWS"
+    detail = f"bucket {storage.bucket} at {where} can be used"
+    if settings.s3.public:
+        mend = "set [s3] public = false"
+        yield Check("S3", "warning", f"{detail}; uploads are public, for good", mend)
+    else:
+        yield Check("S3", "ok", detail)
+
+
+def _store(settings: Settings, embedder: Embedder) -> Iterator[Check]:
+    store = open_store(settings)
+    again = index_command(store.name, embedder.name)
+    try:
+        info = store.info()
+        if info is None:
+            yield Check("store", "warning", f"{store.name}: nothing is indexed yet", again)
+            return
+        wanted = str(embedder.fingerprint)
+        detail = f"{info.where}: {info.count} points of {info.dim} numbers"
+        if info.fingerprint != wanted:
+            detail += f", of {info.fingerprint} where the embedder is {wanted}"
+            yield Check("store", "failure", detail, f"{again} --recreate")
+            return
+        yield _followed(settings, wanted, info.where, detail, again)
+    except NoIndexError as exc:
+        yield Check("store", "warning", str(exc), again)
+    finally:
+        store.close()
+
+
+def _followed(settings: Settings, fingerprint: str, where: str, detail: str, again: str) -> Check:
+    if not has_catalog(settings.library):
+        return Check("store", "ok", detail)
+    with Library(settings.library, create=False) as library:
+        position = library.position(fingerprint)
+        if position != library.indexed_position(where, fingerprint):
+            return Check("store", "warning", f"{detail}; the library has changed since", again)
+    return Check("store", "ok", detail)

@@ -1,0 +1,115 @@
+"""Status: what the library holds, and how far the stores have followed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from vidrec.config import Settings
+from vidrec.errors import VidrecError
+from vidrec.files import exists, is_file
+from vidrec.library import Failure, Library
+from vidrec.types import Video
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderStatus:
+    """What is stored under one fingerprint; ``indexed`` counts the store's points, if any.
+
+    ``problem`` tells why the store could not be asked.
+    """
+
+    fingerprint: str
+    embedder: str
+    videos: int
+    embeddings: int
+    indexed: int | None
+    stale: bool
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The state of a library; sizes in bytes, footage in seconds."""
+
+    library: Path
+    store: str
+    videos: int
+    missing: int
+    footage_sec: float
+    catalog_bytes: int
+    library_bytes: int
+    embedders: list[EmbedderStatus]
+    failures: list[Failure]
+
+
+def status(settings: Settings) -> Status:
+    """Describe the library.
+
+    Raises:
+        LibraryError: there is none.
+    """
+    with Library(settings.library, create=False) as library:
+        videos = list(library.videos())
+        embedders = [_embedder(settings, library, str(f), f.embedder)
+                     for f in library.fingerprints()]  # fmt: skip
+        return Status(
+            library=library.folder,
+            store=settings.store.name,
+            videos=len(videos),
+            missing=sum(_is_missing(video) for video in videos),
+            footage_sec=sum(video.duration_sec or 0.0 for video in videos),
+            catalog_bytes=_bytes(library.folder.glob("catalog.sqlite3*")),
+            library_bytes=_bytes(library.folder.rglob("*")),
+            embedders=embedders,
+            failures=library.failures(),
+        )
+
+
+def list_videos(settings: Settings) -> list[tuple[Video, list[str]]]:
+    """Return every video with the names of the embedders that have embedded it."""
+    with Library(settings.library, create=False) as library:
+        done = library.embedders_by_video()
+        return [(video, done.get(video.id, [])) for video in library.videos()]
+
+
+def _is_missing(video: Video) -> bool:
+    """Whether there was a file, and is no more; imported vectors never had one."""
+    if video.path is None:
+        return video.url is None and video.size > 0
+    return not exists(video.path)
+
+
+def _embedder(
+    settings: Settings, library: Library, fingerprint: str, embedder: str
+) -> EmbedderStatus:
+    from vidrec.stores import open_store
+
+    videos, embeddings = library.count_embeddings(fingerprint)
+    indexed, stale = None, False
+    chosen = settings.model_copy(deep=True)
+    chosen.embedder.name = embedder
+    try:
+        store = open_store(chosen)
+        try:
+            info = store.info()
+        finally:
+            store.close()
+    except VidrecError as exc:
+        return EmbedderStatus(fingerprint, embedder, videos, embeddings, None, False, str(exc))
+    if info is not None and info.fingerprint == fingerprint:
+        indexed = info.count
+        followed = library.indexed_position(info.where, fingerprint)
+        stale = followed != library.position(fingerprint)
+    return EmbedderStatus(fingerprint, embedder, videos, embeddings, indexed, stale)
+
+
+def _bytes(paths: Iterator[Path]) -> int:
+    total = 0
+    for path in paths:
+        try:
+            total += path.stat().st_size if is_file(path) else 0
+        except OSError:  # it went while we looked
+            continue
+    return total

@@ -1,0 +1,63 @@
+"""Check everything that vidrec needs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import typer
+
+from vidrec import display
+from vidrec.commands.options import (
+    Library,
+    OutputFormat,
+    settings_for,
+)
+from vidrec.display import (
+    Format,
+    show_json,
+    show_lines,
+)
+
+if TYPE_CHECKING:
+    from vidrec.care.doctor import Check
+
+
+def doctor(format: OutputFormat = Format.auto, library: Library = None) -> None:
+    """Check config, credentials, services, packages and disk; say how to mend each.
+
+    Example: vidrec doctor
+    """
+    from vidrec.care.doctor import Check
+    from vidrec.care.doctor import doctor as stage
+    from vidrec.commands.options import config_in_use
+    from vidrec.errors import ConfigError
+
+    wished = display.choose_format(format, paths=False)
+    try:
+        checks = stage(settings_for(library=library), config_in_use())
+    except ConfigError as exc:
+        checks = iter([Check("config", "failure", str(exc))])
+    if show_checks(checks, wished):
+        raise typer.Exit(1)
+
+
+def show_checks(checks: Iterable[Check], wished: Format) -> bool:
+    """Write each check as it is made; return whether one of them is a failure."""
+    failed = False
+    rows = []
+    for check in checks:
+        failed = failed or check.state == "failure"
+        if wished is Format.json:
+            rows.append(asdict(check))
+        elif wished is Format.jsonl:
+            show_lines([asdict(check)])
+        else:
+            mend = f"  → {check.mend}" if check.mend else ""
+            print(f"{check.state:<8} {check.name}: {' '.join(check.detail.split())}{mend}")
+            sys.stdout.flush()
+    if wished is Format.json:
+        show_json({"checks": rows})
+    return failed

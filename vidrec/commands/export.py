@@ -1,0 +1,46 @@
+"""Write vectors and their metadata to a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vidrec import display
+from vidrec.commands.options import (
+    EmbedderName,
+    Library,
+    settings_for,
+)
+
+if TYPE_CHECKING:
+    pass
+
+
+FileFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--format", "-f", help="parquet, jsonl or npy.", show_default="by the file's name"
+    ),
+]
+
+
+def export(
+    file: Annotated[Path, typer.Argument(help="A .parquet, .jsonl or .npy file to write.")],
+    format: FileFormat = None,
+    embedder: EmbedderName = None,
+    fingerprint: Annotated[
+        str | None, typer.Option(help="Which of several.", show_default="the embedder's latest")
+    ] = None,
+    library: Library = None,
+) -> None:
+    """Write an embedder's vectors and their metadata to a file.
+
+    Example: vidrec export vectors.parquet
+    """
+    from vidrec.exchange.exchange import export as stage
+
+    settings = settings_for(embedder__name=embedder, library=library)
+    report = stage(settings, file, kind=format, fingerprint=fingerprint, progress=display.Bar())
+    display.note(f"wrote {report.rows} embeddings of {report.fingerprint} to {report.path}")

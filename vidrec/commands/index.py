@@ -1,0 +1,64 @@
+"""Bring a store up to date with the library."""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vidrec import display
+from vidrec.commands.options import (
+    CheckpointFolder,
+    EmbedderName,
+    Library,
+    StoreName,
+    settings_for,
+)
+from vidrec.display import (
+    note,
+)
+
+if TYPE_CHECKING:
+    from vidrec.ingest.index import IndexReport
+
+
+def index(
+    embedder: EmbedderName = None,
+    store: StoreName = None,
+    recreate: Annotated[
+        bool, typer.Option("--recreate", help="Build all anew, then replace at once.")
+    ] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Delete what the library no longer has.")
+    ] = False,
+    checkpoint: CheckpointFolder = None,
+    library: Library = None,
+) -> None:
+    """Bring a store up to date with the library; no model is called.
+
+    Example: vidrec index
+    """
+    from vidrec.ingest.index import index as stage
+
+    settings = settings_for(
+        embedder__name=embedder,
+        store__name=store,
+        resnet__checkpoint=checkpoint,
+        library=library,
+    )
+    gc.set_threshold(10_000)  # a batch's points are no garbage: rarely look through them
+    report = stage(settings, recreate=recreate, prune=prune, progress=display.Bar())
+    show_index_report(report)
+
+
+def show_index_report(report: IndexReport) -> None:
+    """Sum up a run of `index`."""
+    rate = report.written / report.seconds if report.seconds else 0.0
+    note(
+        f"indexed {report.written} points in {report.seconds:.1f} s ({rate:,.0f} a second), "
+        f"deleted {report.deleted}; {report.where} serves {report.total} points of "
+        f"{report.fingerprint}"
+    )
+    if report.stale:
+        note(f"{report.stale} points are no longer in the library: --prune deletes them")

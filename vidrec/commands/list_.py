@@ -1,0 +1,67 @@
+"""List the videos of the library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from vidrec import display
+from vidrec.commands.options import (
+    Library,
+    OutputFormat,
+    settings_for,
+)
+from vidrec.display import (
+    Format,
+    escaped,
+    moment,
+    show_json,
+    show_lines,
+    show_table,
+    size,
+)
+
+if TYPE_CHECKING:
+    from vidrec.types import Video
+
+
+def list_(format: OutputFormat = Format.auto, library: Library = None) -> None:
+    """List the videos of the library.
+
+    Example: vidrec list --format paths
+    """
+    from vidrec.care.status import list_videos as stage
+
+    wished = display.choose_format(format)
+    show_videos(stage(settings_for(library=library)), wished)
+
+
+def show_videos(videos: Sequence[tuple[Video, Sequence[str]]], wished: Format) -> None:
+    """List videos with their embedders."""
+    if wished is Format.paths:
+        for video, _ in videos:
+            print(video.path or video.url or video.filename)
+        return
+    rows = [
+        {
+            "video_id": video.id, "path": str(video.path) if video.path else None,
+            "url": video.url, "filename": video.filename, "label": video.label,
+            "group": video.group, "size": video.size, "duration_sec": video.duration_sec,
+            "embedders": list(embedders),
+        }
+        for video, embedders in videos
+    ]  # fmt: skip
+    if wished is Format.json:
+        show_json({"videos": rows})
+    elif wished is Format.jsonl:
+        show_lines(rows)
+    else:
+        show_table(
+            ["id", "video", "length", "size", "label", "embedders"],
+            [
+                [video.id[:12], escaped(video.filename), moment(video.duration_sec),
+                 size(video.size), escaped(video.label or ""), ", ".join(embedders)]
+                for video, embedders in videos
+            ],
+            right=("id", "length", "size"),
+        )  # fmt: skip

@@ -1,0 +1,156 @@
+"""Recommend videos for a text, a clip or a picture."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vidrec import display
+from vidrec.commands.options import (
+    CheckpointFolder,
+    EmbedderName,
+    Library,
+    OutputFormat,
+    StoreName,
+    settings_for,
+)
+from vidrec.display import (
+    Format,
+    escaped,
+    moment,
+    note,
+    show_json,
+    show_lines,
+    show_table,
+)
+from vidrec.errors import UsageError
+
+if TYPE_CHECKING:
+    from vidrec.search.recommend import Recommended
+    from vidrec.types import Recommendation
+
+
+def recommend(
+    query: Annotated[
+        list[str], typer.Argument(help="A text, a video, an image, or id:… of a video.")
+    ],
+    top_k: Annotated[int, typer.Option("--top-k", "-k", help="How many results.")] = 10,
+    embedder: EmbedderName = None,
+    store: StoreName = None,
+    clips: Annotated[
+        bool, typer.Option("--clips", help="Rank moments: a video may appear more than once.")
+    ] = False,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="Only videos with this, as key=value; may be repeated.", metavar="K=V"),
+    ] = None,
+    min_score: Annotated[
+        float | None, typer.Option(help="Leave out lower scores.", show_default=False)
+    ] = None,
+    min_confidence: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Exit 3 if the best has less; 0: never.", show_default="0.25"
+        ),
+    ] = None,
+    url_expires: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Presign the URLs of uploaded videos for so many seconds.",
+            show_default="3600 for videos that are not on this machine",
+        ),
+    ] = None,
+    format: OutputFormat = Format.auto,
+    checkpoint: CheckpointFolder = None,
+    library: Library = None,
+) -> None:
+    """Recommend videos for a text, a clip, an image or a video of the library.
+
+    Example: vidrec recommend "sci-fi dark tone"
+    """
+    from vidrec.search.playable import playable
+    from vidrec.search.recommend import recommend as stage
+
+    wished = display.choose_format(format)
+    settings = settings_for(
+        embedder__name=embedder,
+        embedder__min_confidence=min_confidence,
+        store__name=store,
+        resnet__checkpoint=checkpoint,
+        library=library,
+    )
+    conditions = _conditions(where or [])
+    answer = stage(settings, query, k=top_k, clips=clips, where=conditions, min_score=min_score)
+    show_recommended(playable(settings, answer, url_expires), wished)
+
+
+def _conditions(where: list[str]) -> dict[str, list[str]]:
+    conditions: dict[str, list[str]] = {}
+    for condition in where:
+        key, equals, value = condition.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--where takes key=value. Received: {condition}")
+        conditions.setdefault(key.strip(), []).append(value.strip())
+    return conditions
+
+
+def show_recommended(answer: Recommended, wished: Format) -> None:
+    """Write the results of a query."""
+    match wished:
+        case Format.json:
+            head = {"query": answer.query, "embedder": answer.embedder, "store": answer.store}
+            rows = [asdict(row) for row in answer.results]
+            show_json({**head, "results": rows})
+        case Format.paths:
+            for row in answer.results:
+                print(row.path or row.url or row.filename)
+        case Format.table:
+            _recommended_table(answer)
+        case _:
+            show_lines(asdict(row) for row in answer.results)
+    if answer.paid_minutes:
+        note(f"note: {answer.paid_minutes:.1f} minutes of footage were paid for to ask with")
+    if answer.unindexed:
+        from vidrec.stores.base import index_command
+
+        again = index_command(answer.store, answer.embedder.partition(":")[0])
+        note(f"note: the library has changed since it was indexed: run `{again}`")
+
+
+def _recommended_table(answer: Recommended) -> None:
+    labelled = any(row.label for row in answer.results)
+    sure = any(row.confidence is not None for row in answer.results)
+    columns = [
+        "#", "score", *(["confidence"] if sure else []), "video", "best moment", "length",
+        *(["label"] if labelled else []),
+    ]  # fmt: skip
+    rows = [
+        [
+            str(row.rank),
+            f"{row.score:.3f}",
+            *([_share(row.confidence)] if sure else []),
+            _linked(row),
+            f"{moment(row.start_sec)}–{moment(row.end_sec)}",
+            moment(row.duration_sec),
+            *([escaped(row.label or "")] if labelled else []),
+        ]
+        for row in answer.results
+    ]
+    show_table(columns, rows, right=("#", "score", "confidence", "best moment", "length"))
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _linked(row: Recommendation) -> str:
+    """The file name, clickable where the terminal can."""
+    name = escaped(row.filename)
+    path = Path(row.path) if row.path else None
+    # An imported path may be relative, or of another system: nothing can be opened there.
+    target = path.as_uri() if path is not None and path.is_absolute() else row.url
+    return f"[link={target}]{name}[/link]" if target and "]" not in target else name

@@ -1,0 +1,71 @@
+"""Show what the library holds and what is indexed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vidrec import display
+from vidrec.commands.options import (
+    Library,
+    OutputFormat,
+    settings_for,
+)
+from vidrec.display import (
+    Format,
+    escaped,
+    plain,
+    show_json,
+    show_table,
+    size,
+)
+
+if TYPE_CHECKING:
+    from vidrec.care.status import EmbedderStatus, Status
+
+
+def status(format: OutputFormat = Format.auto, library: Library = None) -> None:
+    """Show what the library holds, what is indexed, and what failed.
+
+    Example: vidrec status
+    """
+    from vidrec.care.status import status as stage
+    from vidrec.commands.options import config_in_use
+
+    wished = display.choose_format(format, paths=False)
+    settings = settings_for(library=library)
+    show_status(stage(settings), wished, config_in_use())
+
+
+def show_status(status: Status, wished: Format, config: Path | None) -> None:
+    """Describe the library."""
+    if wished in (Format.json, Format.jsonl):
+        show_json(asdict(status), wished)
+        return
+    print(f"library  {status.library} ({size(status.library_bytes)}, "
+          f"catalog {size(status.catalog_bytes)})")  # fmt: skip
+    print(f"config   {config or 'none (defaults)'}")
+    missing = f"; the files of {status.missing} are gone" if status.missing else ""
+    print(f"videos   {status.videos}, {status.footage_sec / 60:.1f} minutes{missing}")
+    if status.embedders:
+        show_table(
+            ["embedder", "fingerprint", "videos", "embeddings", f"indexed ({status.store})"],
+            [_embedder_row(row, status.store) for row in status.embedders],
+            right=("videos", "embeddings"),
+        )
+    for problem in dict.fromkeys(row.problem for row in status.embedders if row.problem):
+        print(plain(f"store    {problem}"))
+    for failure in status.failures:
+        print(plain(f"failed   {failure.source}: {failure.reason} ({failure.stage})"))
+
+
+def _embedder_row(row: EmbedderStatus, store: str) -> list[str]:
+    from vidrec.stores.base import index_command
+
+    indexed = "no" if row.indexed is None else f"{row.indexed} points"
+    indexed = "unknown" if row.problem else indexed
+    if row.stale:
+        indexed += f", not up to date: run `{index_command(store, row.embedder)}`"
+    cells = [row.embedder, row.fingerprint, str(row.videos), str(row.embeddings), indexed]
+    return [escaped(cell) for cell in cells]

@@ -1,0 +1,95 @@
+"""Upload videos to S3."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vidrec import display
+from vidrec.commands.options import (
+    Library,
+    settings_for,
+    with_stdin,
+)
+from vidrec.display import (
+    note,
+    plain,
+    size,
+)
+from vidrec.errors import PartialFailure
+
+if TYPE_CHECKING:
+    from vidrec.ingest.upload import UploadReport
+
+
+def upload(
+    paths: Annotated[list[str], typer.Argument(help="Videos, folders, or - for a list on stdin.")],
+    bucket: Annotated[str | None, typer.Option(help="Which bucket.", show_default=False)] = None,
+    prefix: Annotated[
+        str | None, typer.Option(help="What keys begin with.", show_default="vidrec/")
+    ] = None,
+    endpoint_url: Annotated[
+        str | None, typer.Option(help="An S3-compatible server.", show_default="AWS")
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Which AWS profile.", show_default=False)
+    ] = None,
+    region: Annotated[
+        str | None, typer.Option(help="The bucket's region.", show_default=False)
+    ] = None,
+    public: Annotated[
+        bool,
+        typer.Option(
+            "--public",
+            help="Let anyone on the internet who knows the URL read the objects, for good. "
+            "By default they are private and read through URLs that expire.",
+        ),
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Files in work at once.", show_default="4")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be uploaded; send nothing.")
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every object back and compare its bytes.")
+    ] = False,
+    library: Library = None,
+) -> None:
+    """Upload videos to S3; what is there already is left alone.
+
+    Example: vidrec upload ~/Videos --bucket my-videos
+    """
+    from vidrec.ingest.upload import upload as stage
+
+    settings = settings_for(
+        s3__bucket=bucket, s3__prefix=prefix, s3__endpoint_url=endpoint_url, s3__profile=profile,
+        s3__region=region, s3__public=public or None, s3__workers=workers, library=library,
+    )  # fmt: skip
+    if settings.s3.public and not dry_run:
+        display.note("note: --public: anyone who knows an object's URL can read it, for good")
+    report = stage(
+        settings, with_stdin(paths), dry_run=dry_run, verify=verify, progress=display.Bar()
+    )
+    show_upload_report(report, dry_run)
+    if report.interrupted:
+        raise typer.Exit(130)
+    if report.failed:
+        raise typer.Exit(PartialFailure.exit_code)
+
+
+def show_upload_report(report: UploadReport, dry_run: bool) -> None:
+    """Sum up a run of `upload`, or list what it would send."""
+    for path, count, url in report.planned:
+        print(f"{size(count):>9}  {plain(str(path))}  {url}")
+    many = len(report.planned) if dry_run else report.uploaded
+    head = "interrupted; uploaded" if report.interrupted else "uploaded"
+    parts = [
+        f"{'would upload' if dry_run else head} {many} videos, {size(report.sent_bytes)}, "
+        f"to {report.where}",
+        f"{report.present} there before" if report.present else "",
+        f"{report.verified} verified" if report.verified else "",
+        f"{report.failed} failed (run again to retry)" if report.failed else "",
+    ]
+    note("; ".join(part for part in parts if part))

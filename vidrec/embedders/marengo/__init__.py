@@ -1,0 +1,1 @@
+"""Marengo: Twelve Labs' embeddings of videos, pictures and texts."""

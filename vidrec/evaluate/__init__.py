@@ -1,0 +1,1 @@
+"""Evaluate: how good the recommendations are."""

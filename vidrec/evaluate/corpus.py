@@ -1,0 +1,85 @@
+"""What the library holds of one embedder, as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from vidrec.embedders.base import Embedder
+from vidrec.errors import LibraryError
+from vidrec.library import Library
+from vidrec.search.texts import asked_texts
+from vidrec.types import Scope
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """All vectors of a scope, in the order of their point ids, which breaks ties."""
+
+    vectors: NDArray[np.float32]  # (n, dim)
+    video_ids: Sequence[str]  # (n,)
+
+
+class Corpus:
+    """What the library holds of one embedder."""
+
+    def __init__(self, library: Library, embedder: Embedder) -> None:
+        self.library = library
+        self.embedder = embedder
+        self.fingerprint = str(embedder.fingerprint)
+        self.whole = self.rows("video")
+        if not self.whole.video_ids:
+            raise LibraryError(
+                f"{library.folder} holds no embeddings of {self.fingerprint}: "
+                f"run `vidrec embed --embedder {embedder.name}` first"
+            )
+        self.videos = {video.id: video for video in library.videos()}
+
+    @cached_property
+    def clips(self) -> Rows:
+        """The vectors of all clips."""
+        return self.rows("clip")
+
+    def rows(self, scope: Scope) -> Rows:
+        """Load the vectors of a scope."""
+        import numpy as np
+
+        total = self.library.count_embeddings(self.fingerprint)[1]
+        vectors = np.empty((total, self.embedder.dim), dtype=np.float32)
+        ids: list[tuple[str, str]] = []
+        for _, embedding in self.library.embeddings(self.fingerprint):
+            if embedding.scope == scope and len(ids) < total:
+                vectors[len(ids)] = embedding.vector
+                ids.append((embedding.point_id, embedding.video_id))
+        order = sorted(range(len(ids)), key=ids.__getitem__)
+        return Rows(vectors[order], [ids[at][1] for at in order])
+
+    def text_vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return ``(len(texts), dim)``; texts asked before are taken from the library."""
+        import numpy as np
+
+        return np.stack([asked.vector for asked in asked_texts(self.library, self.embedder, texts)])
+
+
+def numbered(names: Sequence[str | None]) -> NDArray[np.int64]:
+    """Return a number for each name, the same for the same name; -1 for None."""
+    import numpy as np
+
+    numbers: dict[str, int] = {}
+    found = [-1 if name is None else numbers.setdefault(name, len(numbers)) for name in names]
+    return np.array(found, dtype=np.int64)
+
+
+def drawn(count: int, limit: int, seed: int) -> NDArray[np.int64]:
+    """Return ``limit`` of so many places, drawn at random and in order, or all if they are few."""
+    import numpy as np
+
+    if count <= limit:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, limit, replace=False))

@@ -1,0 +1,200 @@
+"""Evaluate: how well the library's embeddings find what they should, against chance.
+
+Two questions. *Text to video*: each caption asks for its own video among all embedded ones, ranked
+as ``recommend`` ranks (by default each video by its best clip). *Neighbours*: each labelled
+whole-video vector asks for all others, and those with its label are right (leave-one-out).
+Intervals are 95 % bootstrap percentiles over queries, which they take as independent of each
+other; chance is computed exactly for the same queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vidrec.config import Settings
+from vidrec.embedders import load_embedder
+from vidrec.errors import UsageError
+from vidrec.evaluate.captions import (
+    Caption,
+    SkippedRow,
+    VideoNames,
+    match_captions,
+    read_captions,
+)
+from vidrec.evaluate.corpus import Corpus, Rows, drawn, numbered
+from vidrec.evaluate.quality import EvaluateReport, Metric, NeighbourReport, TextReport
+from vidrec.library import Library
+from vidrec.types import Scope
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# Neighbour queries beyond this many are drawn at random: the interval is then narrow anyway.
+MAX_QUERIES = 2000
+
+
+def evaluate(
+    settings: Settings,
+    *,
+    captions: Path | None = None,
+    by: str | None = None,
+    exclude_group: bool = False,
+    scope: Scope = "clip",
+    seed: int = 0,
+    calibrate: bool = False,
+) -> EvaluateReport:
+    """Measure the embeddings of the settings' embedder.
+
+    Args:
+        settings: name the library and the embedder.
+        captions: a CSV with the columns ``file`` and ``caption``.
+        by: what makes two videos alike: ``label``, ``group``, or a column of the captions.
+        exclude_group: neighbours of the query's own group are no candidates.
+        scope: rank videos for a text by their best ``clip``, or by the whole-``video`` vector.
+        seed: of the bootstrap, and of the draw of queries in a very large library.
+        calibrate: measure what scores mean and keep it in the library.
+
+    Raises:
+        UsageError: the captions cannot be used, or there is nothing to measure with.
+        LibraryError: the library holds no embeddings of this embedder.
+        CapabilityError: captions were given but this embedder embeds no text.
+    """
+    rows = read_captions(captions) if captions else []
+    embedder = load_embedder(settings)
+    try:
+        with Library(settings.library, create=False) as library:
+            corpus = Corpus(library, embedder)
+            names = VideoNames(corpus.videos.values())
+            ranked = corpus.whole if scope == "video" or not rows else corpus.clips
+            matched, skipped = match_captions(rows, names, set(ranked.video_ids))
+            if captions and not matched:
+                raise UsageError(_unmatched(captions, skipped))
+            text = None
+            if matched:
+                metrics = _text_metrics(corpus, ranked, matched, seed)
+                total = len(set(ranked.video_ids))
+                text = TextReport(len(matched), total, scope, metrics, skipped)
+            labels = _labels(corpus, by, matched)
+            neighbours = _neighbours(corpus, labels, by or "label", exclude_group, seed)
+            confidence = []
+            if calibrate:
+                from vidrec.evaluate.calibrate import calibrate as stage
+
+                confidence = stage(
+                    corpus, matched, labels, settings.embedder.min_confidence, MAX_QUERIES, seed
+                )
+    finally:
+        embedder.close()
+    if neighbours is None and (by or not captions):
+        raise UsageError(
+            f"no two videos share a {by or 'label'}, so there is nothing to compare: "
+            f"{_how_to_share(by)} or give --captions CSV"
+        )
+    return EvaluateReport(
+        embedder.name, corpus.fingerprint, len(corpus.whole.video_ids), seed, text, neighbours,
+        confidence,
+    )  # fmt: skip
+
+
+def _text_metrics(
+    corpus: Corpus, rows: Rows, matched: Sequence[tuple[Caption, str]], seed: int
+) -> list[Metric]:
+    import numpy as np
+
+    from vidrec.evaluate import metrics
+
+    numbers = {video_id: at for at, video_id in enumerate(sorted(set(rows.video_ids)))}
+    ranks = metrics.target_ranks(
+        corpus.text_vectors([caption.text for caption, _ in matched]),
+        np.array([numbers[video_id] for _, video_id in matched]),
+        rows.vectors,
+        np.array([numbers[video_id] for video_id in rows.video_ids]),
+    ).astype(float)
+    total = len(numbers)
+    found = [
+        _metric(f"R@{k}", (ranks <= k).astype(float), min(k, total) / total, seed)
+        for k in (1, 5, 10)
+    ]
+    chance = float(metrics.harmonic_numbers(total)[-1]) / total
+    found.append(_metric("MRR", 1 / ranks, chance, seed))
+    low, high = metrics.bootstrap_interval(ranks, np.median, seed=seed)
+    median = Metric("median rank", float(np.median(ranks)), low, high, (total + 1) / 2)
+    return [*found, median]
+
+
+def _labels(
+    corpus: Corpus, by: str | None, matched: Sequence[tuple[Caption, str]]
+) -> dict[str, str]:
+    """Return the label of each video that has one."""
+    if by in (None, "label", "group"):
+        name = "group" if by == "group" else "label"
+        known = ((video.id, getattr(video, name)) for video in corpus.videos.values())
+        labels = {video_id: label for video_id, label in known if label}
+        if labels or not any("label" in caption.columns for caption, _ in matched):
+            return labels
+        by = name
+    assert by is not None
+    column = by.strip().lower()
+    columns = sorted({name for caption, _ in matched for name in caption.columns})
+    if column not in columns:
+        raise UsageError(
+            f"--by is label, group or a column of the captions ({', '.join(columns) or 'none'}). "
+            f"Received: {by}"
+        )
+    named = {video_id: caption.columns.get(column, "") for caption, video_id in matched}
+    return {video_id: label for video_id, label in named.items() if label}
+
+
+def _neighbours(
+    corpus: Corpus, labels: Mapping[str, str], by: str, exclude_group: bool, seed: int
+) -> NeighbourReport | None:
+    """Return None where no two videos have one label."""
+
+    from vidrec.evaluate import metrics
+
+    kept = [at for at, video_id in enumerate(corpus.whole.video_ids) if video_id in labels]
+    ids = [corpus.whole.video_ids[at] for at in kept]
+    if not kept:
+        return None
+    numbers = numbered([labels[video_id] for video_id in ids])
+    groups = numbered([corpus.videos[video_id].group for video_id in ids])
+    queries = drawn(len(ids), MAX_QUERIES, seed)
+    quality = metrics.neighbour_quality(
+        corpus.whole.vectors[kept], numbers, queries, groups if exclude_group else None
+    )
+    if not len(quality.relevant):
+        return None
+    chance = metrics.chance_precision(quality)
+    found = [
+        _metric("P@1", quality.precision_1, chance, seed),
+        _metric("P@10", quality.precision_10, chance, seed),
+        _metric("mAP", quality.average_precision, metrics.chance_average_precision(quality), seed),
+    ]
+    asked = len(quality.relevant)
+    return NeighbourReport(
+        by, len(set(labels.values())), len(ids), asked, len(queries) - asked, exclude_group, found
+    )
+
+
+def _metric(name: str, values: NDArray[np.float64], chance: float, seed: int) -> Metric:
+    from vidrec.evaluate.metrics import bootstrap_interval
+
+    low, high = bootstrap_interval(values, seed=seed)
+    return Metric(name, float(values.mean()), low, high, chance)
+
+
+def _how_to_share(by: str | None) -> str:
+    if by == "group":
+        return "groups come from file names such as v_Name_g01_c02.mp4; use --by label"
+    return "label them (`vidrec embed --label-from folder`)"
+
+
+def _unmatched(captions: Path, skipped: Sequence[SkippedRow]) -> str:
+    first = skipped[0]
+    return (
+        f"no row of {captions} could be used; line {first.line}, {first.file or 'no file'}: "
+        f"{first.reason}"
+    )

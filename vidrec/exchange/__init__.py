@@ -1,0 +1,1 @@
+"""Exchange: vectors leave the library and come into it."""

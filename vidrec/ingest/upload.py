@@ -1,0 +1,208 @@
+"""Upload: videos of this machine become objects in a bucket; what is there is left alone."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from vidrec.config import Settings
+from vidrec.errors import LibraryError, MediaError, StorageError, UsageError
+from vidrec.files import is_text
+from vidrec.ingest.embed import first_interrupt
+from vidrec.ingest.remote import refuse_remote
+from vidrec.ingest.scan import (
+    NOT_THERE,
+    Source,
+    find_sources,
+    hash_file,
+    identify,
+    peek,
+    stamp_of,
+)
+from vidrec.library import Library
+from vidrec.library.catalog import has_catalog
+from vidrec.library.jobs import Upload, add_upload
+from vidrec.progress import Progress, Silent
+from vidrec.storage.s3 import S3Storage, key_for, s3_url
+from vidrec.types import Video
+
+STAGE = "upload"
+
+
+@dataclass(slots=True)
+class UploadReport:
+    """What a run did, or with ``planned`` would do: (path, size, URL) of each."""
+
+    where: str
+    public: bool
+    uploaded: int = 0
+    sent_bytes: int = 0
+    present: int = 0
+    verified: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    interrupted: bool = False
+    planned: list[tuple[Path, int, str]] = field(default_factory=list)
+
+
+def upload(
+    settings: Settings,
+    paths: Iterable[str | Path],
+    *,
+    dry_run: bool = False,
+    verify: bool = False,
+    progress: Progress | None = None,
+) -> UploadReport:
+    """Upload every video among files and folders that is not in the bucket yet.
+
+    ``verify`` reads each object back, also those that were there, and compares the bytes.
+
+    Raises:
+        UsageError: no path or no bucket was named.
+        StorageError: the bucket cannot be used at all.
+        LockedError: another process uploads from this library.
+    """
+    storage = S3Storage(settings.s3)
+    report = UploadReport(f"s3://{storage.bucket}/{settings.s3.prefix}", settings.s3.public)
+    names = list(paths)
+    refuse_remote(names)
+    sources = list(find_sources(names))
+    if not sources:
+        raise UsageError("nothing to upload: name files or folders, or - for a list on stdin")
+    storage.check()
+    started = time.monotonic()
+    with _library(settings, dry_run) as library, library.lock(STAGE):
+        run = _Run(library, storage, report, progress or Silent(), dry_run, verify)
+        run.all(sources, settings.s3.workers)
+    report.seconds = time.monotonic() - started
+    return report
+
+
+@contextmanager
+def _library(settings: Settings, dry_run: bool) -> Iterator[Library]:
+    """The library; a dry run makes none where there is none."""
+    with TemporaryDirectory() as nowhere:
+        absent = dry_run and not has_catalog(settings.library)
+        with Library(Path(nowhere) if absent else settings.library) as library:
+            yield library
+
+
+def _size(source: Source) -> int:
+    try:
+        return stamp_of(source.path).size if source.problem is None else 0
+    except MediaError:  # a broken link, or gone meanwhile: it is skipped by name in its turn
+        return 0
+
+
+class _Run:
+    """One run; its threads share the library, the bucket and the report."""
+
+    def __init__(
+        self,
+        library: Library,
+        storage: S3Storage,
+        report: UploadReport,
+        progress: Progress,
+        dry_run: bool,
+        verify: bool,
+    ) -> None:
+        self.library = library
+        self.storage = storage
+        self.report = report
+        self.progress = progress
+        self.dry_run = dry_run
+        self.verify = verify
+        self.mutex = threading.Lock()
+
+    def all(self, sources: list[Source], workers: int) -> None:
+        """Upload so many at once; the first Ctrl-C lets those in hand finish."""
+        cancel = threading.Event()
+        total = sum(_size(source) for source in sources)
+        self.progress.start("uploading", total, "B")
+        waiting = iter(sources)
+        try:
+            with first_interrupt(cancel), ThreadPoolExecutor(workers) as pool:
+                running = self._start(pool, waiting, workers)
+                while running:
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        future.result()
+                    if not cancel.is_set():
+                        running |= self._start(pool, waiting, len(done))
+        finally:
+            self.progress.finish()
+        self.report.interrupted = cancel.is_set()
+
+    def _start(
+        self, pool: ThreadPoolExecutor, waiting: Iterator[Source], count: int
+    ) -> set[Future[None]]:
+        return {pool.submit(self._one, source) for source in islice(waiting, count)}
+
+    def _one(self, source: Source) -> None:
+        try:
+            self._send(self._video(source), source.path)
+        except LibraryError:
+            raise
+        except (MediaError, StorageError) as exc:
+            self._failed(source, exc)
+        else:
+            if not self.dry_run:
+                self.library.clear_failure(STAGE, str(source.path))
+
+    def _video(self, source: Source) -> Video:
+        if self.dry_run:
+            video_id, stamp = peek(source, self.library)
+            return Video(video_id, source.path.name, source.path, size=stamp.size)
+        return replace(identify(source, self.library, "auto"), path=source.path)
+
+    def _send(self, video: Video, path: Path) -> None:
+        key = key_for(self.storage.settings.prefix, video)
+        url = s3_url(self.storage.bucket, key)
+        found = self.storage.find(self.storage.bucket, key)
+        if found is not None and found.size == video.size and found.sha256 == video.id:
+            self.progress.step(video.size)
+            self._count(present=1)
+        elif self.dry_run:
+            self._count(sent_bytes=video.size)
+            self.report.planned.append((path, video.size, url))
+            return
+        else:
+            if hash_file(path) != video.id:
+                raise MediaError("the file changed while it was looked at: run again")
+            self.storage.upload(path, video, self.progress.step)
+            self._count(uploaded=1, sent_bytes=video.size)
+        if self.dry_run:
+            return
+        self._verify(video, key)
+        self.library.add_video(replace(video, url=url))
+        add_upload(self.library, Upload(video.id, url, video.size, video.id, time.time()))
+
+    def _verify(self, video: Video, key: str) -> None:
+        if not self.verify:
+            return
+        there = self.storage.sha256(self.storage.bucket, key)
+        if there != video.id:
+            raise StorageError(
+                f"{s3_url(self.storage.bucket, key)} holds other bytes (SHA-256 {there[:12]}…, "
+                f"not {video.id[:12]}…): delete it and upload again"
+            )
+        self._count(verified=1)
+
+    def _count(self, **more: int) -> None:
+        with self.mutex:
+            for name, count in more.items():
+                setattr(self.report, name, getattr(self.report, name) + count)
+
+    def _failed(self, source: Source, error: Exception) -> None:
+        self._count(failed=1)
+        reason = str(error).removeprefix(f"{source.path}: ")
+        self.progress.warn(f"skipping {source.path}: {reason}")
+        if not self.dry_run and is_text(source.path) and source.problem != NOT_THERE:
+            self.library.record_failure(STAGE, str(source.path), reason, permanent=False)

@@ -1,0 +1,196 @@
+"""The catalog: the one SQLite file of a library, its transactions and its locks.
+
+Transactions are short, so that one process may embed while others recommend (WAL mode).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from vidrec.errors import LibraryError, LockedError
+from vidrec.files import exists
+from vidrec.library.schema import check_schema, migrate
+from vidrec.locks import AlreadyHeldError, LockFileError, held
+
+CATALOG = "catalog.sqlite3"
+BUSY_SECONDS = 30
+SHARED_MEMORY_BYTES = 32 * 1024  # of the smallest file that SQLite makes in WAL mode
+Self = TypeVar("Self", bound="Catalog")
+
+
+def has_catalog(folder: Path) -> bool:
+    """Whether a library is in a folder.
+
+    Raises:
+        LibraryError: that cannot be seen: a folder may not be entered.
+    """
+    path = folder / CATALOG
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as exc:
+        raise LibraryError(f"cannot look into the library {folder}: {exc.strerror}") from exc
+    return True
+
+
+class Catalog:
+    """An open catalog. Use as a context manager; safe to share between threads."""
+
+    def __init__(self, folder: Path, *, create: bool = True) -> None:
+        """Open the library in ``folder``.
+
+        Where it may be read but not written (another user's, a read-only or full disk), it is
+        opened for reading, if ``create`` is off: ``read_only`` says so.
+
+        Raises:
+            LibraryError: it does not exist (with ``create`` off), cannot be opened, or was
+                written by a newer vidrec.
+        """
+        self.folder = folder
+        path = folder / CATALOG
+        if not create and not has_catalog(folder):
+            raise LibraryError(f"no library in {folder}: run `vidrec embed` on some videos first")
+        self._mutex = threading.RLock()
+        self.read_only = not create and not os.access(folder, os.W_OK)
+        try:
+            self._db = self._open(path, create)
+        except (sqlite3.Error, OSError) as exc:
+            raise LibraryError(f"cannot open the library {path}: {exc}") from exc
+
+    def _open(self, path: Path, create: bool) -> sqlite3.Connection:
+        if not self.read_only:
+            try:
+                return _open_for_writing(path)
+            except sqlite3.OperationalError as exc:
+                if not _is_full(path.parent, exc):
+                    raise
+                if create:
+                    raise LibraryError(
+                        f"cannot open the library {path}: its disk is full; make room there"
+                    ) from exc
+                self.read_only = True
+        return _open_for_reading(path)
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """A short write transaction; an exception rolls it back. Inner ones join the outer.
+
+        Raises:
+            LibraryError: the catalog cannot be written (disk full, locked, damaged).
+        """
+        with self._mutex:
+            if self._db.in_transaction:
+                yield self._db
+                return
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._db
+                    self._db.execute("COMMIT")
+                except BaseException:
+                    if self._db.in_transaction:
+                        self._db.execute("ROLLBACK")
+                    raise
+            except sqlite3.Error as exc:
+                raise LibraryError(f"cannot write to the library {self.folder}: {exc}") from exc
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Read as of one moment, whatever others write meanwhile; nothing may be written.
+
+        Raises:
+            LibraryError: the catalog cannot be read.
+        """
+        with self._mutex:
+            self.read("BEGIN")
+            try:
+                yield
+            finally:
+                self.read("COMMIT")
+
+    def read(self, sql: str, *values: Any) -> list[Any]:
+        """Run one statement that only reads and return its rows.
+
+        Raises:
+            LibraryError: the catalog cannot be read.
+        """
+        with self._mutex:
+            try:
+                return self._db.execute(sql, values).fetchall()
+            except sqlite3.Error as exc:
+                raise LibraryError(f"cannot read the library {self.folder}: {exc}") from exc
+
+    @contextmanager
+    def lock(self, task: str) -> Iterator[None]:
+        """Hold the library's lock for a task ("embed", "index"); a killed holder frees it.
+
+        Raises:
+            LockedError: another process holds it; the message names that process.
+            LibraryError: the folder cannot be written.
+        """
+        command = task.partition("-")[0]  # embedders may work side by side: "embed-conse"
+        try:
+            with held(self.folder / f"{task}.lock", seconds=0):
+                yield
+        except AlreadyHeldError as exc:
+            raise LockedError(
+                f"another `vidrec {command}` works on {self.folder} (process {exc}): "
+                "wait for it, or use another library"
+            ) from exc
+        except LockFileError as exc:
+            raise LibraryError(f"cannot write to the library {self.folder}: {exc}") from exc
+
+
+def _connect(name: str, *, uri: bool = False) -> sqlite3.Connection:
+    return sqlite3.connect(
+        name, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=uri
+    )
+
+
+def _open_for_writing(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    db = _connect(str(path))
+    try:
+        # FULL: what a provider was paid for survives a power cut, not only a crash.
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        migrate(db, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _is_full(folder: Path, error: sqlite3.OperationalError) -> bool:
+    return "full" in str(error) or shutil.disk_usage(folder).free < SHARED_MEMORY_BYTES
+
+
+def _open_for_reading(path: Path) -> sqlite3.Connection:
+    """Open a catalog in a folder that may not be written.
+
+    SQLite wants to make its files there even to read, unless it is told that nobody writes. If
+    somebody does, they are there; an empty one is what an attempt on a full disk left.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    nobody_writes = not exists(log) or not log.stat().st_size
+    how = "immutable=1" if nobody_writes else "mode=ro"
+    db = _connect(f"{path.absolute().as_uri()}?{how}", uri=True)
+    check_schema(db, path)
+    return db

@@ -1,0 +1,221 @@
+"""Embeddings of the library, and how far each store has followed them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from vidrec.errors import LibraryError
+from vidrec.library.catalog import Catalog
+from vidrec.types import Embedding, Fingerprint, Scalar, Scope
+
+if TYPE_CHECKING:
+    from vidrec.types import Vector
+
+    # number, video id, scope, start, end (seconds), vector, extra
+    EmbeddingRow: TypeAlias = tuple[int, str, Scope, float, float, Vector, dict[str, Scalar]]
+
+
+class Embeddings(Catalog):
+    """The vectors: what everything else can be made from."""
+
+    def register(self, fingerprint: Fingerprint) -> int:
+        """Return the catalog's number for a fingerprint, adding it when new."""
+        found = self._fingerprint_id(str(fingerprint))
+        if found is not None:
+            return found
+        with self.transaction() as db:
+            db.execute(
+                "INSERT OR IGNORE INTO fingerprints"
+                "(fingerprint, embedder, model, dim, options, created_at)"
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    str(fingerprint), fingerprint.embedder, fingerprint.model, fingerprint.dim,
+                    json.dumps(dict(fingerprint.options), sort_keys=True), time.time(),
+                ),
+            )  # fmt: skip
+        number = self._fingerprint_id(str(fingerprint))
+        assert number is not None
+        return number
+
+    def fingerprints(self) -> list[Fingerprint]:
+        """Return all fingerprints that the library has seen, oldest first."""
+        rows = self.read("SELECT embedder, model, dim, options FROM fingerprints ORDER BY id")
+        return [Fingerprint(row[0], row[1], row[2], json.loads(row[3])) for row in rows]
+
+    def clip_seconds(self, fingerprint: str) -> dict[str, float]:
+        """Return the clip length that each finished video was cut by, by video id."""
+        rows = self.read(
+            "SELECT video_id, clip_seconds FROM embedded WHERE fingerprint_id = ?",
+            self._fingerprint_id(fingerprint),
+        )
+        return {row[0]: float(row[1]) for row in rows}
+
+    def is_embedded(self, video_id: str, fingerprint: str, clip_seconds: float) -> bool:
+        """Tell whether a video is finished under a fingerprint and clip length."""
+        rows = self.read(
+            "SELECT 1 FROM embedded JOIN fingerprints f ON f.id = fingerprint_id "
+            "WHERE video_id = ? AND f.fingerprint = ? AND clip_seconds = ?",
+            video_id, fingerprint, clip_seconds,
+        )  # fmt: skip
+        return bool(rows)
+
+    def save_embeddings(
+        self, video_id: str, embeddings: Sequence[Embedding], clip_seconds: float
+    ) -> None:
+        """Store a finished video's embeddings in one transaction, replacing earlier ones.
+
+        Embeddings of several fingerprints may come together; each must be registered.
+        """
+        numbers = {}
+        for fingerprint in {embedding.fingerprint for embedding in embeddings}:
+            number = self._fingerprint_id(fingerprint)
+            if number is None:
+                raise LibraryError(f"fingerprint {fingerprint} is not registered")
+            numbers[fingerprint] = number
+        with self.transaction() as db:
+            for number in numbers.values():
+                db.execute(
+                    "DELETE FROM embeddings WHERE video_id = ? AND fingerprint_id = ?",
+                    (video_id, number),
+                )
+                db.execute(
+                    "INSERT OR REPLACE INTO embedded VALUES (?, ?, ?, ?)",
+                    (video_id, number, clip_seconds, time.time()),
+                )
+            db.executemany(
+                "INSERT INTO embeddings"
+                "(video_id, fingerprint_id, scope, start_sec, end_sec, vector, extra)"
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (video_id, numbers[e.fingerprint], e.scope, e.start_sec, e.end_sec,
+                     e.vector.astype("<f4").tobytes(),
+                     json.dumps(dict(e.extra), ensure_ascii=False) if e.extra else None)
+                    for e in embeddings
+                ],
+            )  # fmt: skip
+
+    def embeddings(
+        self, fingerprint: str, *, after: int = 0, batch: int = 1024
+    ) -> Iterator[tuple[int, Embedding]]:
+        """Iterate over (number, embedding) in the order they were stored, in bounded memory.
+
+        Numbers only grow, also when a video is embedded again; ``after`` skips up to one.
+        """
+        for rows in self.embedding_rows(fingerprint, after=after, batch=batch):
+            for number, video_id, scope, start, end, vector, extra in rows:
+                yield number, Embedding(video_id, fingerprint, scope, start, end, vector, extra)
+
+    def embedding_rows(
+        self, fingerprint: str, *, after: int = 0, batch: int = 1024
+    ) -> Iterator[list[EmbeddingRow]]:
+        """Iterate over what ``embeddings`` does, in batches and without its objects."""
+        number = self._fingerprint_id(fingerprint)
+        while number is not None:
+            rows = self.read(
+                "SELECT id, video_id, scope, start_sec, end_sec, vector, extra FROM embeddings "
+                "WHERE fingerprint_id = ? AND id > ? ORDER BY id LIMIT ?",
+                number, after, batch,
+            )  # fmt: skip
+            yield [(*row[:5], vector_of(row[5]), _extra(row[6])) for row in rows]
+            if len(rows) < batch:
+                return
+            after = rows[-1][0]
+
+    def embedded_after(self, fingerprint: str, last: int) -> set[str]:
+        """Return the ids of videos with embeddings that were stored after a number."""
+        rows = self.read(
+            "SELECT DISTINCT video_id FROM embeddings WHERE fingerprint_id = ? AND id > ?",
+            self._fingerprint_id(fingerprint), last,
+        )  # fmt: skip
+        return {row[0] for row in rows}
+
+    def count_up_to(self, fingerprint: str, last: int) -> int:
+        """Return how many embeddings are stored under a fingerprint up to a number."""
+        rows = self.read(
+            "SELECT count(*) FROM embeddings WHERE fingerprint_id = ? AND id <= ?",
+            self._fingerprint_id(fingerprint), last,
+        )  # fmt: skip
+        return int(rows[0][0])
+
+    def video_embeddings(
+        self, video_id: str, fingerprint: str, scope: Scope | None = None
+    ) -> list[Embedding]:
+        """Return one video's embeddings, by start."""
+        rows = self.read(
+            "SELECT video_id, scope, start_sec, end_sec, vector, extra FROM embeddings "
+            "WHERE video_id = ? AND fingerprint_id = ? AND (? IS NULL OR scope = ?) "
+            "ORDER BY scope, start_sec, end_sec",
+            video_id, self._fingerprint_id(fingerprint), scope, scope,
+        )  # fmt: skip
+        return [_embedding(fingerprint, *row) for row in rows]
+
+    def count_embeddings(self, fingerprint: str) -> tuple[int, int]:
+        """Return (videos, embeddings) stored under a fingerprint."""
+        number = self._fingerprint_id(fingerprint)
+        videos = self.read("SELECT count(*) FROM embedded WHERE fingerprint_id = ?", number)
+        rows = self.read("SELECT count(*) FROM embeddings WHERE fingerprint_id = ?", number)
+        return int(videos[0][0]), int(rows[0][0])
+
+    # How far the stores have followed
+
+    def position(self, fingerprint: str) -> tuple[int, int]:
+        """Return the latest (revision of videos, number of an embedding under a fingerprint)."""
+        revision = self.read("SELECT value FROM counters WHERE name = 'revision'")[0][0]
+        rows = self.read(
+            "SELECT max(id) FROM embeddings WHERE fingerprint_id = ?",
+            self._fingerprint_id(fingerprint),
+        )
+        return int(revision), int(rows[0][0] or 0)
+
+    def indexed_position(self, target: str, fingerprint: str) -> tuple[int, int]:
+        """Return the position that a collection has followed to; (0, 0) if never."""
+        rows = self.read(
+            "SELECT revision, last_id FROM indexed WHERE target = ? AND fingerprint = ?",
+            target, fingerprint,
+        )  # fmt: skip
+        return (int(rows[0][0]), int(rows[0][1])) if rows else (0, 0)
+
+    def set_indexed_position(
+        self, target: str, fingerprint: str, position: tuple[int, int]
+    ) -> None:
+        """Note that a collection has followed to a position."""
+        with self.transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO indexed VALUES (?, ?, ?, ?)",
+                (target, fingerprint, *position),
+            )
+
+    def embedders_by_video(self) -> dict[str, list[str]]:
+        """Return the names of the embedders that finished each video, by video id."""
+        names: dict[str, list[str]] = {}
+        rows = self.read(
+            "SELECT DISTINCT video_id, embedder FROM embedded "
+            "JOIN fingerprints f ON f.id = fingerprint_id ORDER BY video_id, embedder"
+        )
+        for video_id, embedder in rows:
+            names.setdefault(video_id, []).append(embedder)
+        return names
+
+    def _fingerprint_id(self, fingerprint: str) -> int | None:
+        rows = self.read("SELECT id FROM fingerprints WHERE fingerprint = ?", fingerprint)
+        return int(rows[0][0]) if rows else None
+
+
+def _extra(text: str | None) -> dict[str, Scalar]:
+    return json.loads(text) if text else {}
+
+
+def _embedding(
+    fingerprint: str, video_id: str, scope: Scope, start: float, end: float, blob: bytes,
+    extra: str | None,
+) -> Embedding:  # fmt: skip
+    return Embedding(video_id, fingerprint, scope, start, end, vector_of(blob), _extra(extra))
+
+
+def vector_of(blob: bytes) -> Vector:
+    import numpy as np
+
+    return np.frombuffer(blob, dtype="<f4")

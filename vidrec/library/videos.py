@@ -1,0 +1,169 @@
+"""Videos of the library, and the files in which they were seen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from vidrec.errors import UsageError
+from vidrec.library.catalog import Catalog
+from vidrec.types import Video, VideoInfo
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    # id, file name, path, URL, label, group, duration (seconds)
+    VideoRow: TypeAlias = tuple[
+        str, str, str | None, str | None, str | None, str | None, float | None
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class FileStamp:
+    """What tells cheaply whether a file is the one seen before."""
+
+    size: int
+    mtime_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> FileStamp:
+        stat = path.stat()
+        return cls(stat.st_size, stat.st_mtime_ns)
+
+
+class Videos(Catalog):
+    """What is known of each video."""
+
+    def known_id(self, path: Path, stamp: FileStamp) -> str | None:
+        """Return the id of a file that has not changed since it was hashed, else None."""
+        rows = self.read(
+            "SELECT video_id FROM files WHERE path = ? AND size = ? AND mtime_ns = ?",
+            str(path), stamp.size, stamp.mtime_ns,
+        )  # fmt: skip
+        return str(rows[0][0]) if rows else None
+
+    def add_video(
+        self, video: Video, stamp: FileStamp | None = None, seen_at: Path | None = None
+    ) -> None:
+        """Add a video or refresh what is known of it; what is None keeps its old value.
+
+        With a ``stamp`` the file at ``seen_at`` (by default the video's path) is known from now.
+        What lay there before lies there no longer.
+        """
+        info = video.info
+        with self.transaction() as db:
+            found = db.execute(f"SELECT {_VIDEO} FROM videos WHERE id = ?", (video.id,)).fetchone()
+            row = [
+                video.id, video.filename, str(video.path) if video.path else None, video.url,
+                video.size, video.label, video.group,
+                *((info.duration_sec, info.width, info.height, info.fps, info.codec,
+                   info.rotation) if info else (None,) * 6),
+            ]  # fmt: skip
+            if found:
+                row = [old if new is None else new for new, old in zip(row, found, strict=True)]
+            if not found or tuple(row) != tuple(found):
+                db.execute("UPDATE counters SET value = value + 1 WHERE name = 'revision'")
+                db.execute(
+                    f"INSERT OR REPLACE INTO videos ({_VIDEO}, added_at, revision) VALUES "
+                    f"({', '.join('?' * len(row))}, "
+                    "coalesce((SELECT added_at FROM videos WHERE id = ?), ?), "
+                    "(SELECT value FROM counters WHERE name = 'revision'))",
+                    (*row, video.id, time.time()),
+                )
+            seen_at = seen_at or video.path
+            if seen_at is not None and stamp is not None:
+                _leave_place(db, str(seen_at), video)
+                db.execute(
+                    "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)",
+                    (str(seen_at), stamp.size, stamp.mtime_ns, video.id),
+                )
+
+    def video(self, video_id: str) -> Video | None:
+        """Return one video by its whole id."""
+        rows = self.read(f"SELECT {_VIDEO} FROM videos WHERE id = ?", video_id)
+        return _video(rows[0]) if rows else None
+
+    def find_video(self, prefix: str) -> Video:
+        """Return the one video whose id begins so.
+
+        Raises:
+            UsageError: none or several do.
+        """
+        clean = "".join(c for c in prefix.lower() if c in "0123456789abcdef")
+        if not clean or clean != prefix.lower():
+            raise UsageError(f"{prefix!r} is no video id: `vidrec list` shows them")
+        rows = self.read(f"SELECT {_VIDEO} FROM videos WHERE id GLOB ? LIMIT 2", f"{clean}*")
+        if len(rows) != 1:
+            what = (
+                "several videos have ids that begin" if rows else "no video has an id that begins"
+            )
+            raise UsageError(f"{what} with {prefix}: `vidrec list` shows them")
+        return _video(rows[0])
+
+    def videos(self) -> Iterator[Video]:
+        """Iterate over all videos by file name, then id."""
+        for row in self.read(f"SELECT {_VIDEO} FROM videos ORDER BY filename, id"):
+            yield _video(row)
+
+    def video_rows(self, ids: Sequence[str]) -> dict[str, VideoRow]:
+        """Return what an index shows of those of some videos that exist, by id."""
+        found: dict[str, VideoRow] = {}
+        for start in range(0, len(ids), 500):
+            some = ids[start : start + 500]
+            marks = ", ".join("?" * len(some))
+            rows = self.read(
+                "SELECT id, filename, nullif(path, ''), url, label, grp, duration_sec FROM videos "
+                f"WHERE id IN ({marks})", *some,
+            )  # fmt: skip
+            found.update((row[0], row) for row in rows)
+        return found
+
+    def changed_videos(self, revision: int) -> set[str]:
+        """Return the ids of videos that changed after a revision."""
+        return {row[0] for row in self.read("SELECT id FROM videos WHERE revision > ?", revision)}
+
+    def remove_video(self, video_id: str) -> None:
+        """Forget a video, its embeddings, jobs and uploads. The file itself stays."""
+        with self.transaction() as db:
+            for table in ("embeddings", "embedded", "jobs", "uploads", "files"):
+                db.execute(f"DELETE FROM {table} WHERE video_id = ?", (video_id,))
+            db.execute("DELETE FROM videos WHERE id = ?", (video_id,))
+
+
+def _leave_place(db: sqlite3.Connection, seen_at: str, video: Video) -> None:
+    """Note that another video is no longer where this one is; forget one nothing was kept of."""
+    known = db.execute("SELECT video_id FROM files WHERE path = ?", (seen_at,)).fetchone()
+    if known is None or known[0] == video.id:
+        return
+    old_id = known[0]
+    kept = any(
+        db.execute(f"SELECT 1 FROM {table} WHERE video_id = ?", (old_id,)).fetchone()
+        for table in ("embedded", "jobs", "uploads")
+    )
+    places = (old_id, seen_at, video.url)
+    there = "id = ? AND (path = ? OR url = ?)"
+    if not kept:
+        db.execute(f"DELETE FROM videos WHERE {there}", places)
+        return
+    db.execute("UPDATE counters SET value = value + 1 WHERE name = 'revision'")
+    db.execute(
+        "UPDATE videos SET path = nullif(path, ?), url = nullif(url, ?), "
+        f"revision = (SELECT value FROM counters WHERE name = 'revision') WHERE {there}",
+        (seen_at, video.url, *places),
+    )
+
+
+_VIDEO = (
+    "id, filename, path, url, size, label, grp, duration_sec, width, height, fps, codec, rotation"
+)
+
+
+def _video(row: Sequence[Any]) -> Video:
+    info = None
+    if row[7] is not None:
+        info = VideoInfo(row[7], row[8], row[9], row[10], row[11] or "", row[12] or 0)
+    path = Path(row[2]) if row[2] else None
+    return Video(row[0], row[1], path, row[3], row[4], row[5], row[6], info)

@@ -1,1 +1,0 @@
-"""One module a stage of the flow; commands call these and display what they return."""

@@ -1,0 +1,1 @@
+"""The local index: exact, memory-mapped, for one machine."""
