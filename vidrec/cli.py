@@ -62,6 +62,14 @@ class _Commands(typer.core.TyperGroup):
         except VidrecError as exc:
             display.show_error(exc)
             raise typer.Exit(exc.exit_code) from None
+        except ModuleNotFoundError as exc:
+            from vidrec.extras import missing_package
+
+            error = missing_package(exc)
+            if error is None:
+                raise
+            display.show_error(error)
+            raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
             display.note("interrupted")
             raise typer.Exit(130) from None

@@ -3,6 +3,7 @@
     VidrecError                     1   any failure that a user can cause or mend
     ├── UsageError                  2   a wrong argument ("Received: k=-1")
     │   └── ConfigError             2   a config file, environment variable or option is wrong
+    ├── MissingPackageError         1   a package of an extra is not installed
     ├── LibraryError                1   the catalog cannot be opened, read or written
     │   └── LockedError             1   another vidrec holds what this command needs
     ├── MediaError                  1   a file that is no readable video or image
@@ -51,6 +52,10 @@ class UsageError(VidrecError):
 
 class ConfigError(UsageError):
     """A wrong config file, environment variable or option."""
+
+
+class MissingPackageError(VidrecError):
+    """A package that only some commands need is not installed."""
 
 
 class LibraryError(VidrecError):
@@ -139,10 +144,12 @@ def failure_of(exc: Exception) -> VidrecError:
     A want of memory, descriptors or disk says nothing of the video: a later run tries it again.
 
     Raises:
-        VidrecError: the failure is no single video's (a quota, a setting, the library): it ends
-            the run.
+        VidrecError, ModuleNotFoundError: the failure is no single video's (a quota, a setting, the
+            library, a package that is not installed): it ends the run.
     """
-    if isinstance(exc, (QuotaError, ConfigError, LibraryError)):
+    if isinstance(exc, (QuotaError, ConfigError, LibraryError, MissingPackageError)):
+        raise exc
+    if isinstance(exc, ModuleNotFoundError):
         raise exc
     if isinstance(exc, MemoryError) or (isinstance(exc, OSError) and exc.errno in _STARVED):
         reason = (isinstance(exc, OSError) and exc.strerror) or "out of memory"

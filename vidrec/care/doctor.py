@@ -19,6 +19,7 @@ from vidrec.config import Settings
 from vidrec.embedders import load_embedder
 from vidrec.embedders.base import Embedder
 from vidrec.errors import NoIndexError, VidrecError
+from vidrec.extras import EXTRA_OF, install_command
 from vidrec.files import exists
 from vidrec.library import Library
 from vidrec.library.catalog import has_catalog
@@ -77,14 +78,15 @@ def _packages(settings: Settings) -> Iterator[Check]:
     needed = {"av", *PACKAGES.get(settings.embedder.name, ()),
               *PACKAGES.get(settings.store.name, ())}  # fmt: skip
     needed |= {"boto3"} if settings.s3.bucket else set()
-    for name in sorted(needed | {"tensorflow", "keras"}):
+    for name in sorted(needed | {"tensorflow"}):
         try:
             yield Check(name, "ok", version(name))
         except PackageNotFoundError:
+            extra = EXTRA_OF.get(name.replace("-", "_"))
+            mend = install_command(extra) if extra else f"pip install {name}"
             if name in needed:
-                yield Check(name, "failure", "not installed", f"pip install {name}")
+                yield Check(name, "failure", "not installed", mend)
             else:
-                mend = "pip install tensorflow"
                 yield Check(name, "warning", "not installed: `vidrec train` needs it", mend)
 
 

@@ -125,14 +125,11 @@ def photographs() -> Path:
     """Return the folder of the photographs.
 
     Raises:
-        DatasetError: scikit-image is not installed.
+        ModuleNotFoundError: scikit-image is not installed.
     """
     found = importlib.util.find_spec("skimage")
     if found is None or not found.submodule_search_locations:
-        raise DatasetError(
-            "the demo's photographs come with scikit-image, which is not installed: "
-            "run `pip install 'vidrec[demo]'`"
-        )
+        raise ModuleNotFoundError("the demo's photographs come with it", name="skimage")
     return Path(found.submodule_search_locations[0]) / "data"
 
 
@@ -168,9 +165,7 @@ def shot_frames(shot: Shot, photos: Path) -> Iterator[Frames]:
     path = photos / shot.photo
     bgr = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
     if bgr is None:
-        raise DatasetError(
-            f"{path} is missing or no picture: run `pip install --force-reinstall 'vidrec[demo]'`"
-        )
+        raise DatasetError(f"{path} is missing or no picture: install scikit-image again")
     picture = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
     count = round(shot.seconds * FPS)
     for number in range(count):

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vidrec.datasets.split import SPLITS, apportion, split_groups
-from vidrec.datasets.ucf101 import MANIFEST
+from vidrec.datasets.split import MANIFEST, SPLITS, apportion, split_groups
 from vidrec.errors import DatasetError
 from vidrec.media.extensions import is_video_name
 

@@ -14,6 +14,7 @@ from itertools import product
 
 __all__ = ["SPLITS", "apportion", "split_groups"]
 
+MANIFEST = "manifest.json"  # of a folder that was fetched: what was chosen, and how it was split
 SPLITS = ("train", "val", "test")
 
 

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from vidrec.datasets.http_range import RemoteFile
-from vidrec.datasets.split import SPLITS, apportion, split_groups
+from vidrec.datasets.split import MANIFEST, SPLITS, apportion, split_groups
 from vidrec.errors import DatasetError
 from vidrec.urls import stable_url
 
@@ -45,7 +45,6 @@ __all__ = [
 ]
 
 UCF101_URL = "https://storage.googleapis.com/thumos14_files/UCF101_videos.zip"
-MANIFEST = "manifest.json"
 _NAME = re.compile(r"(?:^|/)v_(?P<label>[^/]+)_g(?P<group>\d+)_c(?P<clip>\d+)\.\w+$")
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")  # PKZIP APPNOTE 4.3.7
 _FREE_BYTES_KEPT = 64 << 20

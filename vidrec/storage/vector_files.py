@@ -243,11 +243,7 @@ def _row(line: Mapping[str, Any], where: str) -> Row:
 
 
 def _arrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as exc:
-        raise StorageError(
-            "Parquet needs pyarrow: `pip install 'vidrec[parquet]'`, or use .jsonl or .npy"
-        ) from exc
+    import pyarrow
+    import pyarrow.parquet
+
     return pyarrow, pyarrow.parquet

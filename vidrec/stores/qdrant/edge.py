@@ -59,18 +59,9 @@ class EdgeEngine:
     """The operations of ``Engine``, on a folder."""
 
     def __init__(self, folder: Path, settings: QdrantSettings) -> None:
-        """Name the folder; it is made with the first collection.
+        """Name the folder; it is made with the first collection."""
+        import qdrant_edge
 
-        Raises:
-            StoreError: qdrant-edge-py is not installed.
-        """
-        try:
-            import qdrant_edge
-        except ImportError as exc:
-            raise StoreError(
-                "[qdrant] path needs Qdrant's engine: `pip install 'vidrec[edge]'` (or use the "
-                "knn store, or a server by [qdrant] url)"
-            ) from exc
         self._edge: Any = qdrant_edge
         self._folder = expanded(folder).absolute()
         self.where = str(self._folder)
