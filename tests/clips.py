@@ -5,6 +5,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 PHOTOGRAPHS = ("chelsea", "coffee", "rocket", "astronaut")
@@ -12,9 +13,9 @@ PHOTOGRAPHS = ("chelsea", "coffee", "rocket", "astronaut")
 
 def photograph(name: str) -> NDArray[np.uint8]:
     """A photograph that the scikit-image wheel carries, as ``(h, w, 3)`` RGB."""
-    import skimage.data
+    data = pytest.importorskip("skimage.data")
 
-    return np.ascontiguousarray(getattr(skimage.data, name)())
+    return np.ascontiguousarray(getattr(data, name)())
 
 
 def plain(colour: str) -> NDArray[np.uint8]:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import av
+import cv2  # noqa: F401  (what the clips are drawn with)
 import numpy as np
 import pytest
 from typer.testing import CliRunner

@@ -14,6 +14,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import einops  # noqa: F401  (of the extra that trains)
 import numpy as np
 import pytest
 

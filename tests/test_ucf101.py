@@ -16,6 +16,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+import remotezip  # noqa: F401  (what reads the archive)
 
 from tests.range_server import Handler, RangeServer, serving
 from vidrec.datasets.split import apportion, split_groups
