@@ -1,8 +1,10 @@
-"""The catalog: identity, transactions, locks, migrations."""
+"""The catalog: identity, transactions, locks, damage."""
 
 import multiprocessing
+import shutil
 import sqlite3
 import time
+import uuid
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from vidrec.calibration import Calibration
 from vidrec.errors import LibraryError, LockedError, UsageError
 from vidrec.library import FileStamp, Library
-from vidrec.library.schema import MIGRATIONS
+from vidrec.library.schema import VERSION
 from vidrec.types import Embedding, Fingerprint, Video, VideoInfo
 
 FINGERPRINT = Fingerprint("test", "model", 3, {"frames": 8})
@@ -111,6 +113,66 @@ def test_remove_forgets_everything(tmp_path: Path) -> None:
         assert library.known_id(Path("/videos/1.mp4"), FileStamp(10, 99)) is None
 
 
+def test_a_removal_is_a_revision(tmp_path: Path) -> None:
+    with Library(tmp_path) as library:
+        library.add_video(a_video())
+        before, _ = library.position(str(FINGERPRINT))
+        library.remove_video(a_video().id)
+        after, _ = library.position(str(FINGERPRINT))
+        assert after > before
+        library.add_video(a_video())  # it comes back: what was indexed of it is gone all the same
+        assert library.removed_videos(before) == {a_video().id}
+        assert library.removed_videos(after) == set()
+
+
+def test_a_library_keeps_its_own_id(tmp_path: Path) -> None:
+    with Library(tmp_path / "a") as one, Library(tmp_path / "b") as other:
+        assert uuid.UUID(one.id) != uuid.UUID(other.id)
+        first = one.id
+    (tmp_path / "a").rename(tmp_path / "moved")
+    with Library(tmp_path / "moved", create=False) as moved:
+        assert moved.id == first
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_an_empty_catalog_is_damage_and_no_new_library(tmp_path: Path, create: bool) -> None:
+    Library(tmp_path).close()
+    (tmp_path / "catalog.sqlite3").write_bytes(b"")
+    with pytest.raises(LibraryError, match="is damaged"):
+        Library(tmp_path, create=create)
+
+
+@pytest.mark.parametrize("beside", ["knn", "catalog.sqlite3-wal"])
+def test_no_new_catalog_is_made_beside_what_a_lost_one_left(tmp_path: Path, beside: str) -> None:
+    (tmp_path / beside).mkdir()
+    with pytest.raises(LibraryError, match=f"its {beside} is there"):
+        Library(tmp_path)
+    assert not (tmp_path / "catalog.sqlite3").exists()
+
+
+def test_a_library_that_is_deleted_while_it_is_open_says_so(tmp_path: Path) -> None:
+    with Library(tmp_path / "library") as library:
+        library.add_video(a_video(1))
+        shutil.rmtree(tmp_path / "library")
+        Library(tmp_path / "library").close()
+        with pytest.raises(LibraryError, match="deleted or replaced"):
+            library.add_video(a_video(2))
+
+
+def test_a_page_holds_several_vectors(tmp_path: Path) -> None:
+    with Library(tmp_path) as library:
+        library.register(replace(FINGERPRINT, dim=512))
+        name = str(replace(FINGERPRINT, dim=512))
+        vector = np.ones(512, np.float32)
+        with library.transaction():
+            for number in range(200):
+                video = a_video(number)
+                clips = [Embedding(video.id, name, "clip", i, i + 1, vector) for i in range(10)]
+                library.add_video(video)
+                library.save_embeddings(video.id, clips, 1.0)
+    assert (tmp_path / "catalog.sqlite3").stat().st_size < 1.35 * 2000 * vector.nbytes
+
+
 def test_failures_are_kept_until_cleared(tmp_path: Path) -> None:
     stamp = FileStamp(1, 2)
     with Library(tmp_path) as library:
@@ -150,7 +212,7 @@ def test_what_scores_mean_is_kept_and_can_be_forgotten(tmp_path: Path) -> None:
 def test_a_newer_catalog_is_refused(tmp_path: Path) -> None:
     Library(tmp_path).close()
     db = sqlite3.connect(tmp_path / "catalog.sqlite3")
-    db.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    db.execute(f"PRAGMA user_version = {VERSION + 1}")
     db.close()
     with pytest.raises(LibraryError, match="newer vidrec"):
         Library(tmp_path)

@@ -1,4 +1,6 @@
-"""Looking at paths as users give them: no name, folder or permission makes that raise.
+"""Files: looking at paths as users give them, and writing a file whole or not at all.
+
+No name, folder or permission makes looking raise.
 
 ``Path.is_file`` and its like raise where a folder may not be entered or a name is too long
 (before Python 3.14), and ``Path.expanduser`` where ``~name`` is nobody's home.
@@ -7,6 +9,9 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -37,3 +42,27 @@ def is_text(path: str | Path) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+@contextmanager
+def writing(path: Path, *, durable: bool = True) -> Iterator[Path]:
+    """Give a draft beside a file; once the block is left it takes the file's place at once.
+
+    A link stays a link: what it points to is replaced. If the block raises, the draft goes and
+    the file is as it was. ``durable``: the bytes are on the disk before the name is.
+    """
+    target = path.resolve() if path.is_symlink() else path
+    mark = f"{os.getpid()}.{threading.get_ident()}.partial"
+    draft = target.with_name(f".{target.stem[:200]}.{mark}{target.suffix}")
+    try:
+        yield draft
+        if durable:
+            _to_disk(draft)
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _to_disk(path: Path) -> None:
+    with path.open("rb") as file, suppress(OSError):  # a file system may know no such thing
+        os.fsync(file.fileno())

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ import numpy as np
 from av.codec.codec import UnknownCodecError
 
 from vidrec.errors import DatasetError
+from vidrec.files import writing
 
 if TYPE_CHECKING:
     from vidrec.types import Frames
@@ -144,14 +144,11 @@ def render_clip(clip: DemoClip, folder: Path, photos: Path) -> bool:
     target = folder / clip.path
     if target.is_file():
         return False
-    part = target.with_name(f"{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _encode(part, (frame for shot in clip.shots for frame in shot_frames(shot, photos)))
-        part.replace(target)
+        with writing(target) as draft:
+            _encode(draft, (frame for shot in clip.shots for frame in shot_frames(shot, photos)))
     except (OSError, av.FFmpegError, UnknownCodecError) as exc:
-        with suppress(OSError):
-            part.unlink()
         raise DatasetError(f"cannot write {target}: {exc}") from exc
     return True
 

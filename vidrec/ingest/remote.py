@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from vidrec.config import Settings
 from vidrec.errors import MediaError, StorageError, TransientError, UsageError
+from vidrec.files import writing
 from vidrec.ingest.scan import Source, find_sources
 from vidrec.library import FileStamp
 from vidrec.media.extensions import VIDEO_EXTENSIONS
@@ -164,23 +165,20 @@ class Remote:
 
     def _download(self, path: Path, stamp: FileStamp, limit: int) -> None:
         url = self._urls[path]
-        draft = path.with_suffix(f".{os.getpid()}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with draft.open("wb") as file:
-                take = _limited(file.write, limit)
-                if url.startswith("s3://"):
-                    self.storage.read(*parse_s3_url(url), take)
-                else:
-                    read(url, take)
-            os.utime(draft, ns=(stamp.mtime_ns, stamp.mtime_ns))
-            draft.replace(path)
+            with writing(path, durable=False) as draft:
+                with draft.open("wb") as file:
+                    take = _limited(file.write, limit)
+                    if url.startswith("s3://"):
+                        self.storage.read(*parse_s3_url(url), take)
+                    else:
+                        read(url, take)
+                os.utime(draft, ns=(stamp.mtime_ns, stamp.mtime_ns))
         except StorageError as exc:
             raise TransientError(str(exc)) from exc
         except OSError as exc:
             raise TransientError(f"cannot be kept in {path.parent}: {exc.strerror}") from exc
-        finally:
-            draft.unlink(missing_ok=True)
 
     def _make_room(self, room: int) -> None:
         """Drop what was used longest ago until no more than ``room`` bytes stay.

@@ -5,18 +5,20 @@ Transactions are short, so that one process may embed while others recommend (WA
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 from vidrec.errors import LibraryError, LockedError
-from vidrec.files import exists
-from vidrec.library.schema import check_schema, migrate
+from vidrec.files import exists, writing
+from vidrec.library.schema import check_schema, write_schema
 from vidrec.locks import AlreadyHeldError, LockFileError, held
 
 CATALOG = "catalog.sqlite3"
@@ -51,8 +53,8 @@ class Catalog:
         opened for reading, if ``create`` is off: ``read_only`` says so.
 
         Raises:
-            LibraryError: it does not exist (with ``create`` off), cannot be opened, or was
-                written by a newer vidrec.
+            LibraryError: it does not exist (with ``create`` off), cannot be opened, is damaged,
+                or was written by another vidrec.
         """
         self.folder = folder
         path = folder / CATALOG
@@ -61,21 +63,27 @@ class Catalog:
         self._mutex = threading.RLock()
         self.read_only = not create and not os.access(folder, os.W_OK)
         try:
+            if create:
+                _make(path)
             self._db = self._open(path, create)
-        except (sqlite3.Error, OSError) as exc:
+            self._file = _identity(path)
+        except (sqlite3.Error, OSError, LockFileError, AlreadyHeldError) as exc:
+            if create and _is_full(path.parent, exc):
+                exc = OSError("its disk is full; make room there")
             raise LibraryError(f"cannot open the library {path}: {exc}") from exc
+
+    @cached_property
+    def id(self) -> str:
+        """The library's own id (a UUID): copies and moves of the folder keep it."""
+        return str(self.read("SELECT value FROM about WHERE name = 'id'")[0][0])
 
     def _open(self, path: Path, create: bool) -> sqlite3.Connection:
         if not self.read_only:
             try:
                 return _open_for_writing(path)
             except sqlite3.OperationalError as exc:
-                if not _is_full(path.parent, exc):
+                if create or not _is_full(path.parent, exc):
                     raise
-                if create:
-                    raise LibraryError(
-                        f"cannot open the library {path}: its disk is full; make room there"
-                    ) from exc
                 self.read_only = True
         return _open_for_reading(path)
 
@@ -103,6 +111,7 @@ class Catalog:
                 self._db.execute("BEGIN IMMEDIATE")
                 try:
                     yield self._db
+                    self._still_there()
                     self._db.execute("COMMIT")
                 except BaseException:
                     if self._db.in_transaction:
@@ -110,6 +119,16 @@ class Catalog:
                     raise
             except sqlite3.Error as exc:
                 raise LibraryError(f"cannot write to the library {self.folder}: {exc}") from exc
+
+    def _still_there(self) -> None:
+        """Raise ``LibraryError`` where the catalog was deleted or replaced while it was open.
+
+        SQLite would go on to write to a file that has no name any more.
+        """
+        if _identity(self.folder / CATALOG) != self._file:
+            raise LibraryError(
+                f"the library {self.folder} was deleted or replaced while it was in use: run again"
+            )
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -164,22 +183,60 @@ def _connect(name: str, *, uri: bool = False) -> sqlite3.Connection:
     )
 
 
-def _open_for_writing(path: Path) -> sqlite3.Connection:
+def _make(path: Path) -> None:
+    """Make a new catalog, where there is none: whole or not at all.
+
+    So an empty file is never a new library but one that lost its catalog.
+
+    Raises:
+        LibraryError: what lies beside belongs to a catalog that is lost.
+    """
+    if exists(path):
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
-    db = _connect(str(path))
+    with held(path.with_name("catalog.lock"), seconds=BUSY_SECONDS):
+        if exists(path):
+            return
+        for beside in (f"{CATALOG}-wal", "knn"):
+            if exists(path.with_name(beside)):
+                raise LibraryError(
+                    f"{path} is gone, but its {beside} is there: put a copy of the catalog back, "
+                    f"or delete {path.with_name(beside)} to begin anew"
+                )
+        with writing(path) as draft:
+            db = _connect(str(draft))
+            try:
+                write_schema(db)
+            finally:
+                db.close()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another that takes its place: device and number."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _open_for_writing(path: Path) -> sqlite3.Connection:
+    db = _connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)
     try:
         # FULL: what a provider was paid for survives a power cut, not only a crash.
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
-        migrate(db, path)
+        check_schema(db, path)
     except BaseException:
         db.close()
         raise
     return db
 
 
-def _is_full(folder: Path, error: sqlite3.OperationalError) -> bool:
-    return "full" in str(error) or shutil.disk_usage(folder).free < SHARED_MEMORY_BYTES
+def _is_full(folder: Path, error: Exception) -> bool:
+    if "full" in str(error) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return exists(folder) and shutil.disk_usage(folder).free < SHARED_MEMORY_BYTES
 
 
 def _open_for_reading(path: Path) -> sqlite3.Connection:
@@ -192,5 +249,15 @@ def _open_for_reading(path: Path) -> sqlite3.Connection:
     nobody_writes = not exists(log) or not log.stat().st_size
     how = "immutable=1" if nobody_writes else "mode=ro"
     db = _connect(f"{path.absolute().as_uri()}?{how}", uri=True)
-    check_schema(db, path)
+    try:
+        check_schema(db, path)
+    except sqlite3.OperationalError as exc:
+        db.close()
+        raise LibraryError(
+            f"cannot read the library {path.parent}: a run of vidrec was cut off there; run "
+            "`vidrec status` once as a user who may write there"
+        ) from exc
+    except BaseException:
+        db.close()
+        raise
     return db

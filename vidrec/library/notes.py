@@ -29,6 +29,7 @@ class Failure:
     permanent: bool
     failed_at: float
     below: bool = False
+    kind: str = ""  # the error's name
 
 
 class Notes(Catalog):
@@ -45,13 +46,14 @@ class Notes(Catalog):
         permanent: bool = True,
         stamp: FileStamp | None = None,
         below: bool = False,
+        kind: str = "",
     ) -> None:
         """Write down that a source failed in a stage; a later failure replaces it."""
         with self.transaction() as db:
             db.execute(
-                "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (stage, source, reason, permanent, stamp.size if stamp else None,
-                 stamp.mtime_ns if stamp else None, time.time(), below),
+                 stamp.mtime_ns if stamp else None, time.time(), below, kind),
             )  # fmt: skip
 
     def failed_before(self, stage: str, source: str, stamp: FileStamp) -> str | None:
@@ -72,10 +74,13 @@ class Notes(Catalog):
     def failures(self) -> list[Failure]:
         """Return all recorded failures, by stage and source."""
         rows = self.read(
-            "SELECT stage, source, reason, permanent, failed_at, below FROM failures "
+            "SELECT stage, source, reason, permanent, failed_at, below, kind FROM failures "
             "ORDER BY stage, source"
         )
-        return [Failure(row[0], row[1], row[2], bool(row[3]), row[4], bool(row[5])) for row in rows]
+        return [
+            Failure(stage, source, reason, bool(permanent), failed_at, bool(below), kind)
+            for stage, source, reason, permanent, failed_at, below, kind in rows
+        ]
 
     # Texts asked before
 

@@ -65,7 +65,7 @@ class Videos(Catalog):
             if found:
                 row = [old if new is None else new for new, old in zip(row, found, strict=True)]
             if not found or tuple(row) != tuple(found):
-                db.execute("UPDATE counters SET value = value + 1 WHERE name = 'revision'")
+                _next_revision(db)
                 db.execute(
                     f"INSERT OR REPLACE INTO videos ({_VIDEO}, added_at, revision) VALUES "
                     f"({', '.join('?' * len(row))}, "
@@ -125,12 +125,29 @@ class Videos(Catalog):
         """Return the ids of videos that changed after a revision."""
         return {row[0] for row in self.read("SELECT id FROM videos WHERE revision > ?", revision)}
 
+    def removed_videos(self, revision: int) -> set[str]:
+        """Return the ids of videos that were removed after a revision, also if they came back."""
+        rows = self.read("SELECT video_id FROM removed WHERE revision > ?", revision)
+        return {row[0] for row in rows}
+
     def remove_video(self, video_id: str) -> None:
-        """Forget a video, its embeddings, jobs and uploads. The file itself stays."""
+        """Forget a video, its embeddings, jobs and uploads. The file itself stays.
+
+        That is a revision, as a change is: each store that shows the video has to follow.
+        """
         with self.transaction() as db:
+            _next_revision(db)
+            db.execute(
+                "INSERT OR REPLACE INTO removed SELECT ?, value FROM counters "
+                "WHERE name = 'revision'", (video_id,),
+            )  # fmt: skip
             for table in ("embeddings", "embedded", "jobs", "uploads", "files"):
                 db.execute(f"DELETE FROM {table} WHERE video_id = ?", (video_id,))
             db.execute("DELETE FROM videos WHERE id = ?", (video_id,))
+
+
+def _next_revision(db: sqlite3.Connection) -> None:
+    db.execute("UPDATE counters SET value = value + 1 WHERE name = 'revision'")
 
 
 def _leave_place(db: sqlite3.Connection, seen_at: str, video: Video) -> None:
@@ -148,7 +165,7 @@ def _leave_place(db: sqlite3.Connection, seen_at: str, video: Video) -> None:
     if not kept:
         db.execute(f"DELETE FROM videos WHERE {there}", places)
         return
-    db.execute("UPDATE counters SET value = value + 1 WHERE name = 'revision'")
+    _next_revision(db)
     db.execute(
         "UPDATE videos SET path = nullif(path, ?), url = nullif(url, ?), "
         f"revision = (SELECT value FROM counters WHERE name = 'revision') WHERE {there}",

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 from vidrec.errors import EmbedderError
+from vidrec.files import writing
 
 
 def cached_artifact(
@@ -41,7 +40,8 @@ def cached_artifact(
     path = folder / _named(name, data, suffix)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write_atomically(path, data)
+        with writing(path) as draft:
+            draft.write_bytes(data)
     except OSError as exc:
         raise EmbedderError(
             f"cannot write {path}: {exc.strerror}; choose another folder with `cache`"
@@ -73,16 +73,3 @@ def installed_file(package: str, path: str, sha256: str, distribution: str) -> b
 
 def _named(name: str, data: bytes, suffix: str) -> str:
     return f"{name}-{hashlib.sha256(data).hexdigest()[:32]}{suffix}"
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

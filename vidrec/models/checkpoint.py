@@ -16,6 +16,7 @@ from typing import Any
 
 from vidrec.calibration import Calibration
 from vidrec.errors import EmbedderError
+from vidrec.files import writing
 from vidrec.models.windows import Sampling
 from vidrec.types import Modality
 
@@ -74,14 +75,10 @@ class Checkpoint:
             "calibrations": {kind: asdict(found) for kind, found in self.calibrations.items()},
             "prototypes": [list(map(float, row)) for row in self.prototypes],
         }
-        _replace(self.folder / MODEL, model)
-        _replace(self.folder / LABELS, json.dumps(content).encode())
-
-
-def _replace(path: Path, data: bytes) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(data)
-    partial.replace(path)
+        with writing(self.folder / MODEL) as draft:
+            draft.write_bytes(model)
+        with writing(self.folder / LABELS) as draft:
+            draft.write_text(json.dumps(content), encoding="utf-8")
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:

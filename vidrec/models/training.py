@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidrec.errors import TrainingError
+from vidrec.files import writing
 from vidrec.models import temporal_head  # noqa: F401 - a saved network needs its layers known
 from vidrec.models.clip_cache import ClipCache
 from vidrec.models.r2plus1d import PRE_LOGITS
@@ -337,21 +337,16 @@ def _save(run: Run, model: keras.Model) -> None:
     name = f"epoch-{epoch:04d}.keras"
     _save_model(model, run.folder / name)
     state = {"key": run.key, "model": name, "history": [asdict(row) for row in run.history]}
-    partial = run.folder / "state.json.partial"
-    partial.write_text(json.dumps(state), "utf-8")
-    partial.replace(run.folder / "state.json")
+    with writing(run.folder / "state.json") as draft:
+        draft.write_text(json.dumps(state), "utf-8")
     for old in run.folder.glob("epoch-*.keras"):
         if old.name != name:
             old.unlink()
 
 
 def _save_model(model: keras.Model, path: Path) -> None:
-    partial = path.with_name(f"partial.{os.getpid()}.keras")
-    try:
-        model.save(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with writing(path) as draft:
+        model.save(draft)
 
 
 def _resumed(run: Run) -> keras.Model:

@@ -14,9 +14,7 @@ videos apart; columns that are not known become ``extra``.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -24,6 +22,7 @@ from typing import IO, Any, Literal
 import numpy as np
 
 from vidrec.errors import StorageError, UsageError
+from vidrec.files import writing
 
 FileKind = Literal["parquet", "jsonl", "npy"]
 Row = dict[str, Any]
@@ -69,14 +68,14 @@ def write_rows(path: Path, kind: FileKind, rows: Iterable[Row], n: int, dim: int
         raise UsageError(f"{path} is the name of the lines beside a matrix: name it .npy")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _replacing(path) as partial:
+        with writing(path) as partial:
             if kind == "parquet":
                 return _write_parquet(partial, rows, dim)
             if kind == "jsonl":
                 with partial.open("w", encoding="utf-8") as file:
                     return _write_lines(file, rows, None)
             with (
-                _replacing(path.with_suffix(".jsonl")) as beside,
+                writing(path.with_suffix(".jsonl")) as beside,
                 beside.open("w", encoding="utf-8") as file,
             ):
                 matrix = np.lib.format.open_memmap(partial, mode="w+", dtype="<f4", shape=(n, dim))
@@ -85,16 +84,6 @@ def write_rows(path: Path, kind: FileKind, rows: Iterable[Row], n: int, dim: int
                 return written
     except OSError as exc:
         raise StorageError(f"cannot write {path}: {exc.strerror or exc}") from exc
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _write_lines(file: IO[str], rows: Iterable[Row], matrix: Any | None) -> int:
