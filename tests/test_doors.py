@@ -10,7 +10,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "vidrec"
 # From the ground up. Rooms on one floor import nothing from each other; the files of the ground
 # floor and of the top one are one room.
 FLOORS = [
-    {"config", "types", "errors", "extras", "files", "progress", "urls", "calibration", "locks"},
+    {"config", "types", "vectors", "errors", "extras", "files", "progress", "urls"}
+    | {"calibration", "locks"},
     {"library"},
     {"media"},
     {"models"},

@@ -5,33 +5,35 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.clips import plain, write_clip
-from vidrec.embedders.base import EmbedContext
-from vidrec.embedders.local import embed_in_threads
+from vidrec.config import load_settings
+from vidrec.embedders.base import EmbedContext, Embedder
 from vidrec.errors import MediaError, QuotaError, TransientError, UnexpectedError, failure_of
-from vidrec.types import Video
+from vidrec.types import Fingerprint, Video
 
 # A worker decodes while the caller probes the next file, as in a run that is taken up again.
 RERUN = """
 import sys
 from pathlib import Path
 from vidrec.embedders.base import EmbedContext
-from vidrec.embedders.local import embed_in_threads
-from vidrec.types import Clip, Video
+from vidrec.embedders.frames import FrameEmbedder
+from vidrec.config import load_settings
+from vidrec.types import Video
 path = Path(sys.argv[1])
 def videos():
     yield Video("0" * 64, "known.mp4", path)
     from vidrec.media.probe import probe
     yield Video("1" * 64, "new.mp4", path, info=probe(path))
-def vectors(video, warnings):
-    from vidrec.media.sampling import iter_clip_frames
-    import numpy as np
-    for sample in iter_clip_frames(path, 10.0, 2, (8, 8), warnings=warnings):
-        yield sample.clip, np.eye(1, 4, dtype=np.float32)[0]
-for outcome in embed_in_threads(videos(), EmbedContext(workers=2), "f", vectors):
+class Tiny(FrameEmbedder):
+    name, model, dim, size = "tiny", "tiny", 4, (8, 8)
+    def _encode_frames(self, frames):
+        import numpy as np
+        return np.eye(len(frames), 4, dtype=np.float32) + 1
+for outcome in Tiny(load_settings()).embed_videos(videos(), EmbedContext(workers=2)):
     assert outcome.error is None, outcome.error
 """
 
@@ -61,11 +63,16 @@ def test_a_rerun_always_runs_100_times(tmp_path: Path) -> None:
     ],
 )
 def test_what_one_video_raises_ends_that_video_alone(raised: Exception) -> None:
-    def vectors(video: Video, warnings: list[str]) -> object:
-        raise raised if video.filename == "bad" else MediaError("another")
+    class Fails(Embedder):
+        name = "fails"
+        modalities = frozenset({"video"})
+        fingerprint = Fingerprint("fails", "m", 2)
+
+        def _clips(self, video: Video, context: EmbedContext, warnings: list[str]) -> Any:
+            raise raised if video.filename == "bad" else MediaError("another")
 
     videos = [Video("0" * 64, "bad"), Video("1" * 64, "other")]
-    outcomes = list(embed_in_threads(videos, EmbedContext(), "f", vectors))  # type: ignore[arg-type]
+    outcomes = list(Fails(load_settings()).embed_videos(videos, EmbedContext()))
     errors = {outcome.video.filename: outcome.error for outcome in outcomes}
     assert isinstance(errors["bad"], TransientError)
     assert "\n" not in str(errors["bad"])

@@ -62,14 +62,14 @@ def test_uploads_are_verified_and_play(videos: Path) -> None:
 @pytest.mark.parametrize("model", ["marengo3.5", "marengo3.0"])
 def test_a_text_has_a_vector(monkeypatch: pytest.MonkeyPatch, model: str) -> None:
     monkeypatch.setenv("VIDREC_MARENGO_MODEL", model)
-    assert load_embedder(load_settings()).embed_text("a dark forest").shape == (512,)
+    assert load_embedder(load_settings()).embed_texts(["a dark forest"])[0].shape == (512,)
 
 
 @needs_key
 def test_a_wrong_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIDREC_MARENGO_API_KEY", "tlk_0000000000000000")
     with pytest.raises(EmbedderError, match="refuses the API key"):
-        load_embedder(load_settings()).embed_text("a")
+        load_embedder(load_settings()).embed_texts(["a"])[0]
 
 
 @needs_key

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,13 +15,14 @@ from PIL import Image
 
 from tests.clips import PHOTOGRAPHS, photograph, write_clip, write_clips
 from vidrec.config import load_settings
-from vidrec.embedders.base import EmbedContext, Embedded, whole_video
+from vidrec.embedders.base import EmbedContext, Embedded, Embedder
+from vidrec.embedders.checks import whole_video
 from vidrec.embedders.conse import ConseEmbedder
-from vidrec.embedders.local import ahead, embed_in_threads
+from vidrec.embedders.local import ahead
 from vidrec.errors import EmbedderError, MediaError
 from vidrec.evaluate.evaluate import evaluate
 from vidrec.ingest.embed import embed as embed_stage
-from vidrec.types import Clip, Video, VideoInfo
+from vidrec.types import Clip, Fingerprint, Video, VideoInfo
 
 CAPTIONED = Path(__file__).parents[2] / "shared" / "data" / "captioned"
 
@@ -131,6 +133,23 @@ def test_a_cache_that_cannot_be_written_is_said_before_the_first_video(tmp_path:
 
 # The loop itself, with work that the tests control.
 
+
+class Controlled(Embedder):
+    """Yields the clips that a test's function does."""
+
+    name = "controlled"
+    modalities = frozenset({"video"})
+    fingerprint = Fingerprint("controlled", "m", 2)
+
+    def __init__(self, clips: Callable[[Video, list[str]], Iterator[tuple[Clip, np.ndarray]]]):
+        self.clips = clips
+
+    def _clips(
+        self, video: Video, context: EmbedContext, warnings: list[str]
+    ) -> Iterator[tuple[Clip, np.ndarray]]:
+        return self.clips(video, warnings)
+
+
 UNIT = np.array([1.0, 0.0], np.float32)
 
 
@@ -151,7 +170,7 @@ def test_videos_are_taken_no_further_ahead_than_there_are_workers() -> None:
             taken += 1
             yield plain(str(taken))
 
-    outcomes = embed_in_threads(endless(), EmbedContext(workers=2), "f", one_clip)
+    outcomes = Controlled(one_clip).embed_videos(endless(), EmbedContext(workers=2))
     for received in range(1, 20):
         next(outcomes)
         assert taken <= received + 3
@@ -161,13 +180,13 @@ def test_videos_are_taken_no_further_ahead_than_there_are_workers() -> None:
 def test_work_is_done_side_by_side_and_yielded_as_it_is_done() -> None:
     release = threading.Event()
 
-    def clip_vectors(video: Video, warnings: list[str]) -> Iterator[tuple[Clip, np.ndarray]]:
+    def clips(video: Video, warnings: list[str]) -> Iterator[tuple[Clip, np.ndarray]]:
         if video.id == "slow":
             assert release.wait(20)
         yield Clip(0, 1), UNIT
 
     videos = [plain("slow"), plain("a"), plain("b")]
-    outcomes = embed_in_threads(videos, EmbedContext(workers=2), "f", clip_vectors)
+    outcomes = Controlled(clips).embed_videos(videos, EmbedContext(workers=2))
     assert [next(outcomes).video.id, next(outcomes).video.id] == ["a", "b"]
     release.set()
     assert [outcome.video.id for outcome in outcomes] == ["slow"]
@@ -176,7 +195,7 @@ def test_work_is_done_side_by_side_and_yielded_as_it_is_done() -> None:
 def test_cancelling_keeps_what_is_finished_and_drops_what_is_not() -> None:
     cancel, begun = threading.Event(), threading.Event()
 
-    def clip_vectors(video: Video, warnings: list[str]) -> Iterator[tuple[Clip, np.ndarray]]:
+    def clips(video: Video, warnings: list[str]) -> Iterator[tuple[Clip, np.ndarray]]:
         yield Clip(0, 1), UNIT
         if video.id != "first":
             begun.set()
@@ -185,23 +204,42 @@ def test_cancelling_keeps_what_is_finished_and_drops_what_is_not() -> None:
 
     context = EmbedContext(workers=1, cancelled=cancel.is_set)
     videos = [plain("first"), plain("second"), plain("third")]
-    outcomes = embed_in_threads(videos, context, "f", clip_vectors)
+    outcomes = Controlled(clips).embed_videos(videos, context)
     assert next(outcomes).video.id == "first"
     threading.Thread(target=lambda: begun.wait(20) and cancel.set()).start()
     assert list(outcomes) == []
 
 
+def test_a_consumer_that_leaves_is_not_kept_waiting() -> None:
+    """What is in work ends at its next clip."""
+    clips_made = 0
+
+    def clips(video: Video, warnings: list[str]) -> Iterator[tuple[Clip, np.ndarray]]:
+        nonlocal clips_made
+        yield Clip(0, 1), UNIT
+        while video.id == "endless":
+            clips_made += 1
+            time.sleep(0.01)
+            yield Clip(clips_made, clips_made + 1), UNIT
+
+    videos = [plain("first"), plain("endless")]
+    outcomes = Controlled(clips).embed_videos(videos, EmbedContext(workers=2))
+    assert next(outcomes).video.id == "first"
+    outcomes.close()
+    assert clips_made < 1000
+
+
 def test_progress_and_warnings_are_passed_on() -> None:
     shares: list[float] = []
 
-    def clip_vectors(video: Video, warnings: list[str]) -> Iterator[tuple[Clip, np.ndarray]]:
+    def clips(video: Video, warnings: list[str]) -> Iterator[tuple[Clip, np.ndarray]]:
         warnings.append("cut off")
         yield Clip(0, 1), UNIT
         yield Clip(1, 2), UNIT
 
     known = replace(plain("a"), info=VideoInfo(2.0, 320, 240))
     context = EmbedContext(progress=lambda video, share: shares.append(share))
-    (outcome,) = embed_in_threads([known], context, "f", clip_vectors)
+    (outcome,) = Controlled(clips).embed_videos([known], context)
     assert shares == [0.5, 1.0] and list(outcome.warnings) == ["cut off"]
 
 
@@ -237,12 +275,12 @@ def test_ahead_passes_errors_on_in_their_place() -> None:
 
 
 def test_a_package_that_is_missing_ends_the_run() -> None:
-    def clip_vectors(video: Video, warnings: list[str]) -> Iterator[tuple[Clip, np.ndarray]]:
+    def clips(video: Video, warnings: list[str]) -> Iterator[tuple[Clip, np.ndarray]]:
         raise ModuleNotFoundError(name="tensorflow")
         yield
 
     with pytest.raises(ModuleNotFoundError):
-        list(embed_in_threads([plain("a")], EmbedContext(), "f", clip_vectors))
+        list(Controlled(clips).embed_videos([plain("a")], EmbedContext()))
 
 
 @pytest.mark.skipif(not CAPTIONED.is_dir(), reason="the captioned clips are not here")

@@ -150,7 +150,7 @@ def test_the_request_is_what_each_model_takes(bench: Bench) -> None:
 def test_the_dimension_can_be_chosen(bench: Bench, dim: int) -> None:
     outcome = bench.embed(dim=dim)
     assert {e.vector.shape for e in outcome.embeddings} == {(dim,)}
-    assert bench.embedder(dim=dim).embed_text("dark").shape == (dim,)
+    assert bench.embedder(dim=dim).embed_texts(["dark"])[0].shape == (dim,)
 
 
 def test_a_text_finds_its_like(bench: Bench) -> None:
@@ -209,7 +209,7 @@ def test_a_future_model_can_be_named(bench: Bench) -> None:
     embedder = bench.embedder(model="marengo4.0", like="marengo3.5", dim=768)
     assert embedder.dim == 768
     with pytest.raises(EmbedderError, match="unknown model"):
-        embedder.embed_text("a")
+        embedder.embed_texts(["a"])[0]
 
 
 def test_a_missing_or_odd_key_is_named_without_being_shown(
@@ -217,13 +217,13 @@ def test_a_missing_or_odd_key_is_named_without_being_shown(
 ) -> None:
     monkeypatch.setenv("VIDREC_MARENGO_API_KEY", "tlk_with space")
     with pytest.raises(ConfigError, match="API key holds") as caught:
-        bench.embedder().embed_text("a")
+        bench.embedder().embed_texts(["a"])[0]
     assert "tlk_with" not in str(caught.value)
     monkeypatch.delenv("VIDREC_MARENGO_API_KEY")
     with pytest.raises(ConfigError, match="VIDREC_MARENGO_API_KEY"):
-        bench.embedder().embed_text("a")
+        bench.embedder().embed_texts(["a"])[0]
     monkeypatch.setenv("TWELVE_LABS_API_KEY", bench.service.key + "\n")
-    assert bench.embedder().embed_text("a").shape == (512,)
+    assert bench.embedder().embed_texts(["a"])[0].shape == (512,)
 
 
 # Patience
@@ -235,7 +235,7 @@ def test_a_missing_or_odd_key_is_named_without_being_shown(
 def test_a_passing_trouble_is_sat_out(bench: Bench, kind: str) -> None:
     for route in (TEXT, POLL):
         bench.service.fault(kind, route, times=2)
-    assert bench.embedder().embed_text("a").shape == (512,)
+    assert bench.embedder().embed_texts(["a"])[0].shape == (512,)
     assert bench.embed().error is None
     assert bench.created == 1
 
@@ -243,7 +243,7 @@ def test_a_passing_trouble_is_sat_out(bench: Bench, kind: str) -> None:
 def test_retry_after_is_honoured(bench: Bench) -> None:
     bench.service.fault("429", TEXT, seconds=17)
     before = bench.time.time
-    bench.embedder().embed_text("a")
+    bench.embedder().embed_texts(["a"])[0]
     assert 17 <= bench.time.time - before < 18
 
 
@@ -251,11 +251,11 @@ def test_a_date_and_the_rate_limit_headers_are_honoured(bench: Bench) -> None:
     embedder = bench.embedder()
     reset = bench.time.time + 40
     bench.service.headers = {"X-Ratelimit-Remaining": "0", "X-Ratelimit-Reset": f"{reset:.0f}"}
-    embedder.embed_text("the last one that is allowed")
+    embedder.embed_texts(["the last one that is allowed"])[0]
     assert bench.time.time < reset - 30
     bench.service.headers = {"Retry-After": formatdate(reset + 30, usegmt=True)}
     bench.service.fault("429-empty", TEXT)
-    embedder.embed_text("waits for the limit, is refused, and waits for the date")
+    embedder.embed_texts(["waits for the limit, is refused, and waits for the date"])[0]
     assert reset + 29 <= bench.time.time < reset + 35
 
 

@@ -5,14 +5,15 @@ Its space has one axis for each word of WORDS; a text's vector counts its words.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from vidrec.config import Settings
-from vidrec.embedders.base import EmbedContext, Embedded, Embedder
+from vidrec.embedders.base import EmbedContext, Embedder
 from vidrec.errors import JobError
 from vidrec.types import Fingerprint, Video
 
@@ -30,20 +31,22 @@ class WordEmbedder(Embedder):
     def fingerprint(self) -> Fingerprint:
         return Fingerprint("words", "count", len(WORDS))
 
-    def embed_videos(self, videos: Iterable[Video], context: EmbedContext) -> Iterator[Embedded]:
-        for video in videos:
-            yield Embedded(video, error=JobError("words are no videos"))
+    def _clips(self, video: Video, context: EmbedContext, warnings: list[str]) -> Any:
+        raise JobError("words are no videos")
 
     def _encode_texts(self, texts: Sequence[str]) -> np.ndarray:
         return np.array([[text.split().count(word) for word in WORDS] for text in texts], float)
 
 
-def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Install the embedder as `pip` would: a distribution on the path, with an entry point."""
-    info = folder / "words-1.0.dist-info"
+def install(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str = "words",
+    what: str = "tests.word_embedder:WordEmbedder",
+) -> None:
+    """Install an embedder as `pip` would: a distribution on the path, with an entry point."""
+    info = folder / f"{name}-1.0.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: words\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        "[vidrec.embedders]\nwords = tests.word_embedder:WordEmbedder"
-    )
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[vidrec.embedders]\n{name} = {what}")
     monkeypatch.syspath_prepend(str(folder))

@@ -8,14 +8,25 @@ refused by name; secrets are ``SecretStr`` and show as ``**********`` wherever t
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from platformdirs import user_cache_path, user_config_path, user_data_path
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from vidrec.errors import ConfigError
@@ -27,6 +38,8 @@ else:
     import tomli as tomllib
 
 ENV_PREFIX = "VIDREC_"
+# Entry points whose names may be sections: ``[name]`` and ``VIDREC_NAME_…``.
+PLUGINS = ("vidrec.embedders", "vidrec.stores")
 # Environment variables under the prefix that are not settings.
 NOT_SETTINGS = ("VIDREC_CONFIG", "VIDREC_TEST_", "VIDREC_BENCH_")
 
@@ -35,6 +48,9 @@ class Section(BaseModel):
     """A table of the config file; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", validate_default=True, allow_inf_nan=False)
+
+
+S = TypeVar("S", bound=Section)
 
 
 class EmbedderSettings(Section):
@@ -169,6 +185,21 @@ class Settings(BaseSettings):
     s3: S3Settings = S3Settings()
     remote: RemoteSettings = RemoteSettings()
     train: TrainSettings = TrainSettings()
+    # What is set for installed plug-ins, unchecked until one is opened: it may hold secrets.
+    _plugins: dict[str, dict[str, Any]] = PrivateAttr(default_factory=dict)
+
+    def section_of(self, name: str, model: type[S]) -> S:
+        """Return the settings of an embedder or store of that name, checked by its own model.
+
+        Raises:
+            ConfigError: a key that the model does not know, or a value that it does not take.
+        """
+        if isinstance(own := getattr(self, name, None), model):
+            return own
+        try:
+            return model.model_validate(self._plugins.get(name, {}))
+        except ValidationError as exc:
+            raise ConfigError(_first_problem(exc, None, name)) from exc
 
     @field_validator("library", "cache")
     @classmethod
@@ -244,10 +275,13 @@ def load_settings(
     """
     global _file_values
     path = config_file(explicit)
-    _file_values = _read_toml(path) if path else {}
-    _refuse_unknown_environment()
+    file_values, flags = _read_toml(path) if path else {}, _nested(overrides or {})
+    plugins = _plugin_values(file_values, _unknown_variables(), flags)
+    _file_values = file_values
     try:
-        return Settings(**_nested(overrides or {}))
+        settings = Settings(**flags)
+        settings._plugins = plugins
+        return settings
     except ValidationError as exc:
         raise ConfigError(_first_problem(exc, path)) from exc
     finally:
@@ -274,9 +308,14 @@ def _nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _refuse_unknown_environment() -> None:
-    """A typo in a variable's name must not be ignored in silence."""
-    for name in os.environ:
+def _unknown_variables() -> dict[str, str]:
+    """Return variables under the prefix that name no setting of ours: a plug-in's, or typos.
+
+    Raises:
+        ConfigError: one names a section.
+    """
+    unknown: dict[str, str] = {}
+    for name, value in os.environ.items():
         if not name.startswith(ENV_PREFIX) or name.startswith(NOT_SETTINGS):
             continue
         top = name[len(ENV_PREFIX) :].lower()
@@ -289,13 +328,57 @@ def _refuse_unknown_environment() -> None:
                 f"{name} names a section, not a setting: set {name}_{example.upper()} instead"
             )
         if whole is None and (field is None or not key):
-            raise ConfigError(f"unknown environment variable {name}: no such setting")
+            unknown[name] = value
+    return unknown
 
 
-def _first_problem(error: ValidationError, path: Path | None) -> str:
+def _plugin_values(
+    file_values: dict[str, Any], variables: Mapping[str, str], flags: dict[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Take what is set for installed plug-ins out of file and flags, the stronger one above.
+
+    Raises:
+        ConfigError: a variable is no plug-in's either: a typo must not be ignored in silence.
+    """
+    names = {name for name in (*file_values, *flags) if name not in Settings.model_fields}
+    if not names and not variables:
+        return {}
+    from importlib.metadata import entry_points
+
+    installed = {entry.name for group in PLUGINS for entry in entry_points(group=group)}
+    found: dict[str, dict[str, Any]] = {}
+    for name in installed & names:
+        if isinstance(file_values.get(name, {}), dict):
+            found[name] = dict(file_values.pop(name, {}))
+    for variable, value in variables.items():
+        top = variable[len(ENV_PREFIX) :].lower()
+        of = [name for name in installed if top.startswith(f"{_variable(name)}_")]
+        if not of:
+            raise ConfigError(f"unknown environment variable {variable}: no such setting")
+        owner = max(of, key=len)
+        if value:
+            found.setdefault(owner, {})[top[len(owner) + 1 :]] = _parsed(value)
+    for name in installed & names & set(flags):
+        found.setdefault(name, {}).update(flags.pop(name))
+    return found
+
+
+def _variable(name: str) -> str:
+    return re.sub(r"\W", "_", name).lower()
+
+
+def _parsed(value: str) -> Any:
+    """A variable's list or table, as pydantic-settings reads those of our own settings."""
+    if value.startswith(("[", "{")):
+        with suppress(ValueError):
+            return json.loads(value)
+    return value
+
+
+def _first_problem(error: ValidationError, path: Path | None, section: str = "") -> str:
     """One line for the first problem, naming the key; the received value is never a secret's."""
     first = error.errors(include_url=False, include_input=False)[0]
-    name = ".".join(str(part) for part in first["loc"])
+    name = ".".join(str(part) for part in (section, *first["loc"]) if part != "")
     where = f" (flags, VIDREC_* environment, {path})" if path else " (flags, VIDREC_* environment)"
     if first["type"] == "extra_forbidden":
         return f"unknown setting {name}{where}"

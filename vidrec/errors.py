@@ -12,7 +12,8 @@
     │   ├── JobError                1   one video was refused or failed for good by the embedder
     │   ├── TransientError          1   a failure that a later run may not meet
     │   │   └── UnexpectedError     1   one video's failure that nobody foresaw
-    │   └── QuotaError              1   the provider wants no more today: the run stops
+    │   ├── QuotaError              1   the provider wants no more today: the run stops
+    │   └── AccountError            1   the provider refuses the key or the plan: the run stops
     ├── StoreError                  1   a store cannot be reached, read or written
     │   ├── NoIndexError            1   nothing is indexed there yet
     │   └── FingerprintError        1   the vectors there come from another embedder
@@ -94,6 +95,10 @@ class QuotaError(EmbedderError):
     """The provider wants no more work for now; the whole run stops."""
 
 
+class AccountError(EmbedderError):
+    """The provider refuses this account whatever is asked for; the whole run stops."""
+
+
 class StoreError(VidrecError):
     """A store cannot be reached, read or written."""
 
@@ -138,6 +143,9 @@ class PartialFailure(VidrecError):
     exit_code = 4
 
 
+_RUN_ENDS = (QuotaError, AccountError, ConfigError, LibraryError, MissingPackageError)
+
+
 def failure_of(exc: Exception) -> VidrecError:
     """Return one video's failure as what is reported of it; what nobody foresaw is logged.
 
@@ -147,7 +155,7 @@ def failure_of(exc: Exception) -> VidrecError:
         VidrecError, ModuleNotFoundError: the failure is no single video's (a quota, a setting, the
             library, a package that is not installed): it ends the run.
     """
-    if isinstance(exc, (QuotaError, ConfigError, LibraryError, MissingPackageError)):
+    if isinstance(exc, _RUN_ENDS):
         raise exc
     if isinstance(exc, ModuleNotFoundError):
         raise exc

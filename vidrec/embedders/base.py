@@ -1,111 +1,68 @@
 """What every embedder is: videos, images or texts in, unit vectors out.
 
 An embedder is cheap to construct (its fingerprint is known without loading a model) and loads
-what it needs on first use. Local and cloud embedders share one call, ``embed_videos``: it takes
-an iterable of videos and yields each one's outcome as it is done, in any order. What an embedder
-needs from the rest of vidrec is handed to it in an ``EmbedContext``.
+what it needs on first use. Local and cloud embedders share one call: ``run`` gives a function that
+takes one video and returns its outcome. What an embedder needs from the rest of vidrec is handed
+to it in an ``EmbedContext``. One that looks at frames derives from ``frames.FrameEmbedder``.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from threading import Event
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-from vidrec.errors import CapabilityError, EmbedderError, VidrecError
-from vidrec.types import Embedding, Fingerprint, Job, Modality, Video, VideoInfo
+from vidrec.embedders.checks import checked, sound
+from vidrec.embedders.context import EmbedContext, Embedded, JobLog, NoJobs
+from vidrec.errors import CapabilityError, EmbedderError, VidrecError, failure_of
+from vidrec.types import Clip, Embedding, Fingerprint, Modality, Video, VideoInfo
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from vidrec.calibration import Calibration
+    from vidrec.config import Section, Settings
     from vidrec.media.repair import Limits
     from vidrec.types import Vector
 
+__all__ = ["EmbedContext", "EmbedOne", "Embedded", "Embedder", "JobLog", "NoJobs"]
 
-class JobLog(Protocol):
-    """Where jobs are written down before anything depends on them (the catalog)."""
-
-    def get(self, video_id: str, fingerprint: str) -> Job | None: ...
-
-    def put(self, job: Job) -> None: ...
-
-    def close(self, video_id: str, fingerprint: str) -> None: ...
-
-    def knows(self, job_id: str) -> bool: ...
-
-
-class NoJobs:
-    """A job log for embedders that have no jobs."""
-
-    def get(self, video_id: str, fingerprint: str) -> Job | None:
-        return None
-
-    def put(self, job: Job) -> None:
-        raise EmbedderError("this run keeps no job log")
-
-    def close(self, video_id: str, fingerprint: str) -> None:
-        return None
-
-    def knows(self, job_id: str) -> bool:
-        return False
-
-
-@dataclass(frozen=True, slots=True)
-class EmbedContext:
-    """What a run hands to an embedder.
-
-    Attributes:
-        clip_seconds: the wished length of a clip.
-        workers: how many videos may be in work at once.
-        jobs: the job log; an id is stored there before the first poll.
-        url_for: a URL from which the provider can fetch the video, or None.
-        progress: called with a video and the share of it that is done, 0 to 1.
-        cancelled: true once the run should end; finished videos are still yielded.
-        force: finished jobs do not count; one that still runs does.
-    """
-
-    clip_seconds: float = 10.0
-    workers: int = 1
-    jobs: JobLog = field(default_factory=NoJobs)
-    url_for: Callable[[Video], str | None] = lambda video: None
-    progress: Callable[[Video, float], None] = lambda video, share: None
-    cancelled: Callable[[], bool] = lambda: False
-    force: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Embedded:
-    """The outcome of one video: its embeddings, or the error that ended it.
-
-    ``embeddings`` holds every clip and one of scope ``video``. ``warnings`` are one-line
-    remarks ("the file is cut off after 12.4 s").
-    """
-
-    video: Video
-    embeddings: Sequence[Embedding] = ()
-    warnings: Sequence[str] = ()
-    error: VidrecError | None = None
+EmbedOne: TypeAlias = "Callable[[Video], Embedded | None]"
 
 
 class Embedder(ABC):
     """Turns videos, texts and images into unit vectors of one space.
 
-    Subclasses set ``name`` and ``modalities`` and implement ``fingerprint``, ``embed_videos``
-    and, where the modality is theirs, ``_encode_texts`` and ``_encode_image``. Capability
-    checks and normalisation are done here, once.
+    A subclass sets ``name`` and ``modalities`` and implements ``fingerprint`` and, for what it
+    takes, ``_clips`` (a video's clips with their vectors), ``_encode_texts`` and ``_encode_image``.
+    Vectors may have any length: that each is of the right size, finite and a unit vector is seen
+    to here, once for all embedders, and whatever goes wrong with one video is its outcome.
+
+    ``section`` is a pydantic model of the embedder's own settings: the table ``[name]`` of the
+    config file and ``VIDREC_NAME_…``, checked and kept as ``options``.
     """
 
     name: ClassVar[str]
     modalities: ClassVar[frozenset[Modality]]
+    section: ClassVar[type[Section] | None] = None
     # True where the embedder cuts clips by rules of its own (part of its fingerprint), so that
     # another wished clip length gives no reason to embed again.
     own_clips: ClassVar[bool] = False
     # True where a video costs money: its facts are checked and counted before it is sent.
     paid: ClassVar[bool] = False
+
+    def __init__(self, settings: Settings) -> None:
+        """Check the embedder's own settings.
+
+        Raises:
+            ConfigError: there is one that ``section`` does not know or take.
+        """
+        self.options: Any = self.section and settings.section_of(self.name, self.section)
 
     @property
     @abstractmethod
@@ -122,13 +79,91 @@ class Embedder(ABC):
         """The length of a vector."""
         return self.fingerprint.dim
 
-    @abstractmethod
+    def load(self) -> None:
+        """Load what every video needs; what is raised here ends a run before its first video."""
+        return None
+
+    def at_once(self, context: EmbedContext) -> int:
+        """How many videos may be in work at once."""
+        return context.workers
+
+    @contextmanager
+    def run(self, context: EmbedContext) -> Iterator[EmbedOne]:
+        """Make ready, and give the function that embeds one video.
+
+        It may be called by several threads at once. What it returns is the video's outcome, a
+        failure too, or None where the run was cancelled first; it raises only what ends the run.
+
+        Raises:
+            EmbedderError: what every video needs is missing.
+        """
+        with ExitStack() as until_the_end:
+            with self._in_one_line():
+                embed_one = until_the_end.enter_context(self._run(context))
+
+            def outcome_of(video: Video) -> Embedded | None:
+                try:
+                    outcome = embed_one(video)
+                    return outcome and checked(outcome, self.fingerprints)
+                except Exception as exc:
+                    return Embedded(video, error=failure_of(exc))
+
+            yield outcome_of
+
     def embed_videos(self, videos: Iterable[Video], context: EmbedContext) -> Iterator[Embedded]:
-        """Yield each video's outcome as it is done, in any order.
+        """Yield each video's outcome as it is done, in any order, several at a time.
 
         A video's failure is its outcome, never an exception; exceptions end the run
         (``QuotaError``, a missing model).
         """
+        from vidrec.embedders.local import side_by_side
+
+        stop = Event()
+        ended = context.cancelled
+        context = replace(context, cancelled=lambda: stop.is_set() or ended())
+        with self.run(context) as embed_one:
+            at_once = self.at_once(context)
+            for outcome in side_by_side(videos, embed_one, at_once, context.cancelled, stop):
+                yield outcome
+                # The consumer has come back: it has stored what it was given.
+                self.stored(outcome, context)
+
+    def stored(self, outcome: Embedded, context: EmbedContext) -> None:
+        """Take note that an outcome's embeddings are in the library."""
+        return None
+
+    @contextmanager
+    def _run(self, context: EmbedContext) -> Iterator[EmbedOne]:
+        """Make ready and give the function that embeds one video, unchecked."""
+        self.load()
+
+        def embed_one(video: Video) -> Embedded | None:
+            warnings: list[str] = []
+            clips: list[Embedding] = []
+            fingerprint = str(self.fingerprint)
+            try:
+                for clip, vector in self._clips(video, context, warnings):
+                    if context.cancelled():
+                        return None
+                    span = (clip.start_sec, clip.end_sec)
+                    clips.append(Embedding(video.id, fingerprint, "clip", *span, vector))
+                    if video.duration_sec:
+                        context.progress(video, min(1.0, clip.end_sec / video.duration_sec))
+            except Exception as exc:
+                return Embedded(video, warnings=warnings, error=failure_of(exc))
+            # Where a header lies about the length, the frames know better.
+            if video.info is not None and clips:
+                info = replace(video.info, duration_sec=clips[-1].end_sec)
+                video = replace(video, info=info)
+            return Embedded(video, clips, warnings)
+
+        yield embed_one
+
+    def _clips(
+        self, video: Video, context: EmbedContext, warnings: list[str]
+    ) -> Iterable[tuple[Clip, Vector]]:
+        """Yield a video's clips in order, each with its vector; may add one-line warnings."""
+        raise NotImplementedError
 
     def refusal(self, info: VideoInfo, size: int) -> str | None:
         """Say why a video of these facts and bytes would be refused, or None."""
@@ -158,12 +193,8 @@ class Embedder(ABC):
             CapabilityError: this embedder does not embed text.
         """
         self._require("text", "query with a video of the library instead")
-        return self._checked(self._encode_texts(texts), len(texts))
-
-    def embed_text(self, text: str) -> Vector:
-        """Return the ``(dim,)`` unit vector of one text."""
-        vector: Vector = self.embed_texts([text])[0]
-        return vector
+        with self._in_one_line():
+            return sound(self._encode_texts(texts), (len(texts), self.dim))
 
     def embed_image(self, path: Path) -> Vector:
         """Return the ``(dim,)`` unit vector of an image file.
@@ -173,8 +204,9 @@ class Embedder(ABC):
             MediaError: the file is no readable image.
         """
         self._require("image", "use --embedder conse, or query with a video")
-        vector: Vector = self._checked(self._encode_image(path)[None], 1)[0]
-        return vector
+        with self._in_one_line():
+            vector: Vector = sound([self._encode_image(path)], (1, self.dim))[0]
+            return vector
 
     def calibration(self, kind: Modality) -> Calibration | None:
         """What scores of clips mean for a query of this kind; None where it was not measured."""
@@ -189,49 +221,23 @@ class Embedder(ABC):
         return None
 
     def _encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return ``(len(texts), dim)``."""
         raise NotImplementedError
 
     def _encode_image(self, path: Path) -> Vector:
+        """Return ``(dim,)`` for an image file."""
         raise NotImplementedError
 
     def _require(self, modality: Modality, instead: str) -> None:
         if modality not in self.modalities:
             raise CapabilityError(f"{self.name} cannot embed {modality}: {instead}")
 
-    def _checked(self, vectors: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-        if vectors.shape != (count, self.dim):
-            raise EmbedderError(
-                f"{self.name} returned vectors of shape {vectors.shape}, not {(count, self.dim)}"
-            )
-        return unit(vectors)
-
-
-def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scale each row of ``(n, dim)`` or a ``(dim,)`` vector to unit length, as float32.
-
-    Raises:
-        EmbedderError: a vector is zero or holds a number that is not finite.
-    """
-    import numpy as np
-
-    wide = np.asarray(vectors, dtype=np.float64)
-    norms = np.linalg.norm(wide, axis=-1, keepdims=True)
-    if not np.isfinite(norms).all() or (norms == 0).any():
-        raise EmbedderError("a vector is zero or not finite, so it has no direction")
-    return np.ascontiguousarray(wide / norms, dtype=np.float32)
-
-
-def whole_video(clips: Sequence[Embedding]) -> Embedding:
-    """Return the embedding of a whole video: the unit mean of its clips', weighted equally."""
-    import numpy as np
-
-    mean = np.mean([clip.vector for clip in clips], axis=0)
-    first = clips[0]
-    return Embedding(
-        first.video_id,
-        first.fingerprint,
-        "video",
-        min(clip.start_sec for clip in clips),
-        max(clip.end_sec for clip in clips),
-        unit(mean),
-    )
+    @contextmanager
+    def _in_one_line(self) -> Iterator[None]:
+        """Whatever a plug-in raises outside any video is an error of one line."""
+        try:
+            yield
+        except (VidrecError, ModuleNotFoundError):
+            raise
+        except Exception as exc:
+            raise EmbedderError(f"{self.name}: {failure_of(exc)}") from exc

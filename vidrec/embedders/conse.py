@@ -5,25 +5,22 @@ The recipe is in ``vidrec.models.conse``; here are the frames it gets to see.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from vidrec.calibration import Calibration
-from vidrec.config import Settings
-from vidrec.embedders.base import EmbedContext, Embedded, Embedder
-from vidrec.embedders.local import ahead, embed_in_threads, require_path
+from vidrec.config import ConseSettings, Settings
+from vidrec.embedders.frames import FrameEmbedder
 from vidrec.models.conse import DIM, Conse, recipe_id
 from vidrec.models.efficientnet_lite import FRAME_SIZE, FrameClassifier
-from vidrec.types import Clip, Fingerprint, Modality, Scalar, Video
+from vidrec.types import Fingerprint, Modality, Scalar
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from vidrec.types import Vector
+    from vidrec.types import Frames, Vector
 
-SIZE = (FRAME_SIZE, FRAME_SIZE)
 # From 64 captioned web videos of 8 categories: what fits a query is what it is about and whatever
 # has that category. Pictures were the videos' middle frames, their own videos left out.
 CALIBRATIONS: dict[Modality, Calibration] = {
@@ -33,58 +30,39 @@ CALIBRATIONS: dict[Modality, Calibration] = {
 }
 
 
-class ConseEmbedder(Embedder):
+class ConseEmbedder(FrameEmbedder):
     """ImageNet labels as the bridge between pictures and words."""
 
     name = "conse"
     modalities: ClassVar[frozenset[Modality]] = frozenset({"video", "text", "image"})
+    section = ConseSettings
+    model, dim, size = "efficientnet-lite0+minilm-l6", DIM, (FRAME_SIZE, FRAME_SIZE)
 
     def __init__(self, settings: Settings) -> None:
         """Remember what is needed to load the models later."""
-        self._n_frames = settings.conse.frames
+        super().__init__(settings)
         self._classifier = FrameClassifier(settings.cache)
         self._recipe = Conse(settings.cache)
 
     @property
     def fingerprint(self) -> Fingerprint:
-        options: dict[str, Scalar] = {"frames": self._n_frames, "recipe": recipe_id()}
-        return Fingerprint(self.name, "efficientnet-lite0+minilm-l6", DIM, options)
+        options: dict[str, Scalar] = {"frames": self.options.frames, "recipe": recipe_id()}
+        return Fingerprint(self.name, self.model, self.dim, options)
 
     def calibration(self, kind: Modality) -> Calibration | None:
         return CALIBRATIONS.get(kind)
 
-    def embed_videos(self, videos: Iterable[Video], context: EmbedContext) -> Iterator[Embedded]:
+    def load(self) -> None:
         self._classifier.load()
         self._recipe.load()
 
-        def clip_vectors(video: Video, warnings: list[str]) -> Iterator[tuple[Clip, Vector]]:
-            return self._clip_vectors(video, context.clip_seconds, warnings)
+    def _encode_frames(self, frames: Frames) -> NDArray[np.float32]:
+        import numpy as np
 
-        return embed_in_threads(videos, context, str(self.fingerprint), clip_vectors)
+        return np.stack([self._encode_clip(frame[None], (1,)) for frame in frames])
 
-    def _clip_vectors(
-        self, video: Video, clip_sec: float, warnings: list[str]
-    ) -> Iterator[tuple[Clip, Vector]]:
-        from vidrec.media.sampling import iter_clip_frames
-
-        samples = iter_clip_frames(
-            require_path(video),
-            clip_sec,
-            self._n_frames,
-            SIZE,
-            info=video.info,
-            warnings=warnings,
-        )
-        for sample in ahead(samples):
-            yield sample.clip, self._vector(sample.frames, sample.counts)
-
-    def _vector(self, frames: NDArray[np.uint8], counts: Sequence[int] | None = None) -> Vector:
+    def _encode_clip(self, frames: Frames, counts: Sequence[int]) -> Vector:
         return self._recipe.frames_to_vector(*self._classifier(frames), counts)
 
     def _encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         return self._recipe.texts_to_vectors(texts)
-
-    def _encode_image(self, path: Path) -> Vector:
-        from vidrec.media.image import read_image
-
-        return self._vector(read_image(path, SIZE, fit="squash")[None])

@@ -5,58 +5,58 @@ Threads are enough: the decoder and ONNX Runtime let go of the interpreter while
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
-from vidrec.embedders.base import EmbedContext, Embedded, whole_video
-from vidrec.errors import MediaError, failure_of
-from vidrec.media.source import load_decoder
-from vidrec.types import Clip, Embedding, Video
+from vidrec.errors import MediaError
+from vidrec.types import Video
 
 if TYPE_CHECKING:
-    from vidrec.types import Vector
+    from pathlib import Path
+    from threading import Event
+
+    from vidrec.embedders.context import Embedded
 
 T = TypeVar("T")
-# Yields a video's clips in order, each with its unit vector; may add one-line warnings.
-ClipVectors: TypeAlias = "Callable[[Video, list[str]], Iterator[tuple[Clip, Vector]]]"
 
 
-def embed_in_threads(
+def side_by_side(
     videos: Iterable[Video],
-    context: EmbedContext,
-    fingerprint: str,
-    clip_vectors: ClipVectors,
+    embed_one: Callable[[Video], Embedded | None],
+    at_once: int,
+    cancelled: Callable[[], bool],
+    stop: Event,
 ) -> Iterator[Embedded]:
-    """Embed ``context.workers`` videos at a time; yield each one's outcome as it is done.
+    """Embed so many videos at a time; yield each one's outcome as it is done.
+
+    ``stop`` is set when the caller wants no more, before the videos in work are waited for.
 
     ``videos`` is read in the caller's thread and only as far ahead as there are idle workers, so
-    memory does not grow with their number. Whatever ``clip_vectors`` raises is the video's outcome.
+    memory does not grow with their number. What ``embed_one`` raises ends the run, after what is
+    finished was yielded.
     """
-    load_decoder()
-    work = _Work(context, fingerprint, clip_vectors, threading.Event())
     waiting = iter(videos)
     running: set[Future[Embedded | None]] = set()
-    with ThreadPoolExecutor(context.workers, thread_name_prefix="embed") as pool:
+    with ThreadPoolExecutor(at_once, thread_name_prefix="embed") as pool:
         try:
             while True:
-                while len(running) < context.workers and not work.stopping():
+                while len(running) < at_once and not cancelled():
                     video = next(waiting, None)
                     if video is None:
                         break
-                    running.add(pool.submit(work.embed, video))
+                    running.add(pool.submit(embed_one, video))
                 if not running:
                     return
                 done, running = wait(running, return_when=FIRST_COMPLETED)
+                errors = [error for future in done if (error := future.exception()) is not None]
                 for future in done:
-                    outcome = future.result()
-                    if outcome is not None:
+                    if future.exception() is None and (outcome := future.result()) is not None:
                         yield outcome
+                if errors:
+                    raise errors[0]
         finally:
-            work.stop.set()
+            stop.set()
 
 
 def ahead(items: Iterator[T]) -> Iterator[T]:
@@ -81,42 +81,3 @@ def require_path(video: Video) -> Path:
     if video.path is None:
         raise MediaError(f"{video.filename}: its file is not on this machine")
     return video.path
-
-
-@dataclass(slots=True)
-class _Work:
-    """What the workers share."""
-
-    context: EmbedContext
-    fingerprint: str
-    clip_vectors: ClipVectors
-    stop: threading.Event
-
-    def stopping(self) -> bool:
-        return self.stop.is_set() or self.context.cancelled()
-
-    def embed(self, video: Video) -> Embedded | None:
-        """Return the video's outcome, or None if the run ends before it is done."""
-        warnings: list[str] = []
-        clips: list[Embedding] = []
-        try:
-            for clip, vector in self.clip_vectors(video, warnings):
-                if self.stopping():
-                    return None
-                clips.append(self._embedding(video, clip, vector))
-                self._report(video, clip.end_sec)
-            whole = whole_video(clips)
-        except Exception as exc:
-            return Embedded(video, warnings=warnings, error=failure_of(exc))
-        # Where a header lies about the length, the frames know better.
-        if video.info is not None:
-            info = replace(video.info, duration_sec=clips[-1].end_sec)
-            video = replace(video, info=info)
-        return Embedded(video, [*clips, whole], warnings)
-
-    def _embedding(self, video: Video, clip: Clip, vector: Vector) -> Embedding:
-        return Embedding(video.id, self.fingerprint, "clip", clip.start_sec, clip.end_sec, vector)
-
-    def _report(self, video: Video, end_sec: float) -> None:
-        if video.duration_sec:
-            self.context.progress(video, min(1.0, end_sec / video.duration_sec))

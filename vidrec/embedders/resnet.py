@@ -9,15 +9,15 @@ it was not understood shows in the text, not in the vector, and lowers the confi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from vidrec.calibration import Calibration
-from vidrec.config import Settings
-from vidrec.embedders.base import EmbedContext, Embedded, Embedder, unit
-from vidrec.embedders.local import ahead, embed_in_threads, require_path
+from vidrec.config import ResnetSettings, Settings
+from vidrec.embedders.base import EmbedContext, Embedder
+from vidrec.embedders.local import ahead, require_path
 from vidrec.errors import CapabilityError, MediaError
 from vidrec.files import expanded
 from vidrec.models.checkpoint import newest_checkpoint, read_checkpoint, words_of
@@ -46,6 +46,7 @@ class ResnetEmbedder(Embedder):
 
     name = "resnet"
     modalities: ClassVar[frozenset[Modality]] = frozenset({"video", "text"})
+    section = ResnetSettings
 
     def __init__(self, settings: Settings) -> None:
         """Read what the checkpoint is; its model is loaded later.
@@ -53,11 +54,12 @@ class ResnetEmbedder(Embedder):
         Raises:
             EmbedderError: there is no finished checkpoint.
         """
-        named = settings.resnet.checkpoint
+        super().__init__(settings)
+        named = self.options.checkpoint
         folder = expanded(named) if named else newest_checkpoint(settings.library)
         self._checkpoint = read_checkpoint(folder)
         self._sampling = replace(self._checkpoint.sampling, phases=1)
-        self._n_windows = settings.resnet.windows
+        self._n_windows = self.options.windows
 
     @property
     def fingerprint(self) -> Fingerprint:
@@ -76,13 +78,8 @@ class ResnetEmbedder(Embedder):
     def understood(self, texts: Sequence[str]) -> list[float]:
         return [UNDERSTANDING.confidence(best) for best in self._similar(texts).max(axis=1)]
 
-    def embed_videos(self, videos: Iterable[Video], context: EmbedContext) -> Iterator[Embedded]:
+    def load(self) -> None:
         _ = self._session  # a checkpoint that cannot be served ends the run, not each video
-
-        def clip_vectors(video: Video, warnings: list[str]) -> Iterator[tuple[Clip, Vector]]:
-            return self._clip_vectors(video, context.clip_seconds, warnings)
-
-        return embed_in_threads(videos, context, str(self.fingerprint), clip_vectors)
 
     def embed_image(self, path: Path) -> Vector:
         raise CapabilityError(
@@ -90,10 +87,10 @@ class ResnetEmbedder(Embedder):
             "--embedder conse with a text"
         )
 
-    def _clip_vectors(
-        self, video: Video, clip_sec: float, warnings: list[str]
+    def _clips(
+        self, video: Video, context: EmbedContext, warnings: list[str]
     ) -> Iterator[tuple[Clip, Vector]]:
-        for clip, grid in ahead(self._grids(video, clip_sec, warnings)):
+        for clip, grid in ahead(self._grids(video, context.clip_seconds, warnings)):
             yield clip, self._vector(grid)
 
     def _grids(
@@ -118,13 +115,14 @@ class ResnetEmbedder(Embedder):
                 raise MediaError(f"{path}: not a single frame can be decoded")
 
     def _vector(self, grid: NDArray[np.uint8]) -> Vector:
-        """The unit mean over the windows of a clip's grid `(g, h, w, 3)`."""
+        """The mean over the windows of a clip's grid `(g, h, w, 3)`."""
         import numpy as np
 
         starts = self._sampling.spread(len(grid), self._n_windows)
         windows = np.stack([self._sampling.window(grid, start) for start in starts])
         (vectors,) = self._session.run(["embedding"], {"frames": windows})
-        return unit(np.mean(vectors, axis=0))
+        mean: Vector = np.mean(vectors, axis=0)
+        return mean
 
     def _encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         import numpy as np

@@ -5,13 +5,17 @@ It embeds nothing. A video of the library is a query all the same, as its vector
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from vidrec.config import Settings
-from vidrec.embedders.base import EmbedContext, Embedded, Embedder
+from vidrec.embedders.base import EmbedContext, Embedder
 from vidrec.errors import JobError, LibraryError
 from vidrec.library import Library
-from vidrec.types import Fingerprint, Video
+from vidrec.types import Clip, Fingerprint, Video
+
+if TYPE_CHECKING:
+    from vidrec.types import Vector
 
 
 class StoredEmbedder(Embedder):
@@ -27,18 +31,18 @@ class StoredEmbedder(Embedder):
     def fingerprint(self) -> Fingerprint:
         return self._fingerprint
 
-    def embed_videos(self, videos: Iterable[Video], context: EmbedContext) -> Iterator[Embedded]:
-        for video in videos:
-            error = JobError(f"the vectors of {self.name} were imported: it can embed nothing")
-            yield Embedded(video, error=error)
+    def _clips(
+        self, video: Video, context: EmbedContext, warnings: list[str]
+    ) -> Iterable[tuple[Clip, Vector]]:
+        raise JobError(f"the vectors of {self.name} were imported: it can embed nothing")
 
 
-def stored_embedder(settings: Settings) -> StoredEmbedder | None:
+def stored_embedder(settings: Settings, name: str) -> StoredEmbedder | None:
     """Return the embedder of that name in the library's records, or None."""
     try:
         with Library(settings.library, create=False) as library:
             known = library.fingerprints()
     except LibraryError:
         return None
-    named = [f for f in known if f.embedder == settings.embedder.name]
+    named = [f for f in known if f.embedder == name]
     return StoredEmbedder(named[-1]) if named else None

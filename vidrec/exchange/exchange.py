@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidrec.config import Settings
-from vidrec.embedders.base import whole_video
+from vidrec.embedders.checks import whole_video
 from vidrec.errors import NoIndexError, UsageError
 from vidrec.exchange.imported import (
     checked,

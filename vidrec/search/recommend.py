@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from vidrec.config import Settings
 from vidrec.embedders import load_embedder
-from vidrec.embedders.base import Embedder, unit
+from vidrec.embedders.base import Embedder
 from vidrec.errors import MediaError, NoConfidentMatch, UsageError
 from vidrec.files import expanded, is_file, is_folder, is_text
 from vidrec.library import Library
@@ -18,6 +18,7 @@ from vidrec.media.extensions import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 from vidrec.search.texts import asked_texts
 from vidrec.stores import open_store
 from vidrec.types import Filter, Match, Modality, Recommendation, Scalar, Video
+from vidrec.vectors import unit
 
 if TYPE_CHECKING:
     from vidrec.calibration import Calibration

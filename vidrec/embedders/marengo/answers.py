@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vidrec.embedders.base import Embedded, unit, whole_video
+from vidrec.embedders.checks import whole_video
+from vidrec.embedders.context import Embedded
 from vidrec.embedders.marengo.profiles import Option, Requests
 from vidrec.errors import EmbedderError, JobError
 from vidrec.types import Embedding, Scope, Video
+from vidrec.vectors import unit
 
 if TYPE_CHECKING:
     from vidrec.types import Vector

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vidrec.embedders.marengo.replies import Reply, clean
-from vidrec.errors import ConfigError, EmbedderError, JobError, QuotaError, TransientError
+from vidrec.errors import AccountError, ConfigError, JobError, QuotaError, TransientError
 
 if TYPE_CHECKING:
     from vidrec.config import MarengoSettings
@@ -185,7 +185,7 @@ class Service:
             Gone: it does not know what was asked for.
             Unsure: it may have done paid work.
             TransientError: it failed again and again.
-            EmbedderError: the key or the plan is wrong.
+            AccountError: the key or the plan is wrong.
             Stopped: the run is to end.
         """
         begun = self.clock.steady()
@@ -252,13 +252,13 @@ class Service:
         if reply.worth_repeating:
             return
         if reply.status == 401:
-            raise EmbedderError(
+            raise AccountError(
                 f"Twelve Labs refuses the API key ({reply.message}): check VIDREC_MARENGO_API_KEY"
             )
         if reply.status == 403 and reply.code != "read_not_allowed":
-            raise EmbedderError(f"this Twelve Labs account may not {what}: {reply.message}")
+            raise AccountError(f"this Twelve Labs account may not {what}: {reply.message}")
         if reply.code in PLAN_CODES:
-            raise EmbedderError(f"the Twelve Labs plan does not allow to {what}: {reply.message}")
+            raise AccountError(f"the Twelve Labs plan does not allow to {what}: {reply.message}")
         if reply.status == 404:
             raise Gone(f"Twelve Labs does not know it any more: {reply.message}")
         code = f"{reply.code}: " if reply.code and reply.code not in reply.message else ""

@@ -8,15 +8,15 @@ each kind under its own fingerprint, and one kind is searched.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vidrec.config import Settings
-from vidrec.embedders.base import EmbedContext, Embedded, Embedder
+from vidrec.embedders.base import EmbedContext, Embedded, Embedder, EmbedOne
 from vidrec.embedders.marengo.answers import Answers
 from vidrec.embedders.marengo.client import Clock, Service, Stopped
 from vidrec.embedders.marengo.jobs import Jobs, may_last
@@ -28,14 +28,7 @@ from vidrec.embedders.marengo.profiles import (
     Requests,
     refusal,
 )
-from vidrec.errors import (
-    EmbedderError,
-    JobError,
-    LibraryError,
-    MediaError,
-    QuotaError,
-    TransientError,
-)
+from vidrec.errors import EmbedderError, JobError, MediaError
 from vidrec.types import Fingerprint, Modality, Video, VideoInfo
 
 if TYPE_CHECKING:
@@ -63,6 +56,7 @@ class MarengoEmbedder(Embedder):
         Raises:
             ConfigError: the model is unknown or retired, or the settings do not fit it.
         """
+        super().__init__(settings)
         self._settings = settings.marengo
         self._requests = Requests(settings.marengo)
         self._answers = Answers(self._requests)
@@ -111,49 +105,24 @@ class MarengoEmbedder(Embedder):
         kept = job.state == "done" and job.result is not None and not context.force
         return not kept and not may_last(job, context.force, self._clock.now())
 
-    def embed_videos(self, videos: Iterable[Video], context: EmbedContext) -> Iterator[Embedded]:
-        stop = Event()
-        clock = replace(self._clock, stopped=lambda: stop.is_set() or context.cancelled())
+    def at_once(self, context: EmbedContext) -> int:
+        return self._settings.jobs
+
+    def stored(self, outcome: Embedded, context: EmbedContext) -> None:
+        if outcome.error is None:
+            context.jobs.close(outcome.video.id, self._requests.job_key)
+
+    @contextmanager
+    def _run(self, context: EmbedContext) -> Iterator[EmbedOne]:
+        clock = replace(self._clock, stopped=context.cancelled)
         service = Service(self._settings, clock)
         jobs = Jobs(
             service, self._requests, context.jobs, clock, context.url_for, context.force,
         )  # fmt: skip
-        waiting = iter(videos)
-        running: set[Future[Embedded | None]] = set()
         try:
-            with ThreadPoolExecutor(self._settings.jobs) as pool:
-                try:
-                    while True:
-                        while len(running) < self._settings.jobs and not clock.stopped():
-                            video = next(waiting, None)
-                            if video is None:
-                                break
-                            running.add(pool.submit(self._outcome, jobs, video))
-                        if not running:
-                            return
-                        done, running = wait(running, return_when=FIRST_COMPLETED)
-                        yield from self._finished(done, jobs)
-                finally:
-                    stop.set()
+            yield partial(self._outcome, jobs)
         finally:
             service.close()
-
-    def _finished(self, done: set[Future[Embedded | None]], jobs: Jobs) -> Iterator[Embedded]:
-        """Yield what is finished, before anything that ends the run is raised."""
-        ended: BaseException | None = None
-        for future in done:
-            if (error := future.exception()) is not None:
-                ended = ended or error
-                continue
-            outcome = future.result()
-            if outcome is None:
-                continue
-            yield outcome
-            if outcome.error is None:
-                # The consumer has come back: it has stored what it was given.
-                jobs.log.close(outcome.video.id, self._requests.job_key)
-        if ended is not None:
-            raise ended
 
     def _outcome(self, jobs: Jobs, video: Video) -> Embedded | None:
         """Run one video to its end; None where the run ended first."""
@@ -167,12 +136,6 @@ class MarengoEmbedder(Embedder):
             return embedded
         except Stopped:
             return None
-        except (QuotaError, LibraryError):
-            raise
-        except (JobError, TransientError, MediaError) as exc:
-            return Embedded(video, error=exc)
-        except EmbedderError:
-            raise
         except OSError as exc:
             return Embedded(video, error=MediaError(exc.strerror or "cannot be read"))
 

@@ -1,0 +1,75 @@
+"""What a run hands to an embedder, and what it gets back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from vidrec.errors import EmbedderError, VidrecError
+from vidrec.types import Embedding, Job, Video
+
+
+class JobLog(Protocol):
+    """Where jobs are written down before anything depends on them (the catalog)."""
+
+    def get(self, video_id: str, fingerprint: str) -> Job | None: ...
+
+    def put(self, job: Job) -> None: ...
+
+    def close(self, video_id: str, fingerprint: str) -> None: ...
+
+    def knows(self, job_id: str) -> bool: ...
+
+
+class NoJobs:
+    """A job log for embedders that have no jobs."""
+
+    def get(self, video_id: str, fingerprint: str) -> Job | None:
+        return None
+
+    def put(self, job: Job) -> None:
+        raise EmbedderError("this run keeps no job log")
+
+    def close(self, video_id: str, fingerprint: str) -> None:
+        return None
+
+    def knows(self, job_id: str) -> bool:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedContext:
+    """What a run hands to an embedder.
+
+    Attributes:
+        clip_seconds: the wished length of a clip.
+        workers: how many videos may be in work at once.
+        jobs: the job log; an id is stored there before the first poll.
+        url_for: a URL from which the provider can fetch the video, or None.
+        progress: called with a video and the share of it that is done, 0 to 1.
+        cancelled: true once the run should end; finished videos are still yielded.
+        force: finished jobs do not count; one that still runs does.
+    """
+
+    clip_seconds: float = 10.0
+    workers: int = 1
+    jobs: JobLog = field(default_factory=NoJobs)
+    url_for: Callable[[Video], str | None] = lambda video: None
+    progress: Callable[[Video, float], None] = lambda video, share: None
+    cancelled: Callable[[], bool] = lambda: False
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """The outcome of one video: its embeddings, or the error that ended it.
+
+    ``embeddings`` holds every clip and one of scope ``video``. ``warnings`` are one-line
+    remarks ("the file is cut off after 12.4 s").
+    """
+
+    video: Video
+    embeddings: Sequence[Embedding] = ()
+    warnings: Sequence[str] = ()
+    error: VidrecError | None = None

@@ -1,0 +1,121 @@
+"""A complete embedder of a function from frames to vectors.
+
+What is left to a subclass is its name and two functions. Sampling, clips, whole videos, pictures as
+queries, settings and the fingerprint are here, so that an embedder of CLIP's kind is a dozen lines:
+
+    class Mine(FrameEmbedder):
+        name, model, dim = "mine", "vit-b-32", 512
+        modalities = frozenset({"video", "image", "text"})
+
+        def _encode_frames(self, frames):      # (t, 224, 224, 3) RGB bytes -> (t, 512)
+            return my_image_tower(frames)
+
+        def _encode_texts(self, texts):        # -> (len(texts), 512)
+            return my_text_tower(texts)
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field, SecretStr
+
+from vidrec.config import Section, Settings
+from vidrec.embedders.base import EmbedContext, Embedder
+from vidrec.embedders.local import ahead, require_path
+from vidrec.types import Clip, Fingerprint, Modality, Scalar, Video
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from vidrec.media.picture import Fit
+    from vidrec.types import Frames, Vector
+
+
+class FrameSection(Section):
+    """Settings that every embedder of frames has; derive from it for more."""
+
+    frames: int = Field(default=8, ge=1, le=64)
+
+
+class FrameEmbedder(Embedder):
+    """Looks at a few frames of each clip.
+
+    Attributes:
+        model, dim: what the network is, and the length of its vectors.
+        size, fit: how frames are handed over: (h, w), and ``squash``, ``pad`` or ``crop`` where
+            their shape is another.
+        section: all of its settings that are no secret change the fingerprint.
+    """
+
+    modalities: ClassVar[frozenset[Modality]] = frozenset({"video", "image"})
+    section: ClassVar[type[Section] | None] = FrameSection
+    model: str
+    dim: int
+    size: tuple[int, int] = (224, 224)
+    fit: Fit = "squash"
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._first_call = Lock()
+        self._called = False
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        options: dict[str, Scalar] = {"size": "x".join(map(str, self.size)), "fit": self.fit}
+        for name, value in self.options or ():
+            if not isinstance(value, SecretStr):
+                plain = value is None or isinstance(value, (str, int, float))
+                options[name] = value if plain else str(value)
+        return Fingerprint(self.name, self.model, self.dim, options)
+
+    @abstractmethod
+    def _encode_frames(self, frames: Frames) -> NDArray[np.float32]:
+        """Return ``(t, dim)`` for frames ``(t, h, w, 3)``: RGB bytes of the size asked for.
+
+        Called by several threads at once, but not before the first call has returned.
+        """
+
+    def _encode_clip(self, frames: Frames, counts: Sequence[int]) -> Vector:
+        """Return the ``(dim,)`` vector of a clip: the mean of its frames' unit vectors.
+
+        ``counts`` says for how many of the clip's instants each frame stands.
+        """
+        import numpy as np
+
+        from vidrec.embedders.checks import sound
+
+        vectors = sound(self._encode_frames(frames), (len(frames), self.dim))
+        return np.average(vectors, axis=0, weights=counts).astype(np.float32)
+
+    def _clips(
+        self, video: Video, context: EmbedContext, warnings: list[str]
+    ) -> Iterator[tuple[Clip, Vector]]:
+        from vidrec.media.sampling import iter_clip_frames
+        from vidrec.media.source import load_decoder
+
+        load_decoder()
+        samples = iter_clip_frames(
+            require_path(video), context.clip_seconds, self.options.frames, self.size,
+            fit=self.fit, info=video.info, warnings=warnings,
+        )  # fmt: skip
+        for sample in ahead(samples):
+            yield sample.clip, self._vector(sample.frames, sample.counts)
+
+    def _encode_image(self, path: Path) -> Vector:
+        from vidrec.media.image import read_image
+
+        return self._vector(read_image(path, self.size, fit=self.fit)[None], (1,))
+
+    def _vector(self, frames: Frames, counts: Sequence[int]) -> Vector:
+        if self._called:
+            return self._encode_clip(frames, counts)
+        with self._first_call:  # it may load a model, which none but one thread should
+            vector = self._encode_clip(frames, counts)
+            self._called = True
+            return vector
