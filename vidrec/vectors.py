@@ -21,7 +21,8 @@ def unit(vectors: NDArray[Any]) -> NDArray[np.float32]:
     import numpy as np
 
     wide = np.asarray(vectors, dtype=np.float64)
-    norms = np.linalg.norm(wide, axis=-1, keepdims=True)
+    with np.errstate(over="ignore", invalid="ignore"):
+        norms = np.linalg.norm(wide, axis=-1, keepdims=True)
     if not np.isfinite(norms).all() or (norms == 0).any():
         raise TransientError("a vector is zero or not finite, so it has no direction")
     return np.ascontiguousarray(wide / norms, dtype=np.float32)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from vidrec.embedders.checks import checked, sound
 from vidrec.embedders.context import EmbedContext, Embedded, JobLog, NoJobs
-from vidrec.errors import CapabilityError, EmbedderError, VidrecError, failure_of
+from vidrec.errors import CapabilityError, EmbedderError, UnexpectedError, VidrecError, failure_of
 from vidrec.types import Clip, Embedding, Fingerprint, Modality, Video, VideoInfo
 
 if TYPE_CHECKING:
@@ -107,6 +107,9 @@ class Embedder(ABC):
                     return outcome and checked(outcome, self.fingerprints)
                 except Exception as exc:
                     return Embedded(video, error=failure_of(exc))
+                except SystemExit as exc:
+                    reason = f"{self.name} called exit({exc.code})"
+                    return Embedded(video, error=UnexpectedError(reason))
 
             yield outcome_of
 

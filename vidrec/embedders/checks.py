@@ -55,17 +55,20 @@ def sound(vectors: Any, shape: tuple[int, int]) -> NDArray[np.float32]:
     import numpy as np
 
     try:
-        found = np.asarray(vectors, np.float32)
-    except (TypeError, ValueError) as exc:
-        raise TransientError("the embedder returned vectors that are no array of numbers") from exc
+        found = np.asarray(vectors)
+    except ValueError:  # rows of several lengths
+        found = np.empty((), object)
+    if found.dtype.kind not in "fiu":
+        raise TransientError("the embedder returned vectors that are no array of numbers")
     if found.shape != shape and not (shape[0] == 0 and found.size == 0):
         raise TransientError(
             f"the embedder returned vectors of shape {found.shape}, not {shape} as it says"
         )
-    found = found.reshape(shape)
-    norms = np.linalg.norm(found.astype(np.float64), axis=1)
-    near = np.abs(norms - 1) < ROUNDING  # one that is a unit vector stays as it is, bit for bit
-    return found if near.all() else np.where(near[:, None], found, unit(found))
+    wide = found.reshape(shape).astype(np.float64)
+    near = np.abs(np.sqrt(np.einsum("nd,nd->n", wide, wide)) - 1) < ROUNDING
+    if near.all():  # unit vectors stay as they are, bit for bit
+        return np.ascontiguousarray(wide, np.float32)
+    return np.where(near[:, None], wide, unit(wide)).astype(np.float32)
 
 
 def whole_video(clips: Sequence[Embedding]) -> Embedding:
