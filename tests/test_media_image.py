@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vidrec.config import MediaSettings
 from vidrec.errors import MediaError
-from vidrec.media import image
+from vidrec.media import limits
 from vidrec.media.image import read_image
 
 
@@ -99,8 +100,8 @@ def test_what_is_no_image_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
             read_image(tmp_path / name, (8, 8))
         assert "\n" not in str(caught.value)
 
-    monkeypatch.setattr(image, "MAX_PIXELS", 100_000)
-    with pytest.raises(MediaError, match="pixels"):
+    monkeypatch.setattr(limits, "_in_force", MediaSettings(image_megapixels=0.1))
+    with pytest.raises(MediaError, match=r"600x400 pixels .* image_megapixels"):
         read_image(tmp_path / "whole.png", (8, 8))
 
 

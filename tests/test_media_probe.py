@@ -14,7 +14,7 @@ import pytest
 
 from tests import videos
 from vidrec.errors import MediaError
-from vidrec.media.extensions import is_image_name, is_video_name
+from vidrec.media.extensions import is_video_file, is_video_name
 from vidrec.media.picture import Fit
 from vidrec.media.probe import measure_duration, probe
 from vidrec.media.sampling import frames_at, iter_clip_frames
@@ -153,8 +153,19 @@ def test_names_need_not_be_text(tmp_path: Path) -> None:
 
 def test_extensions_ignore_case() -> None:
     assert is_video_name(Path("A.MP4")) and is_video_name(Path("b.Gif"))
-    assert is_image_name(Path("A.JPG")) and not is_video_name(Path("a.webp"))
-    assert not is_video_name(Path("mp4")) and not is_image_name(Path("a.txt"))
+    assert not is_video_name(Path("a.webp")) and not is_video_name(Path("mp4"))
+
+
+def test_texts_that_end_like_videos_are_no_videos(tmp_path: Path) -> None:
+    texts = {"a.ts": "export const a = 1\n", "b.mts": "// Größe\n" * 400, "go.mod": "module x\n"}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        assert not is_video_file(tmp_path / name)
+    videos.write_video(tmp_path / "c.ts", 3, container_format="mpegts")
+    (tmp_path / "empty.ts").touch()
+
+    assert is_video_file(tmp_path / "c.ts") and is_video_file(tmp_path / "gone.ts")
+    assert is_video_file(tmp_path / "empty.ts")  # a failure that is told of
 
 
 def test_the_decoder_prints_nothing(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from vidrec.errors import MediaError
 from vidrec.media import gops
 from vidrec.media.picking import Report, pick_frames
 from vidrec.media.probe import measure_duration, probe
-from vidrec.media.sampling import frames_at, iter_clip_frames, sample_window, window_span_sec
+from vidrec.media.sampling import frames_at, iter_clip_frames
 
 FPS = 25
 SIZE = (64, 96)
@@ -132,27 +132,6 @@ def test_one_frame_stands_for_all_instants(tmp_path: Path, name: str) -> None:
 
     assert clip.counts == (8,) and numbers(clip.frames) == [27]
     assert numbers(clip.repeated(8)) == [27] * 8
-
-
-def test_a_window_steps_by_time_not_by_frames(tmp_path: Path) -> None:
-    slow = videos.write_video(tmp_path / "25.mp4", 60, fps=25)
-    fast = videos.write_video(
-        tmp_path / "50.mp4", [videos.picture(i // 2) for i in range(120)], fps=50
-    )
-
-    for path in (slow, fast):
-        frames, there = sample_window(path, 0.4, 4, 15, SIZE)
-        assert numbers(frames[:4]) == [10, 25, 40, 55] and there.all()
-    assert window_span_sec(10, 15) == pytest.approx(136 / 25)
-
-
-def test_a_short_video_leaves_black_at_the_end_of_a_window(tmp_path: Path) -> None:
-    path = videos.write_video(tmp_path / "a.mp4", 30, fps=FPS)
-
-    frames, there = sample_window(path, 0.0, 4, 15, SIZE)
-
-    assert there.tolist() == [True, True, False, False]
-    assert numbers(frames[:2]) == [0, 15] and not frames[2:].any()
 
 
 def test_truncated_files_give_what_is_left_evenly_spaced(tmp_path: Path) -> None:

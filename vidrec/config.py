@@ -62,6 +62,22 @@ class EmbedderSettings(Section):
     min_confidence: float = Field(default=0.25, ge=0, le=1)
 
 
+class MediaSettings(Section):
+    """What one file may ask of the machine; what asks for more is refused.
+
+    Attributes:
+        frame_megapixels: of one frame of a video, before it is decoded.
+        image_megapixels: of an image.
+        still_hours: how long the frames of a video may stand still, all together.
+        stall_sec: how long a file may be read without anything coming of it.
+    """
+
+    frame_megapixels: float = Field(default=68.0, gt=0)
+    image_megapixels: float = Field(default=100.0, gt=0)
+    still_hours: float = Field(default=24.0, gt=0)
+    stall_sec: float = Field(default=60.0, gt=0)
+
+
 class ConseSettings(Section):
     """The offline default embedder."""
 
@@ -176,6 +192,7 @@ class Settings(BaseSettings):
     library: Path = Field(default_factory=lambda: user_data_path("vidrec", appauthor=False))
     cache: Path = Field(default_factory=lambda: user_cache_path("vidrec", appauthor=False))
     embedder: EmbedderSettings = EmbedderSettings()
+    media: MediaSettings = MediaSettings()
     conse: ConseSettings = ConseSettings()
     resnet: ResnetSettings = ResnetSettings()
     marengo: MarengoSettings = MarengoSettings()

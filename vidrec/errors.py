@@ -7,6 +7,7 @@
     ├── LibraryError                1   the catalog cannot be opened, read or written
     │   └── LockedError             1   another vidrec holds what this command needs
     ├── MediaError                  1   a file that is no readable video or image
+    ├── Cancelled                 130   the run is to end, and what was in work is left undone
     ├── EmbedderError               1   an embedder cannot be loaded or used
     │   ├── CapabilityError         1   this embedder cannot embed that kind of input
     │   ├── JobError                1   one video was refused or failed for good by the embedder
@@ -37,6 +38,11 @@ from typing import ClassVar
 _STARVED = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EAGAIN}
 )
+# Trouble of where a file lies, which may pass: a permission, a disk, a share that is away.
+_PASSING = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENODEV, errno.ENXIO,
+     errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH}
+)  # fmt: skip
 
 
 class VidrecError(Exception):
@@ -69,6 +75,12 @@ class LockedError(LibraryError):
 
 class MediaError(VidrecError):
     """A file that cannot be read as the video or image it should be."""
+
+
+class Cancelled(VidrecError):
+    """The run is to end; what was in work is left undone, and nothing is known of it."""
+
+    exit_code = 130
 
 
 class EmbedderError(VidrecError):
@@ -143,7 +155,15 @@ class PartialFailure(VidrecError):
     exit_code = 4
 
 
-_RUN_ENDS = (QuotaError, AccountError, ConfigError, LibraryError, MissingPackageError)
+_RUN_ENDS = (
+    QuotaError, AccountError, ConfigError, LibraryError, MissingPackageError, Cancelled,
+)  # fmt: skip
+
+
+def may_pass(exc: BaseException) -> bool:
+    """Whether an error of the system says nothing of the file: a later run may not meet it."""
+    number = getattr(exc, "errno", None)
+    return isinstance(exc, MemoryError) or number in _STARVED or number in _PASSING
 
 
 def failure_of(exc: Exception) -> VidrecError:

@@ -54,8 +54,10 @@ def named_config() -> Path | None:
 def settings_for(**flags: Any) -> Settings:
     """Settings with the flags that were given; ``section__key`` names a section's key."""
     from vidrec.config import load_settings
+    from vidrec.media import limits
 
     settings = load_settings(_config, {name.replace("__", "."): v for name, v in flags.items()})
+    limits.use(settings.media)
     if not gc.isenabled():  # since main(); what was imported stays, so never look through it
         gc.freeze()
         gc.enable()

@@ -25,6 +25,9 @@ def load_embedder(settings: Settings, name: str | None = None) -> Embedder:
         ConfigError: no embedder has that name.
         EmbedderError: what it needs is missing (a checkpoint, a key).
     """
+    from vidrec.media import limits
+
+    limits.use(settings.media)
     match name or settings.embedder.name:
         case "conse":
             from vidrec.embedders.conse import ConseEmbedder

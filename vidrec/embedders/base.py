@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from vidrec.embedders.checks import checked, sound
 from vidrec.embedders.context import EmbedContext, Embedded, JobLog, NoJobs
-from vidrec.errors import CapabilityError, EmbedderError, UnexpectedError, VidrecError, failure_of
+from vidrec.errors import (
+    Cancelled,
+    CapabilityError,
+    EmbedderError,
+    UnexpectedError,
+    VidrecError,
+    failure_of,
+)
 from vidrec.types import Clip, Embedding, Fingerprint, Modality, Video, VideoInfo
 
 if TYPE_CHECKING:
@@ -152,6 +159,8 @@ class Embedder(ABC):
                     clips.append(Embedding(video.id, fingerprint, "clip", *span, vector))
                     if video.duration_sec:
                         context.progress(video, min(1.0, clip.end_sec / video.duration_sec))
+            except Cancelled:
+                return None
             except Exception as exc:
                 return Embedded(video, warnings=warnings, error=failure_of(exc))
             # Where a header lies about the length, the frames know better.

@@ -102,10 +102,14 @@ class FrameEmbedder(Embedder):
         load_decoder()
         samples = iter_clip_frames(
             require_path(video), context.clip_seconds, self.options.frames, self.size,
-            fit=self.fit, info=video.info, warnings=warnings,
+            fit=self.fit, info=video.info, warnings=warnings, cancelled=context.cancelled,
         )  # fmt: skip
+        shown: Frames | None = None
         for sample in ahead(samples):
-            yield sample.clip, self._vector(sample.frames, sample.counts)
+            if sample.frames is not shown:  # a slide that stands for hours is looked at once
+                vector = self._vector(sample.frames, sample.counts)
+            shown = sample.frames
+            yield sample.clip, vector
 
     def _encode_image(self, path: Path) -> Vector:
         from vidrec.media.image import read_image

@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 from vidrec.errors import MediaError, UsageError
 from vidrec.files import exists, expanded, is_folder, is_text
 from vidrec.library import FileStamp, Library
-from vidrec.media.extensions import VIDEO_EXTENSIONS
+from vidrec.media.extensions import is_video_file
 from vidrec.media.probe import probe
 from vidrec.types import Video
 
@@ -92,7 +92,7 @@ def _walk(root: Path) -> Iterator[Source]:
         names[:] = sorted(name for name in names if not name.startswith("."))
         for name in sorted(files):
             path = Path(folder, name)
-            if not name.startswith(".") and path.suffix.lower() in VIDEO_EXTENSIONS:
+            if not name.startswith(".") and is_video_file(path):
                 yield Source(path, below=Path(folder) != root)
         while problems:
             yield _unreadable(problems.pop())

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from vidrec.errors import MediaError
 from vidrec.media.gops import Gop
@@ -13,10 +14,13 @@ from vidrec.media.source import Source
 
 if TYPE_CHECKING:
     from av.packet import Packet
+    from av.video.codeccontext import VideoCodecContext
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
 _PREDICTED = frozenset({2, 3, 4, 6})  # picture types P, B, S and SP
+
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
 class KeyFlagsLieError(Exception):
@@ -51,18 +55,8 @@ class Decoder:
         Raises:
             MediaError: its header is damaged.
         """
-        from av.error import FFmpegError
-
-        self._context = source.stream.codec_context
-        codec = self._context.name
-        if not self._context.is_open:
-            self._context.thread_type = "AUTO" if threads > 1 else "NONE"
-            self._context.thread_count = threads
-            # Opened before any skipping is asked for: some decoders read that only now.
-            try:
-                self._context.open(strict=False)
-            except (FFmpegError, ValueError) as exc:
-                raise MediaError(f"{source.path}: its {codec} header is damaged") from exc
+        self._source = source
+        self._context = open_codec(source, threads)
         self._check_keys = check_keys
         self._queue: deque[Wanted] = deque()  # still to come, ascending
         self._before: VideoFrame | None = None  # the last frame put out
@@ -156,17 +150,77 @@ class Decoder:
             self._skipping = spare
 
     def _feed(self, packet: Packet[VideoStream] | None) -> Iterator[VideoFrame]:
-        from av.error import FFmpegError
-
+        self._source.go_on()
         self._used = True
-        try:
-            frames = self._context.decode(packet)
-        except (FFmpegError, ValueError):  # PyAV 19 has ValueError after a header that is damaged
+        frames = decode(self._context, packet)
+        if frames is None:
             self.damaged += 1
             return
         for frame in frames:
             self.damaged += frame.is_corrupt
             yield frame
+
+
+def open_codec(source: Source, threads: int = 1) -> VideoCodecContext:
+    """Return the stream's decoder, open.
+
+    Raises:
+        MediaError: its header is damaged.
+    """
+    from av.error import FFmpegError
+
+    context = _with_alpha(source.stream) or source.stream.codec_context
+    if context.is_open:
+        return context
+    context.thread_type = "AUTO" if threads > 1 else "NONE"
+    context.thread_count = threads
+    # Opened before any skipping is asked for: some decoders read that only now.
+    try:
+        context.open(strict=False)
+    except (FFmpegError, ValueError) as exc:
+        _forward_starvation(exc)
+        codec = source.stream.codec_context.name
+        raise MediaError(f"{source.path}: its {codec} header is damaged") from exc
+    return context
+
+
+def _with_alpha(stream: VideoStream) -> VideoCodecContext | None:
+    """Return the decoder that sees the transparency of VP8 and VP9; FFmpeg's own does not."""
+    import av
+
+    library = _ALPHA_DECODERS.get(stream.codec_context.name)
+    tags = {name.lower(): value for name, value in stream.metadata.items()}
+    if library is None or tags.get("alpha_mode") != "1":
+        return None
+    try:
+        context = cast("VideoCodecContext", av.CodecContext.create(library, "r"))
+    except ValueError:  # a build of FFmpeg without it
+        return None
+    context.extradata = stream.codec_context.extradata
+    context.options = dict(stream.codec_context.options)
+    return context
+
+
+def decode(
+    context: VideoCodecContext, packet: Packet[VideoStream] | None
+) -> list[VideoFrame] | None:
+    """Return the frames that a packet puts out, None if it is damaged; None flushes the decoder.
+
+    Raises:
+        MemoryError: there is too little of it, which says nothing of the packet.
+    """
+    from av.error import FFmpegError
+
+    try:
+        return context.decode(packet)
+    except (FFmpegError, ValueError) as exc:  # PyAV 19 has ValueError after a damaged header
+        _forward_starvation(exc)
+        return None
+
+
+def _forward_starvation(exc: Exception) -> None:
+    if getattr(exc, "errno", None) == errno.ENOMEM:
+        raise MemoryError from exc
 
 
 def _needed(gop: Gop, following: Gop | None, wanted: Iterable[Wanted]) -> list[Packet[VideoStream]]:

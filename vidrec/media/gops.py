@@ -11,9 +11,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from vidrec.errors import MediaError
+from vidrec.errors import MediaError, TransientError
+from vidrec.media import limits
 from vidrec.media.source import Source, read_packets, sample_aspect
 
 if TYPE_CHECKING:
@@ -23,13 +25,20 @@ if TYPE_CHECKING:
 # A longer GOP is handed on in parts, so that memory stays bounded.
 MAX_PART_PACKETS = 1200
 MAX_PART_BYTES = 48 << 20
-# Reading on for so long without finding a wanted frame means damage or a dead disk.
-STALL_SEC = 120.0
-# No frame stands for longer; a larger hole between two stamps is a clock that jumped.
-MAX_HOLE_SEC = 600.0
+# In containers for broadcasts no frame stands for longer: a larger hole is a clock that jumped.
+_MAX_BROADCAST_HOLE_SEC = 600.0
+# Nor does any frame of a rate that can be believed.
+_MAX_FRAME_SEC = 600.0
+# A frame that is shown for longer is a still: a slide, a step of a time-lapse.
+_STILL_SEC = 10.0
+# A picture that begins so much later than the sound begins with it: players differ by as much.
+_LEAD_SEC = 0.5
 # Containers that count frames instead of stamping them: where frames are reordered, what stamps
 # they seem to have are guesses, and only the order in which the decoder puts frames out is right.
 _COUNTING_FORMATS = frozenset({"avi", "h264", "hevc", "m4v", "mpegvideo", "vc1", "obu", "ivf"})
+# Containers that can be joined end to end, each part with the stamps of its own.
+_BROADCAST_FORMATS = frozenset({"mpegts", "mpeg", "wtv", "pva", "ty"})
+_RESTARTING_FORMATS = _BROADCAST_FORMATS | {"flv", "live_flv", "kux"}
 
 
 @dataclass(slots=True)
@@ -40,7 +49,7 @@ class Gop:
         packets: in decoding order.
         starts: whether it begins with a keyframe (or with the file).
         ends: whether a keyframe (or the end of the file) follows.
-        times: when its frames go on screen, ascending, in seconds from the file's first frame.
+        times: when its frames go on screen, ascending, in seconds from where the file begins.
         stamps: the presentation stamp of each of ``times``; empty in a *counted* GOP, whose
             packets have none that can be trusted: there the k-th of ``times`` belongs to the k-th
             frame that the decoder puts out.
@@ -66,7 +75,7 @@ class Gop:
 
 
 class GopReader:
-    """Reads GOPs in file order, timed from the first frame that goes on screen."""
+    """Reads GOPs in file order, timed as a player does: from where picture or sound begins."""
 
     def __init__(self, source: Source, *, split: bool = True, exact: bool = True) -> None:
         """``split=False`` takes all of the stream for one GOP: for files whose key flags lie.
@@ -74,7 +83,7 @@ class GopReader:
         ``exact`` does the same where frames can only be told by counting them all; without it,
         each GOP is counted by itself, and may be a few frames off.
         """
-        self._source = source
+        self.source = source
         counts = source.container.format.name in _COUNTING_FORMATS
         self._counts = counts and bool(source.stream.codec_context.has_b_frames)
         self._split = split and not (self._counts and exact)
@@ -82,21 +91,47 @@ class GopReader:
         self._tick = float(source.stream.time_base or 1)
         rate = source.stream.average_rate or source.stream.guessed_rate
         frame_sec = float(1 / rate) if rate else 0.0
-        self._frame_sec = frame_sec if 0 < frame_sec < MAX_HOLE_SEC else 0.04
-        self._origin: float | None = None  # the stamp of the first frame on screen
+        self._frame_sec = frame_sec if 0 < frame_sec < _MAX_FRAME_SEC else 0.04
+        self._longest_sec = limits.in_force().still_hours * 3600
+        kind = source.container.format.name
+        self._restarts = kind in _RESTARTING_FORMATS  # what was joined cannot be sought in
+        self._hole_sec = self._longest_sec
+        if kind in _BROADCAST_FORMATS:
+            self._hole_sec = min(_MAX_BROADCAST_HOLE_SEC, self._longest_sec)
+        self._origin: float | None = None  # the stamp at which the file begins to play
         self._shift_sec = 0.0  # what restarts of the clock have added so far
+        self._stood_sec = 0.0  # how long stills have stood so far
+        self._stood_until = 0.0
         self._last: Gop | None = None
+        self._ahead: Gop | None = None  # read, but not handed out yet
         self._deadline = 0.0
         self._gops = self._read()
         self.error = ""  # why reading ended before the end of the file
+        self.skipped_sec = 0.0  # the longest jump of the clock that was taken out
         self.still_alive()
+
+    @property
+    def start_sec(self) -> float:
+        """When the first frame goes on screen; reads as far as that."""
+        if self._ahead is None and self._last is None:
+            self._ahead = self.next()
+        first = self._ahead or self._last
+        return first.start_sec if first is not None else 0.0
 
     def still_alive(self) -> None:
         """Start the stall clock anew."""
-        self._deadline = time.monotonic() + STALL_SEC
+        self._deadline = time.monotonic() + limits.in_force().stall_sec
 
     def next(self) -> Gop | None:
-        """Return the next GOP that shows anything, or None at the end of the file."""
+        """Return the next GOP that shows anything, or None at the end of the file.
+
+        Raises:
+            MediaError: its frames stand still for longer than the limit, all together.
+            TransientError: the file cannot be read now.
+        """
+        if self._ahead is not None:
+            gop, self._ahead = self._ahead, None
+            return gop
         for gop in self._gops:
             self._stamp(gop)
             self._last = gop
@@ -108,13 +143,14 @@ class GopReader:
         """Jump to the GOP that holds ``sec``, or to one before it; None if nothing was moved."""
         from av.error import FFmpegError
 
-        if self._shift_sec or self._origin is None or (self._last and self._last.counted):
+        counted = self._last is not None and self._last.counted
+        if self._restarts or self._shift_sec or self._origin is None or counted:
             return None
         landed: Gop | None = None
         for back in (0.0, 10.0, 60.0, sec):
             stamp = self._origin + max(0.0, sec - back) / self._tick
             try:
-                self._source.container.seek(int(stamp), stream=self._source.stream)
+                self.source.container.seek(int(stamp), stream=self.source.stream)
             except (FFmpegError, OverflowError):
                 continue
             self._gops, self._last = self._read(), None
@@ -143,18 +179,19 @@ class GopReader:
             yield Gop(packets, starts)
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:
-        packets = read_packets(self._source)
+        packets = read_packets(self.source)
         while True:
             if time.monotonic() > self._deadline:
-                raise MediaError(
-                    f"{self._source.path}: given up after {STALL_SEC:.0f} s without a frame"
+                stall_sec = limits.in_force().stall_sec
+                raise TransientError(
+                    f"{self.source.path}: given up after {stall_sec:g} s without a frame"
                 )
             try:
                 yield next(packets)
             except StopIteration:
                 return
             except MediaError as exc:
-                self.error = str(exc).removeprefix(f"{self._source.path}: ")
+                self.error = str(exc).removeprefix(f"{self.source.path}: ")
                 return
 
     def _stamp(self, gop: Gop) -> None:
@@ -168,9 +205,28 @@ class GopReader:
             self._place(gop, ordered)
         if gop.times:
             tail = (shown[-1].duration or 0) * self._tick
-            gop.end_sec = gop.times[-1] + (tail if 0 < tail < MAX_HOLE_SEC else self._frame_sec)
+            gop.end_sec = gop.times[-1] + (
+                tail if 0 < tail < self._longest_sec else self._frame_sec
+            )
+            self._add_stills(gop)
         elif self._last is not None:
             gop.end_sec = self._last.end_sec
+
+    def _add_stills(self, gop: Gop) -> None:
+        """Count how long frames stand still: a few bytes could otherwise last for weeks."""
+        if gop.end_sec <= self._stood_until:
+            return  # read once more after a jump
+        edges = [*gop.times, gop.end_sec]
+        if self._last is not None:
+            edges.insert(0, self._last.end_sec)
+        stood = (after - before for before, after in pairwise(edges))
+        self._stood_sec += sum(sec for sec in stood if sec > _STILL_SEC)
+        self._stood_until = gop.end_sec
+        if self._stood_sec > self._longest_sec:
+            raise MediaError(
+                f"{self.source.path}: its frames stand still for {self._stood_sec / 3600:.1f} h or "
+                f"more, {self._longest_sec / 3600:g} h are allowed (setting [media] still_hours)"
+            )
 
     def _place(self, gop: Gop, ordered: list[int]) -> None:
         """Time a stamped GOP. Frames stamped before their keyframe are leading ones."""
@@ -179,22 +235,36 @@ class GopReader:
         if gop.starts and not key.is_discard and key.pts is not None:
             first = key.pts
         if self._origin is None:
-            self._origin = first
+            self._origin = first - self._lead_sec(first) / self._tick
         start = (first - self._origin) * self._tick + self._shift_sec
-        if gop.starts and self._last is not None and start < self._last.start_sec:
-            self._shift_sec += self._last.end_sec - start  # the clock was set back: go on
+        if gop.starts and self._last is not None and self._was_set_back(start):
+            self._shift_sec += self._last.end_sec - start  # go on from there
         before = self._last.end_sec - self._frame_sec if self._last is not None else 0.0
         for stamp in ordered:
             sec = (stamp - self._origin) * self._tick + self._shift_sec
             if stamp < first:
                 gop.leading.append((sec, stamp))
                 continue
-            if sec - before > MAX_HOLE_SEC and (self._last is not None or gop.times):
+            if sec - before > self._hole_sec and (self._last is not None or gop.times):
+                self.skipped_sec = max(self.skipped_sec, sec - before)
                 self._shift_sec -= sec - before - self._frame_sec  # close the hole
                 sec = before + self._frame_sec
             before = sec
             gop.times.append(sec)
             gop.stamps.append(stamp)
+
+    def _was_set_back(self, start_sec: float) -> bool:
+        """Whether the clock was: no keyframe is shown before the frames of the GOP before it."""
+        last = self._last
+        return last is not None and bool(last.times) and start_sec <= last.times[-1]
+
+    def _lead_sec(self, first: int) -> float:
+        """Return how much later than all else (the sound) the picture begins, 0 if hardly so."""
+        begin = self.source.container.start_time
+        if begin is None:
+            return 0.0
+        lead_sec = first * self._tick - begin / 1_000_000
+        return lead_sec if _LEAD_SEC < lead_sec < self._longest_sec else 0.0
 
     def _count(self, gop: Gop, shown: list[Packet[VideoStream]]) -> None:
         """Time a counted GOP: the decoder's k-th frame has the k-th decoding stamp."""
@@ -207,5 +277,5 @@ class GopReader:
             self._origin = stamps[0]
         gop.times = [(stamp - self._origin) * self._tick for stamp in stamps]
         back = self._last is not None and gop.times[0] < self._last.start_sec
-        if back or gop.times[-1] - after > MAX_HOLE_SEC + len(shown):
+        if back or gop.times[-1] - after > _MAX_FRAME_SEC + len(shown):
             gop.times = [after + k * self._frame_sec for k in range(len(shown))]

@@ -8,16 +8,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vidrec.errors import MediaError
+from vidrec.errors import MediaError, TransientError, may_pass
+from vidrec.media import limits
 from vidrec.media.picture import Fit, fit_box, on_white, paste
 from vidrec.media.source import check_readable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
 
-# A file of a few kilobytes can unpack to gigabytes; no photograph is larger than this.
-MAX_PIXELS = 200_000_000
+# What Pillow may take a file for. Others start programs (EPS: Ghostscript) or name further files.
+FORMATS = (
+    "JPEG", "PNG", "GIF", "BMP", "PPM",  # the usual ones first: others make Pillow load all it has
+    "WEBP", "AVIF", "TIFF", "DIB", "ICO", "JPEG2000", "PCX", "TGA",
+)  # fmt: skip
 
 
 def read_image(path: Path, size: tuple[int, int], *, fit: Fit = "squash") -> NDArray[np.uint8]:
@@ -26,27 +31,40 @@ def read_image(path: Path, size: tuple[int, int], *, fit: Fit = "squash") -> NDA
     Of an animation it is the first frame; transparency is laid on white; 16 bits become 8.
 
     Raises:
-        MediaError: the file is missing, unreadable, empty, no image, or too large to unpack.
+        MediaError: the file is missing, empty, no image of a kind that is read, damaged, or beyond
+            the limit of pixels.
+        TransientError: it cannot be read now.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, UnidentifiedImageError
 
     check_readable(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large or slightly broken files; we judge sizes
-            with Image.open(path) as opened:
-                if opened.width * opened.height > MAX_PIXELS:
-                    raise MediaError(f"{path}: {opened.width}x{opened.height} pixels are too many")
-                if fit == "squash":
-                    opened.draft("RGB", (2 * max(size), 2 * max(size)))  # JPEG: decode smaller
-                image = ImageOps.exif_transpose(opened)
-                return _fitted(_rgb(image), size, fit)
+            with Image.open(path, formats=FORMATS) as opened:
+                return _read(path, opened, size, fit)
+    except (MediaError, MemoryError):
+        raise
     except UnidentifiedImageError as exc:
-        raise MediaError(f"{path}: not an image that can be read") from exc
+        raise MediaError(f"{path}: not an image of a kind that can be read") from exc
     except Image.DecompressionBombError as exc:
-        raise MediaError(f"{path}: too many pixels") from exc
-    except (OSError, ValueError, SyntaxError, EOFError, ArithmeticError, IndexError) as exc:
-        raise MediaError(f"{path}: a damaged image ({exc})") from exc
+        raise MediaError(f"{path}: too many pixels ({exc})") from exc
+    except Exception as exc:  # Pillow's readers raise whatever damaged bytes lead to
+        if isinstance(exc, OSError) and may_pass(exc):
+            raise TransientError(f"{path}: cannot be read ({exc.strerror})") from exc
+        reason = " ".join(str(exc).split()) or type(exc).__name__
+        raise MediaError(f"{path}: a damaged image ({reason})") from exc
+
+
+def _read(path: Path, opened: ImageFile, size: tuple[int, int], fit: Fit) -> NDArray[np.uint8]:
+    from PIL import ImageOps
+
+    opened.draft("RGB", (2 * max(size), 2 * max(size)))  # JPEG: decode smaller
+    if opened.width * opened.height > limits.in_force().image_megapixels * 1_000_000:
+        problem = limits.too_many(opened.width, opened.height, "image_megapixels")
+        raise MediaError(f"{path}: {problem}")
+    ImageOps.exif_transpose(opened, in_place=True)
+    return _fitted(_rgb(opened), size, fit)
 
 
 def _rgb(image: Image) -> Image:

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidrec.media.decoding import Decoder, KeyFlagsLieError, Wanted
 from vidrec.media.gops import Gop, GopReader
-from vidrec.media.source import open_video
+from vidrec.media.source import never, open_video
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -54,12 +54,14 @@ class Report:
         finished: whether the end of the file was reached.
         error: why reading ended early, if it did.
         damaged: how many packets and frames the decoder refused or marked as damaged.
+        skipped_sec: the longest jump of the file's clock that was taken out.
     """
 
     end_sec: float = 0.0
     finished: bool = False
     error: str = ""
     damaged: int = 0
+    skipped_sec: float = 0.0
 
 
 class _Targets:
@@ -91,8 +93,9 @@ def pick_frames(
     reach_sec: float = 0.0,
     threads: int = 1,
     report: Report | None = None,
+    cancelled: Callable[[], bool] = never,
 ) -> Iterator[Pick]:
-    """Yield the frame on screen at each of the ascending ``times`` (seconds from the first frame).
+    """Yield the frame on screen at each of the ascending ``times``, seconds as a player counts.
 
     Times after the end of the video, and those whose frames are damaged beyond decoding, are left
     out. Several times may share one frame (the same object).
@@ -102,24 +105,54 @@ def pick_frames(
     wanted times are no further behind its keyframe is represented by the keyframe.
 
     Raises:
-        MediaError: the file cannot be opened as a video, or reading it stalls.
+        MediaError: the file cannot be opened as a video.
+        TransientError: it cannot be read now, or reading it stalls.
+        Cancelled: whoever asks is to give up.
     """
+    with open_video(path, cancelled) as source:
+        reader = GopReader(source, exact=reach_sec <= 0)
+        yield from pick_from(reader, times, reach_sec=reach_sec, threads=threads, report=report)
+
+
+def pick_from(
+    reader: GopReader,
+    times: Iterable[float],
+    *,
+    reach_sec: float = 0.0,
+    threads: int = 1,
+    report: Report | None = None,
+) -> Iterator[Pick]:
+    """Do what ``pick_frames`` does in a file that is open and has not been read any further."""
     report = report if report is not None else Report()
     targets = _Targets(times)
-    for trust_keys in (True, False):
-        with open_video(path) as source:
-            reader = GopReader(source, split=trust_keys, exact=reach_sec <= 0)
-            decoder = Decoder(source, threads, check_keys=trust_keys)
-            try:
-                yield from _pick(reader, decoder, targets, reach_sec, report)
-                return
-            except KeyFlagsLieError:  # take the whole file for one GOP
-                continue
-            finally:
-                report.damaged += decoder.damaged
+    try:
+        yield from _pick(reader, targets, reach_sec, threads, report, trust_keys=True)
+        return
+    except KeyFlagsLieError:  # take the whole file for one GOP
+        pass
+    source = reader.source
+    with open_video(source.path, source.cancelled) as again:
+        reader = GopReader(again, split=False, exact=reach_sec <= 0)
+        yield from _pick(reader, targets, reach_sec, threads, report, trust_keys=False)
 
 
 def _pick(
+    reader: GopReader,
+    targets: _Targets,
+    reach_sec: float,
+    threads: int,
+    report: Report,
+    *,
+    trust_keys: bool,
+) -> Iterator[Pick]:
+    decoder = Decoder(reader.source, threads, check_keys=trust_keys)
+    try:
+        yield from _picked(reader, decoder, targets, reach_sec, report)
+    finally:
+        report.damaged += decoder.damaged
+
+
+def _picked(
     reader: GopReader, decoder: Decoder, targets: _Targets, reach_sec: float, report: Report
 ) -> Iterator[Pick]:
     gop = reader.next()
@@ -147,6 +180,7 @@ def _pick(
         gop = following
     report.finished = gop is None
     report.error = reader.error
+    report.skipped_sec = reader.skipped_sec
 
 
 def _on_screen(gop: Gop, following: Gop | None) -> tuple[list[tuple[float, int]], float]:

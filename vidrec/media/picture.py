@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
+
+from vidrec.media.hdr import is_hdr, to_sdr
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -65,16 +68,23 @@ class Painter:
         self._fit = fit
         self._reformatter = VideoReformatter()
 
-    def paint(self, frame: VideoFrame, sample_aspect: float = 1.0) -> NDArray[np.uint8]:
+    def paint(
+        self, frame: VideoFrame, sample_aspect: float = 1.0, alpha: VideoFrame | None = None
+    ) -> NDArray[np.uint8]:
         """Return the frame as it would be displayed, ``(h, w, 3)``.
 
-        ``sample_aspect`` is the width of a stored pixel over its height.
+        ``sample_aspect`` is the width of a stored pixel over its height; ``alpha`` is a grey
+        picture of how opaque the frame is, where that is not part of it.
         """
         turns, mirrored = orientation(frame)
         aspect = frame.width * sample_aspect / max(1, frame.height)
         (h, w), at = fit_box(self._size, 1 / aspect if turns % 2 else aspect, self._fit)
         stored = (w, h) if turns % 2 else (h, w)
-        picture = np.rot90(self._scale(frame, stored), turns)
+        pixels = self._scale(frame, stored)
+        if alpha is not None:
+            opaque = self._scale(alpha, stored)[..., :1]
+            pixels = on_white(np.concatenate([pixels, opaque], axis=-1))
+        picture = np.rot90(pixels, turns)
         if mirrored:
             picture = picture[:, ::-1]
         if picture.shape[:2] == self._size:
@@ -86,18 +96,22 @@ class Painter:
     def _scale(self, frame: VideoFrame, size: tuple[int, int]) -> NDArray[np.uint8]:
         from av.video.reformatter import ColorRange, Colorspace
 
+        hdr = is_hdr(frame)
         untagged_hd = frame.colorspace == _UNSPECIFIED and frame.height >= _HD_HEIGHT
         alpha = "a" in frame.format.name and any(c.is_alpha for c in frame.format.components)
         scaled = self._reformatter.reformat(
             frame,
             width=size[1],
             height=size[0],
-            format="rgba" if alpha else "rgb24",
+            format="rgb48le" if hdr else "rgba" if alpha else "rgb24",
             src_colorspace=Colorspace.ITU709 if untagged_hd else None,
             dst_color_range=ColorRange.JPEG,
             interpolation=_SCALING,
             threads=1,
         )
+        if hdr:
+            values = np.asarray(scaled.to_ndarray(), np.uint16)
+            return to_sdr(values, frame.color_trc, frame.color_primaries)
         pixels = np.asarray(scaled.to_ndarray(), np.uint8)
         return on_white(pixels) if alpha else pixels
 
@@ -127,11 +141,27 @@ def orientation(frame: VideoFrame) -> tuple[int, bool]:
 
 
 def _display_matrix(frame: VideoFrame) -> NDArray[np.int32] | None:
-    from av.sidedata.sidedata import Type
-
-    side_data: Any = frame.side_data  # its stub knows motion vectors only
-    data = side_data.get(Type.DISPLAYMATRIX)
+    data = _side_data(frame, "DISPLAYMATRIX")
     if data is None:
         return None
-    matrix = np.frombuffer(bytes(data), np.int32)
+    matrix = np.frombuffer(data, np.int32)
     return matrix if matrix.size == 9 and matrix[[0, 1, 3, 4]].any() else None
+
+
+def _side_data(frame: VideoFrame, kind: str) -> bytes | None:
+    """Return what a frame carries of one kind.
+
+    ``frame.side_data`` would tie the frame and the container of its side data into a cycle: frames
+    then stay in memory until the garbage collector comes by. It also raises ``ValueError`` where a
+    frame carries what PyAV has no name for (EXIF); what comes before that is read all the same.
+    """
+    from av.sidedata.sidedata import SideDataContainer
+
+    container: Any = SideDataContainer.__new__(SideDataContainer)
+    with suppress(ValueError):
+        container.__init__(frame)
+    for data in iter(container):
+        with suppress(ValueError):
+            if data.type.name == kind:
+                return bytes(data)
+    return None

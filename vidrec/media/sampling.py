@@ -1,13 +1,14 @@
 """Frames for the models: evenly spaced over clips, or at chosen times.
 
 Embedding, training and evaluation all sample here, by one rule: the frame at a time is the one on
-screen then, counted from the first frame of the video (see ``media.picking``).
+screen then, by the clock of a player (see ``media.picking``).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import chain, groupby
 from pathlib import Path
@@ -15,11 +16,13 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from vidrec.errors import MediaError
+from vidrec.media.alpha import AlphaTrack
 from vidrec.media.clips import split_clips
-from vidrec.media.picking import Pick, Report, pick_frames
+from vidrec.media.gops import GopReader
+from vidrec.media.picking import Pick, Report, pick_frames, pick_from
 from vidrec.media.picture import Fit, Painter
-from vidrec.media.probe import measure_duration, probe
+from vidrec.media.probe import describe, header_end, measure_duration
+from vidrec.media.source import Source, never, open_video, undecodable
 from vidrec.types import Clip, VideoInfo
 
 if TYPE_CHECKING:
@@ -28,8 +31,6 @@ if TYPE_CHECKING:
 
     from vidrec.types import Frames
 
-# Frame steps are counted at this rate (UCF101's), whatever the video's own.
-STEP_FPS = 25.0
 # Footage of at least this length may be sampled sparingly: at half as many instants, and at
 # keyframes within half an instant's share of the clip, but no further away than this. On captioned
 # clips that costs no retrieval quality; two or three seconds do.
@@ -60,6 +61,35 @@ class ClipFrames:
         return self.frames[[order[i * len(order) // n_frames] for i in range(n_frames)]]
 
 
+class _Easel:
+    """Paints frames, and neither a frame nor a clip that stands still a second time."""
+
+    def __init__(self, painter: Painter, source: Source) -> None:
+        self._painter = painter
+        self._alpha = AlphaTrack(source)
+        self.shown: VideoFrame | None = None  # the last frame
+        self._picture: NDArray[np.uint8] = np.empty((0, 0, 3), np.uint8)
+        self._still: tuple[NDArray[np.uint8], Frames] | None = None  # a clip of one frame
+
+    def paint(self, pick: Pick) -> NDArray[np.uint8]:
+        if pick.frame is not self.shown:
+            alpha = self._alpha.at(pick.frame.pts)
+            self._picture = self._painter.paint(pick.frame, pick.sample_aspect, alpha)
+            self.shown = pick.frame
+        return self._picture
+
+    def close(self) -> None:
+        self._alpha.close()
+
+    def stack(self, pictures: list[NDArray[np.uint8]]) -> Frames:
+        if len(pictures) > 1:
+            self._still = None
+            return np.stack(pictures)
+        if self._still is None or self._still[0] is not pictures[0]:
+            self._still = pictures[0], pictures[0][None]
+        return self._still[1]
+
+
 @dataclass(frozen=True, slots=True)
 class _Plan:
     """How one file is sampled."""
@@ -67,9 +97,11 @@ class _Plan:
     path: Path
     clip_sec: float
     n_frames: int
-    painter: Painter
+    easel: _Easel
     reach_sec: float
     threads: int
+    cancelled: Callable[[], bool]
+    notes: list[str]
 
 
 def iter_clip_frames(
@@ -82,13 +114,16 @@ def iter_clip_frames(
     sparing: Literal["auto", "never"] = "auto",
     threads: int = 1,
     info: VideoInfo | None = None,
+    tell: Callable[[VideoInfo], None] | None = None,
     warnings: list[str] | None = None,
+    cancelled: Callable[[], bool] = never,
 ) -> Iterator[ClipFrames]:
     """Yield ``n_frames`` evenly spaced frames of each clip, clip by clip, in bounded memory.
 
     The instants are the middles of ``n_frames`` equal parts of the clip. Clips are those of
-    ``split_clips``, but the packets are believed before the header: a picture that ends early or
-    goes on for longer changes the last clips. A clip of which nothing can be decoded is left out.
+    ``split_clips`` over the time that the picture is there; the packets are believed before the
+    header: a picture that ends early or goes on for longer changes the last clips. A clip of which
+    nothing can be decoded is left out. Clips in a row that show one still share one array.
 
     Args:
         path: a video file.
@@ -99,31 +134,47 @@ def iter_clip_frames(
         sparing: ``auto`` takes half as many instants in a video of a minute or more, and lets
             keyframes stand for what is near them; ``never`` is always exact.
         threads: of the decoder; 1 is best where several videos are decoded at once.
-        info: the result of ``probe``, if known, to spare doing it again.
+        info: the result of ``probe``, if known, to spare finding out the length.
+        tell: is called with what ``probe`` would return, before the first clip: so a file need not
+            be opened twice.
         warnings: takes one-line remarks on what was wrong with the file.
+        cancelled: true once this is to end.
 
     Raises:
         MediaError: the file is no video, or not a single frame can be decoded.
+        TransientError: it cannot be read now.
+        Cancelled: ``cancelled`` said so.
     """
     if n_frames < 1:
         raise ValueError(f"n_frames must be positive. Received: n_frames={n_frames}")
     notes = warnings if warnings is not None else []
-    duration_sec = (info or probe(path)).duration_sec
-    reach_sec = 0.0
-    if sparing == "auto" and duration_sec >= SPARING_MIN_SEC:
-        n_frames = (n_frames + 1) // 2
-        reach_sec = min(SPARING_REACH_SEC, clip_sec / n_frames / 2)
-    plan = _Plan(path, clip_sec, n_frames, Painter(size, fit), reach_sec, threads)
     found = False
-    for clip_frames in _sample(plan, 0.0, duration_sec, notes):
-        found = True
-        yield clip_frames
-    if not found:
-        raise MediaError(f"{path}: not a single frame can be decoded")
+    with ExitStack() as kept:
+        source = kept.enter_context(open_video(path, cancelled))
+        end_sec = info.duration_sec if info else None
+        if end_sec is None and header_end(source, 0.0) is None:
+            end_sec = measure_duration(path, cancelled)
+        reach_sec = 0.0
+        if sparing == "auto" and (end_sec or header_end(source, 0.0) or 0) >= SPARING_MIN_SEC:
+            n_frames = (n_frames + 1) // 2
+            reach_sec = min(SPARING_REACH_SEC, clip_sec / n_frames / 2)
+        easel = kept.enter_context(closing(_Easel(Painter(size, fit), source)))
+        plan = _Plan(path, clip_sec, n_frames, easel, reach_sec, threads, cancelled, notes)
+        reader = GopReader(source, exact=reach_sec <= 0)
+        start_sec = reader.start_sec
+        end_sec = end_sec or header_end(source, start_sec) or measure_duration(path, cancelled)
+        clips = _sample(plan, reader, start_sec, max(end_sec, start_sec + 0.001))
+        for clip_frames in clips:
+            if not found and tell is not None and easel.shown is not None:
+                tell(describe(source, easel.shown, end_sec))
+            found = True
+            yield clip_frames
+        if not found:
+            raise undecodable(source)
 
 
 def _sample(
-    plan: _Plan, start_sec: float, end_sec: float, notes: list[str]
+    plan: _Plan, reader: GopReader, start_sec: float, end_sec: float
 ) -> Iterator[ClipFrames]:
     """Sample the clips between two times, and those after them if the video goes on."""
     clips = [
@@ -133,23 +184,23 @@ def _sample(
     beyond_sec = end_sec + max(1.0, 0.05 * end_sec)
     times = chain((t for clip in clips for t in _instants(clip, plan.n_frames)), [beyond_sec])
     report = Report()
-    picks = pick_frames(
-        plan.path, times, reach_sec=plan.reach_sec, threads=plan.threads, report=report
-    )
+    picks = pick_from(reader, times, reach_sec=plan.reach_sec, threads=plan.threads, report=report)
     last: ClipFrames | None = None
     for number, of_clip in groupby(picks, lambda pick: pick.index // plan.n_frames):
         if last is not None:
             yield last
         if number == len(clips):  # there is a frame beyond the end that the header tells
-            real_sec = measure_duration(plan.path)
-            notes.append(f"lasts {real_sec:.1f} s, not {end_sec:.1f} s as its header says")
-            yield from _sample(plan, end_sec, real_sec, notes)
+            real_sec = measure_duration(plan.path, plan.cancelled)
+            plan.notes.append(f"lasts {real_sec:.1f} s, not {end_sec:.1f} s as its header says")
+            with open_video(plan.path, plan.cancelled) as again:
+                rest = GopReader(again, exact=plan.reach_sec <= 0)
+                yield from _sample(plan, rest, end_sec, real_sec)
             return
         last = _paint(plan, clips[number], of_clip)
     last = _mend_tail(plan, last, report, start_sec)
     if last is not None:
         yield last
-    _remark(report, end_sec, notes)
+    _remark(report, end_sec, plan.notes)
 
 
 def _mend_tail(
@@ -161,7 +212,9 @@ def _mend_tail(
     if complete or not report.finished or not clip.start_sec < report.end_sec < clip.end_sec:
         return last
     clip = Clip(clip.start_sec, report.end_sec)
-    picks = pick_frames(plan.path, _instants(clip, plan.n_frames), threads=plan.threads)
+    picks = pick_frames(
+        plan.path, _instants(clip, plan.n_frames), threads=plan.threads, cancelled=plan.cancelled
+    )
     return _paint(plan, clip, picks) or last
 
 
@@ -181,12 +234,12 @@ def _paint(plan: _Plan, clip: Clip, picks: Iterable[Pick]) -> ClipFrames | None:
             counts[-1] += 1
             continue
         shown = pick.frame
-        pictures.append(plan.painter.paint(pick.frame, pick.sample_aspect))
+        pictures.append(plan.easel.paint(pick))
         times.append(pick.sec)
         counts.append(1)
     if not pictures:
         return None
-    return ClipFrames(clip, np.stack(pictures), tuple(times), tuple(counts))
+    return ClipFrames(clip, plan.easel.stack(pictures), tuple(times), tuple(counts))
 
 
 def _remark(report: Report, end_sec: float, notes: list[str]) -> None:
@@ -194,6 +247,8 @@ def _remark(report: Report, end_sec: float, notes: list[str]) -> None:
         notes.append(f"the picture ends at {report.end_sec:.1f} s of {end_sec:.1f} s")
     if report.error:
         notes.append(f"cannot be read to its end ({report.error})")
+    if report.skipped_sec:
+        notes.append(f"its clock jumps by {report.skipped_sec / 3600:.1f} h, which is left out")
     if report.damaged:
         notes.append(f"damaged in {report.damaged} places")
 
@@ -205,50 +260,32 @@ def frames_at(
     *,
     fit: Fit = "pad",
     threads: int = 1,
+    cancelled: Callable[[], bool] = never,
 ) -> tuple[Frames, NDArray[np.bool_]]:
     """Return the frames on screen at ``times``: ``(t, h, w, 3)`` uint8 RGB, and ``(t,)`` bool.
 
-    ``times`` are seconds from the first frame, in any order. Where one lies before the first
+    ``times`` are seconds as a player counts them, in any order. Where one lies before the first
     frame or after the last one's end, the picture is black and the second array False.
 
     Raises:
         MediaError: the file is no video, or not a single frame can be decoded.
+        TransientError: it cannot be read now.
+        Cancelled: ``cancelled`` said so.
     """
     frames = np.zeros((len(times), *size, 3), np.uint8)
     there = np.zeros(len(times), np.bool_)
-    order = sorted((sec, i) for i, sec in enumerate(times) if sec >= 0)
-    painter, shown, report = Painter(size, fit), None, Report()
-    picture = frames[:0]
-    for pick in pick_frames(path, [sec for sec, _ in order], threads=threads, report=report):
-        if pick.frame is not shown:
-            shown, picture = pick.frame, painter.paint(pick.frame, pick.sample_aspect)
-        place = order[pick.index][1]
-        frames[place], there[place] = picture, True
-    if order and not there.any() and (order[0][0] < report.end_sec or not report.end_sec):
-        raise MediaError(f"{path}: not a single frame can be decoded")
+    report = Report()
+    with (
+        open_video(path, cancelled) as source,
+        closing(_Easel(Painter(size, fit), source)) as easel,
+    ):
+        reader = GopReader(source)
+        start_sec = reader.start_sec
+        order = sorted((sec, i) for i, sec in enumerate(times) if sec >= start_sec)
+        wanted = [sec for sec, _ in order]
+        for pick in pick_from(reader, wanted, threads=threads, report=report):
+            place = order[pick.index][1]
+            frames[place], there[place] = easel.paint(pick), True
+        if order and not there.any() and (order[0][0] < report.end_sec or not report.end_sec):
+            raise undecodable(source)
     return frames, there
-
-
-def sample_window(
-    path: Path,
-    start_sec: float,
-    n_frames: int,
-    frame_step: int,
-    size: tuple[int, int],
-    *,
-    fit: Fit = "pad",
-    threads: int = 1,
-) -> tuple[Frames, NDArray[np.bool_]]:
-    """Return ``n_frames`` frames from ``start_sec`` on, ``frame_step`` frames of 1/25 s apart.
-
-    The step is a time, so that every frame rate gives the same motion. Returns what ``frames_at``
-    does: after the end of the video pictures are black.
-    """
-    step_sec = frame_step / STEP_FPS
-    times = [start_sec + i * step_sec for i in range(n_frames)]
-    return frames_at(path, times, size, fit=fit, threads=threads)
-
-
-def window_span_sec(n_frames: int, frame_step: int) -> float:
-    """Return how long a window of ``sample_window`` lasts, its last frame included."""
-    return ((n_frames - 1) * frame_step + 1) / STEP_FPS

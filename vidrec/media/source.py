@@ -1,25 +1,46 @@
-"""Opening a video file safely: every failure is a ``MediaError`` with one line of reason."""
+"""Opening a video file safely: every failure is one line of reason.
+
+The decoder reads the file that it is given and nothing else: only the containers listed here are
+opened, and none of them names other files. What a file may ask of the machine is bounded by
+``media.limits``.
+"""
 
 from __future__ import annotations
 
+import errno
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from vidrec.errors import MediaError
+from vidrec.errors import Cancelled, MediaError, TransientError, may_pass
+from vidrec.media import limits
+from vidrec.media.streams import choose_stream
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.packet import Packet
     from av.video.stream import VideoStream
 
-# Demuxers of text, playlists and stills: a file that opens as one of these is no video.
-_NO_VIDEO_FORMATS = frozenset({"tty", "hls", "concat", "dash", "image2", "imf", "sdp", "rtsp"})
-# A file may name others (playlists); none but local ones may be reached.
-_OPTIONS = {"protocol_whitelist": "file"}
+# The demuxers that may open a file: of videos; not of texts, playlists, scripts, devices, stills.
+FORMATS = (
+    "3dostr", "amv", "apng", "asf", "asf_o", "av1", "avi", "avs", "avs2", "avs3", "bink",
+    "cavsvideo", "cine", "dhav", "dirac", "dnxhd", "dv", "dxa", "evc", "film_cpk", "flic", "flv",
+    "gif", "gxf", "h261", "h263", "h264", "hevc", "ipu", "ivf", "ivr", "kux", "live_flv", "lxf",
+    "m4v", "matroska", "mjpeg", "mjpeg_2000", "mlv", "mov", "mpeg", "mpegts", "mpegvideo",
+    "mpjpeg", "mvi", "mxf", "nsv", "nut", "nuv", "obu", "ogg", "pva", "rm", "roq", "rpl", "smk",
+    "smush", "swf", "thp", "ty", "vc1", "vc1test", "vivo", "vvc", "webm", "wtv", "yuv4mpegpipe",
+)  # fmt: skip
+# A file may name others all the same (references of QuickTime); none but local ones are reached,
+# and FFmpeg leaves even these alone unless told otherwise.
+_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(FORMATS)}
+
+
+def never() -> bool:
+    """Tell that nobody has asked for an end."""
+    return False
 
 
 def load_decoder() -> None:
@@ -37,33 +58,59 @@ def load_decoder() -> None:
 
 @dataclass(slots=True)
 class Source:
-    """An open video: the container and the stream that is the picture."""
+    """An open video: the container and the stream that is the picture.
+
+    Attributes:
+        alpha: the stream that holds the picture's transparency, where that is one of its own.
+        cancelled: true once whoever reads is to give up.
+    """
 
     path: Path
     container: InputContainer
     stream: VideoStream
+    alpha: VideoStream | None = None
+    cancelled: Callable[[], bool] = never
+
+    def go_on(self) -> None:
+        """Raise ``Cancelled`` if whoever reads is to give up."""
+        if self.cancelled():
+            raise Cancelled(f"{self.path}: interrupted")
 
 
 @contextmanager
-def open_video(path: Path) -> Iterator[Source]:
+def open_video(path: Path, cancelled: Callable[[], bool] = never) -> Iterator[Source]:
     """Open a video file and choose its video stream.
 
     Raises:
-        MediaError: the file is missing, unreadable, empty, no video, or sound only.
+        MediaError: the file is missing, empty, no video, sound only, or beyond the limits.
+        TransientError: it could not be read now.
     """
+    container = _open(path)
+    try:
+        stream, alpha = choose_stream(path, container, lambda: _open(path))
+        for bounded in (stream, alpha):
+            if bounded is not None:
+                _bound(path, bounded)
+        yield Source(path, container, stream, alpha, cancelled)
+    finally:
+        container.close()
+
+
+def _open(path: Path) -> InputContainer:
     import av
     from av.error import FFmpegError
 
     check_readable(path)
+    stall_sec = limits.in_force().stall_sec
+    options = {**_OPTIONS, "max_pixels": str(limits.max_pixels())}
     try:
         # An absolute path cannot be taken for a URL ("http:clip.mp4").
-        container = av.open(str(path.absolute()), options=_OPTIONS, **_lenient(av.__version__))
+        container: InputContainer = av.open(
+            str(path.absolute()), options=options, timeout=stall_sec, **_lenient(av.__version__)
+        )
     except (FFmpegError, OSError, ValueError) as exc:
-        raise MediaError(f"{path}: {_open_reason(exc)}") from exc
-    try:
-        yield Source(path, container, _video_stream(path, container))
-    finally:
-        container.close()
+        _refuse(path, exc, _open_reason(exc))
+    return container
 
 
 def _lenient(version: str) -> dict[str, Any]:
@@ -74,26 +121,80 @@ def _lenient(version: str) -> dict[str, Any]:
     return {"metadata_errors": "replace"} if int(version.partition(".")[0]) < 19 else {}
 
 
+def _refuse(path: Path, exc: Exception, reason: str) -> NoReturn:
+    """Raise what an error of the decoder means for the file."""
+    from av.error import ExitError
+
+    if isinstance(exc, ExitError):
+        stall_sec = limits.in_force().stall_sec
+        raise TransientError(f"{path}: given up after {stall_sec:g} s without progress") from exc
+    if may_pass(exc) and getattr(exc, "errno", None) != errno.EIO:
+        raise TransientError(f"{path}: cannot be read ({_short(exc)})") from exc
+    if getattr(exc, "errno", None) == errno.EIO:  # also what demuxers say of a file that is cut off
+        check_bytes(path)
+    raise MediaError(f"{path}: {reason}") from exc
+
+
+def _bound(path: Path, stream: VideoStream) -> None:
+    """Hold the stream's decoder to the limit of pixels.
+
+    Raises:
+        MediaError: its frames are larger.
+    """
+    width, height = _declared_size(path, stream)
+    if width * height > limits.max_pixels():
+        raise MediaError(f"{path}: {limits.too_many(width, height, 'frame_megapixels')}")
+    stream.codec_context.options = {"max_pixels": str(limits.max_pixels())}
+
+
+def undecodable(source: Source) -> MediaError:
+    """Return what is to be raised where no frame of a file can be decoded."""
+    reason = "not a single frame can be decoded"
+    if not source.stream.width:  # what the decoder says of too many pixels
+        allowed = limits.in_force().frame_megapixels
+        reason += (
+            f": damaged, or of more than {allowed:g} million pixels ([media] frame_megapixels)"
+        )
+    return MediaError(f"{source.path}: {reason}")
+
+
+def _declared_size(path: Path, stream: VideoStream) -> tuple[int, int]:
+    """Return (width, height); of a GIF beyond the limit the decoder tells neither."""
+    if not stream.width and stream.codec_context.name == "gif":
+        with path.open("rb") as file:
+            header = file.read(10)
+        return int.from_bytes(header[6:8], "little"), int.from_bytes(header[8:10], "little")
+    return stream.width, stream.height
+
+
 def read_packets(source: Source) -> Iterator[Packet[VideoStream]]:
     """Yield the picture's packets in file order.
 
     Raises:
         MediaError: reading failed on the way; what was yielded before is good.
+        TransientError: the file cannot be read any more.
+        Cancelled: whoever reads is to give up.
     """
     from av.error import FFmpegError
 
     try:
         for packet in source.container.demux(source.stream):
+            source.go_on()
             if packet.size:  # the last one is empty: it tells decoders of the end
                 yield packet
     except (FFmpegError, OSError) as exc:
-        raise MediaError(f"{source.path}: {_short(exc)}") from exc
+        _refuse(source.path, exc, _short(exc))
     except IndexError:  # PyAV, at the end of a file in which another stream turned up on the way
         return
 
 
 def check_readable(path: Path) -> None:
-    """Raise ``MediaError`` unless the path is a regular, readable file with something in it."""
+    """Make sure that the path is a regular, readable file with something in it.
+
+    Raises:
+        MediaError: it is not.
+        TransientError: it cannot be read now (a permission, a disk, a share).
+    """
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
@@ -107,9 +208,24 @@ def check_readable(path: Path) -> None:
     except FileNotFoundError as exc:
         raise MediaError(f"{path}: no such file") from exc
     except PermissionError as exc:
-        raise MediaError(f"{path}: no permission to read it") from exc
+        raise TransientError(f"{path}: no permission to read it") from exc
     except (OSError, ValueError) as exc:
-        raise MediaError(f"{path}: cannot be read ({_short(exc)})") from exc
+        kind = TransientError if may_pass(exc) else MediaError
+        raise kind(f"{path}: cannot be read ({_short(exc)})") from exc
+
+
+def check_bytes(path: Path) -> None:
+    """Read a file to its end.
+
+    Raises:
+        TransientError: that is not possible.
+    """
+    try:
+        with path.open("rb", buffering=0) as file:
+            while file.read(1 << 20):
+                pass
+    except OSError as exc:
+        raise TransientError(f"{path}: cannot be read ({_short(exc)})") from exc
 
 
 def _short(exc: Exception) -> str:
@@ -117,33 +233,13 @@ def _short(exc: Exception) -> str:
 
 
 def _open_reason(exc: Exception) -> str:
-    from av.error import InvalidDataError
+    from av.error import ArgumentError, InvalidDataError
 
     if isinstance(exc, InvalidDataError):
         return "not a video, or damaged beyond reading"
+    if isinstance(exc, ArgumentError):  # what FFmpeg says of a format that may not be opened
+        return "not a video of a kind that is read here, or damaged beyond reading"
     return f"cannot be opened as a video ({_short(exc)})"
-
-
-def _video_stream(path: Path, container: InputContainer) -> VideoStream:
-    """Return the stream that a player would show; cover art is no video."""
-    from av.stream import Disposition
-
-    names = set(container.format.name.split(","))
-    if names & _NO_VIDEO_FORMATS or container.format.name.endswith("_pipe"):
-        raise MediaError(f"{path}: not a video ({container.format.long_name})")
-    streams = [
-        stream
-        for stream in container.streams.video
-        if not stream.disposition & Disposition.attached_pic
-    ]
-    if not streams:
-        found = "has sound but no picture" if container.streams.audio else "holds no video"
-        raise MediaError(f"{path}: {found}")
-    decodable = [stream for stream in streams if stream.codec_context is not None]
-    if not decodable:
-        raise MediaError(f"{path}: its video codec is not supported")
-    default = [stream for stream in decodable if stream.disposition & Disposition.default]
-    return max(default or decodable, key=lambda stream: stream.width * stream.height)
 
 
 def sample_aspect(stream: VideoStream) -> float:
