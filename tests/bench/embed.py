@@ -39,7 +39,7 @@ def plain(files: Sequence[Path], cache: Path) -> None:
     from vidrec.models.conse import Conse
 
     recipe = Conse(cache)
-    model = next(cache.glob("**/efficientnet-lite0*.onnx"))
+    model = next(cache.glob("efficientnet-lite0*/model.onnx"))
     session = onnxruntime.InferenceSession(str(model))
     for path in files:
         capture = cv2.VideoCapture(str(path))

