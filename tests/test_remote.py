@@ -164,7 +164,7 @@ def test_what_is_no_video_is_named(cloud: Cloud, site: Site, name: str, problem:
 
 def test_an_unknown_object_or_bucket_is_named(cloud: Cloud) -> None:
     assert "no video has a key" in vidrec("embed", "s3://my-videos/none/", code=4).output
-    assert "no bucket elsewhere" in vidrec("embed", "s3://elsewhere/none/", code=1).output
+    assert "no bucket elsewhere" in vidrec("embed", "s3://elsewhere/none/", code=4).output
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_a_url_is_what_it_names_not_what_opens_it(cloud: Cloud, site: Site) -> N
     assert "embedded 2 videos" in vidrec("embed", *urls).output
     same = f"{site.url}/a.mp4?token="
     assert "embedded 0 videos" in vidrec("embed", f"{same}1", f"{same}2").output
-    assert "no URL" in vidrec("embed", "http://[::1/x.mp4", code=2).output
+    assert "no URL" in vidrec("embed", "http://[::1/x.mp4", code=4).output
     assert "1 skipped" in vidrec("embed", f"HTTP{site.url[4:]}/a.mp4").output
 
 

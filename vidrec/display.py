@@ -155,6 +155,11 @@ def dollars(cost: float | None) -> str:
     return "not known" if cost is None else f"${cost:.2f}"
 
 
+def count(number: int, thing: str) -> str:
+    """Write a number of things: ``1 video``, ``2 videos``."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
 def moment(seconds: float | None) -> str:
     """Write seconds as ``m:ss`` or ``h:mm:ss``; a dash where they are not known."""
     if seconds is None:
@@ -212,6 +217,14 @@ class Bar:
                 f"{self._task}: {self._done}{of} {self._unit} ({rate:,.1f} a second{more})\n"
             )
             self._stream.flush()
+
+    def part(self, detail: str, share: float) -> None:
+        shown = f"{plain(detail)[:30]} {share:.0%}"
+        if self._bar is not None:
+            self._bar.set_postfix_str(shown, refresh=False)
+            self._bar.update(0)
+        elif time.monotonic() - self._said >= PLAIN_SECONDS:
+            self.step(0, shown)
 
     def warn(self, message: str) -> None:
         message = plain(message)

@@ -5,7 +5,7 @@
     │   └── ConfigError             2   a config file, environment variable or option is wrong
     ├── MissingPackageError         1   a package of an extra is not installed
     ├── LibraryError                1   the catalog cannot be opened, read or written
-    │   └── LockedError             1   another vidrec holds what this command needs
+    │   └── LockedError             5   another vidrec holds what this command needs
     ├── MediaError                  1   a file that is no readable video or image
     ├── Cancelled                 130   the run is to end, and what was in work is left undone
     ├── EmbedderError               1   an embedder cannot be loaded or used
@@ -32,16 +32,23 @@ from __future__ import annotations
 
 import errno
 import logging
+import traceback
+from collections.abc import Callable
 from typing import ClassVar
 
 # Trouble of the machine, not of the file in hand.
 _STARVED = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EAGAIN}
 )
-# Trouble of where a file lies, which may pass: a permission, a disk, a share that is away.
+# Trouble that passes: a permission, a share or a disk that is away for a while, a call cut short.
 _PASSING = frozenset(
-    {errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENODEV, errno.ENXIO,
-     errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH}
+    getattr(errno, name)
+    for name in (
+        "EACCES", "EPERM", "EIO", "EINTR", "ESTALE", "ENOTCONN", "ENODEV", "ENXIO", "EBUSY",
+        "ENOLINK", "EREMOTEIO", "ECOMM", "ETIMEDOUT", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN",
+        "ENETUNREACH", "ECONNRESET", "ECONNABORTED", "ECONNREFUSED", "EPIPE", "ETXTBSY",
+    )
+    if hasattr(errno, name)
 )  # fmt: skip
 
 
@@ -72,6 +79,8 @@ class LibraryError(VidrecError):
 class LockedError(LibraryError):
     """Another process holds what this command needs."""
 
+    exit_code = 5
+
 
 class MediaError(VidrecError):
     """A file that cannot be read as the video or image it should be."""
@@ -100,7 +109,9 @@ class TransientError(EmbedderError):
 
 
 class UnexpectedError(TransientError):
-    """Whatever else one video raised; the log has the trace."""
+    """Whatever else one video raised; ``trace`` says where, for the log."""
+
+    trace: str = ""
 
 
 class QuotaError(EmbedderError):
@@ -167,9 +178,10 @@ def may_pass(exc: BaseException) -> bool:
 
 
 def failure_of(exc: Exception) -> VidrecError:
-    """Return one video's failure as what is reported of it; what nobody foresaw is logged.
+    """Return one video's failure as what is reported of it.
 
-    A want of memory, descriptors or disk says nothing of the video: a later run tries it again.
+    A want of memory, descriptors or disk says nothing of the video, nor does a file that the
+    system would not let be read: a later run tries it again, whatever was made of it on the way.
 
     Raises:
         VidrecError, ModuleNotFoundError: the failure is no single video's (a quota, a setting, the
@@ -179,11 +191,34 @@ def failure_of(exc: Exception) -> VidrecError:
         raise exc
     if isinstance(exc, ModuleNotFoundError):
         raise exc
-    if isinstance(exc, MemoryError) or (isinstance(exc, OSError) and exc.errno in _STARVED):
-        reason = (isinstance(exc, OSError) and exc.strerror) or "out of memory"
+    if (starved := _cause(exc, _is_want)) is not None:
+        reason = getattr(starved, "strerror", None) or "out of memory"
         return TransientError(f"{reason[0].lower()}{reason[1:]}: nothing is known of the file")
+    if isinstance(exc, MediaError) and _cause(exc, _passes) is not None:
+        return TransientError(str(exc))
     if isinstance(exc, VidrecError):
         return exc
-    logging.getLogger("vidrec").warning("unexpected failure", exc_info=exc)
     reason = " ".join(str(exc).split())
-    return UnexpectedError(f"{type(exc).__name__}: {reason}" if reason else type(exc).__name__)
+    error = UnexpectedError(f"{type(exc).__name__}: {reason}" if reason else type(exc).__name__)
+    error.trace = "".join(traceback.format_exception(type(exc), exc, exc.__traceback__, limit=-8))
+    logging.getLogger("vidrec").debug("unexpected failure", exc_info=exc)
+    return error
+
+
+def _cause(exc: BaseException | None, fits: Callable[[BaseException], bool]) -> object:
+    """Return the exception that fits among one and what it came from, or None."""
+    for _ in range(8):
+        if exc is None or fits(exc):
+            return exc
+        exc = exc.__cause__
+    return None
+
+
+def _is_want(exc: BaseException) -> bool:
+    return isinstance(exc, MemoryError) or (isinstance(exc, OSError) and exc.errno in _STARVED)
+
+
+def _passes(exc: BaseException) -> bool:
+    """Whether the system refused to read; a decoder says "I/O error" of damaged files, too."""
+    decoder = type(exc).__module__.partition(".")[0] == "av"
+    return isinstance(exc, OSError) and may_pass(exc) and not decoder

@@ -18,7 +18,7 @@ class LockFileError(Exception):
 
 @contextmanager
 def held(path: Path, seconds: float) -> Iterator[None]:
-    """Hold a lock file, waiting so long for it.
+    """Hold a lock file, waiting so long for it; below 0 for ever.
 
     Raises:
         AlreadyHeldError, LockFileError: it was not to be had.

@@ -16,6 +16,9 @@ class Progress(Protocol):
     def step(self, count: int = 1, detail: str = "") -> None:
         """So many more units are done; ``detail`` is a few words about the last one."""
 
+    def part(self, detail: str, share: float) -> None:
+        """Of one long unit in work such a share, 0 to 1, is done."""
+
     def warn(self, message: str) -> None:
         """Something the user should know, in one line; the task goes on."""
 
@@ -30,6 +33,9 @@ class Silent:
         return None
 
     def step(self, count: int = 1, detail: str = "") -> None:
+        return None
+
+    def part(self, detail: str, share: float) -> None:
         return None
 
     def warn(self, message: str) -> None:

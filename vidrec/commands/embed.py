@@ -11,20 +11,22 @@ from vidrec.commands.options import (
     CheckpointFolder,
     EmbedderName,
     Library,
+    NulSeparated,
+    OutputFormat,
     settings_for,
     with_stdin,
 )
-from vidrec.display import (
-    dollars,
-    moment,
-    note,
-    plain,
-)
+from vidrec.display import Format, count, dollars, moment, note, plain
 from vidrec.errors import PartialFailure, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from vidrec.config import Settings
     from vidrec.ingest.embed import EmbedReport
-    from vidrec.ingest.plan import EmbedPlan
+
+SCHEMA = 1  # of the JSON objects that a run writes
 
 
 def embed(
@@ -51,6 +53,12 @@ def embed(
         bool, typer.Option("--retry-failed", help="Try again what failed before.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Embed again what is done.")] = False,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(help="Leave out files and folders below a named folder whose name or path "
+                     "there fits a pattern (*.part, old/*); may be repeated.",
+                     show_default=False),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done; embed nothing.")
     ] = False,
@@ -83,9 +91,24 @@ def embed(
         typer.Option(min=1, help="Requests a minute, at most (marengo).", show_default="60"),
     ] = None,
     checkpoint: CheckpointFolder = None,
+    index: Annotated[
+        bool,
+        typer.Option("--index/--no-index", help="Bring the local index up to date at the end."),
+    ] = True,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait while another run embeds into the library.")
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 4 also for what failed before.")
+    ] = False,
+    nul: NulSeparated = False,
+    format: OutputFormat = Format.auto,
     library: Library = None,
-) -> None:
+) -> None:  # fmt: skip
     """Embed videos into the library; what is done already is skipped.
+
+    At the end the local index is brought up to date. Under --format jsonl, and in a pipe, each
+    video is one JSON object as soon as it is done or has failed, and the last object sums up.
 
     Example: vidrec embed ~/Videos
     """
@@ -93,6 +116,7 @@ def embed(
 
     if label_from not in (None, "folder", "none"):
         raise UsageError(f"--label-from is folder or none. Received: {label_from}")
+    wished = display.choose_format(format, paths=False)
     settings = settings_for(
         embedder__name=embedder,
         embedder__clip_seconds=clip_seconds,
@@ -110,27 +134,66 @@ def embed(
         label_from=label_from or "auto",  # type: ignore[arg-type]
         max_minutes=max_minutes,
         repair=repair,
+        exclude=tuple(exclude or ()),
+        dry_run=dry_run,
+        wait=wait,
     )
-    sources = with_stdin(paths or [])
+    named = with_stdin(paths, nul=nul) if paths else None
+    rows: list[Mapping[str, Any]] = []
+    told = {Format.jsonl: _show_row, Format.json: rows.append}.get(wished, lambda row: None)
+    report = stage.embed(settings, named, options, display.Bar(), told)
     if dry_run:
-        from vidrec.ingest.plan import plan
-
-        show_plan(plan(settings, sources, options))
-        return
-    report = stage.embed(settings, sources, options, display.Bar())
-    show_embed_report(report)
+        show_plan(report, wished)
+    else:
+        show_embed_report(report, wished, rows)
     if report.interrupted:
         raise typer.Exit(130)
-    if report.failed:
+    if index and not dry_run and (report.videos or report.skipped):
+        _follow(settings, report)
+    if report.failed or (strict and report.known_failures):
         raise typer.Exit(PartialFailure.exit_code)
 
 
-def show_embed_report(report: EmbedReport) -> None:
-    """Sum up a run of `embed`."""
-    minutes = report.footage_sec / 60
+def _show_row(row: Mapping[str, Any]) -> None:
+    display.show_lines([{"schema": SCHEMA, "event": "video", **row}])
+
+
+def _follow(settings: Settings, report: EmbedReport) -> None:
+    """Bring the local index up to date; of a remote one only tell."""
+    from vidrec.stores.base import index_command
+
+    if settings.store.name != "knn":
+        if report.videos:
+            command = index_command(settings.store.name, report.embedder)
+            note(f"the index in {settings.store.name} is not up to date: run `{command}`")
+        return
+    from vidrec.ingest.index import index
+
+    done = index(settings, progress=display.Bar())
+    if done.written or done.deleted:
+        note(f"the local index serves {count(done.total, 'point')}")
+
+
+def show_embed_report(
+    report: EmbedReport, wished: Format = Format.table, rows: list[Mapping[str, Any]] | None = None
+) -> None:
+    """Sum up a run of `embed`: as JSON on stdout where that is wished, for a person on stderr."""
+    summary = {
+        "schema": SCHEMA, "event": "summary", "embedder": report.embedder,
+        "fingerprint": report.fingerprint, "videos": report.videos, "clips": report.clips,
+        "footage_sec": report.footage_sec, "seconds": report.seconds, "skipped": report.skipped,
+        "known_failures": report.known_failures, "failed": report.failed, "left": report.left,
+        "over_cap": report.over_cap, "interrupted": report.interrupted,
+        "paid_jobs": report.bill.jobs if report.bill else 0,
+        "paid_minutes": report.bill.minutes if report.bill else 0.0,
+    }  # fmt: skip
+    if wished is Format.jsonl:
+        display.show_lines([summary])
+    elif wished is Format.json:
+        display.show_json({**summary, "rows": rows or []})
     parts = [
-        f"{report.videos} videos, {report.clips} clips, {minutes:.1f} minutes of footage "
-        f"in {report.seconds:.1f} s",
+        f"{count(report.videos, 'video')}, {count(report.clips, 'clip')}, "
+        f"{report.footage_sec / 60:.1f} minutes of footage in {report.seconds:.1f} s",
         f"{report.skipped} skipped (done before)" if report.skipped else "",
         f"{report.known_failures} skipped (failed before; --retry-failed)"
         if report.known_failures
@@ -148,25 +211,37 @@ def show_embed_report(report: EmbedReport) -> None:
     note(f"{head} {'; '.join(part for part in parts if part)}")
 
 
-def show_plan(plan: EmbedPlan) -> None:
+def show_plan(report: EmbedReport, wished: Format) -> None:
     """List what `embed` would do."""
-    for path, seconds in plan.todo:
-        print(f"{moment(seconds):>8}  {plain(path)}")
-    for path, problem in plan.problems:
+    if wished is not Format.table:
+        _show_plan_rows(report, wished)
+    else:
+        for path, seconds in report.todo:
+            print(f"{moment(seconds):>8}  {plain(path)}")
+    for path, problem in report.problems:
         note(f"would fail: {path}: {problem}")
-    known = sum(seconds or 0.0 for _, seconds in plan.todo)
+    known = sum(seconds or 0.0 for _, seconds in report.todo)
     note(
-        f"would embed {len(plan.todo)} videos, {known / 60:.1f} minutes of footage, with "
-        f"{plan.fingerprint}; {plan.skipped} done before, {plan.known_failures} failed before, "
-        f"{len(plan.problems)} that would fail"
+        f"would embed {count(len(report.todo), 'video')}, {known / 60:.1f} minutes of footage, "
+        f"with {report.fingerprint}; {report.skipped} done before, {report.known_failures} failed "
+        f"before, {len(report.problems)} that would fail"
     )
-    unknown = sum(seconds is None for _, seconds in plan.todo)
+    unknown = sum(seconds is None for _, seconds in report.todo)
     if unknown:
         note(f"{unknown} of them are remote and of unknown length: they are read when embedded")
-    if plan.bill is not None:
-        cost = dollars(plan.price)
-        over = f"; {plan.over_cap} left by --max-minutes" if plan.over_cap else ""
+    if report.bill is not None:
+        cost = dollars(report.price)
+        over = f"; {report.over_cap} left by --max-minutes" if report.over_cap else ""
         note(
-            f"would pay for {plan.bill.jobs} jobs, {plan.bill.minutes:.1f} minutes of footage, "
-            f"in at least {2 * plan.bill.jobs} requests; cost {cost}{over}"
+            f"would pay for {count(report.bill.jobs, 'job')}, {report.bill.minutes:.1f} minutes "
+            f"of footage, in at least {2 * report.bill.jobs} requests; cost {cost}{over}"
         )
+
+
+def _show_plan_rows(report: EmbedReport, wished: Format) -> None:
+    rows = [
+        {"schema": SCHEMA, "event": "video", "status": "planned", "source": source,
+         "duration_sec": seconds}
+        for source, seconds in report.todo
+    ]  # fmt: skip
+    display.show_lines(rows) if wished is Format.jsonl else display.show_json(rows)

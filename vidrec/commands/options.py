@@ -71,11 +71,29 @@ def config_in_use() -> Path | None:
     return config_file(_config)
 
 
-def with_stdin(paths: list[str]) -> list[str]:
-    """Put the lines of stdin where a dash stands."""
+NulSeparated = Annotated[
+    bool,
+    typer.Option("--null", "-0", help="Names on stdin end with NUL (find -print0)."),
+]
+
+
+def with_stdin(paths: list[str], *, nul: bool = False) -> list[str]:
+    """Put the names on stdin where a dash stands: one a line, or each before a NUL.
+
+    No file name holds a NUL, so where one is found the names are apart by it, asked or not.
+    """
     if "-" not in paths:
         return paths
     if isinstance(sys.stdin, TextIOWrapper):
         sys.stdin.reconfigure(errors="surrogateescape")  # names are bytes, whatever the encoding
-    listed = [line.rstrip("\r\n") for line in sys.stdin]
-    return [path for path in paths if path != "-"] + [line for line in listed if line.strip()]
+    text = sys.stdin.read() if sys.stdin else ""
+    if nul or "\0" in text:
+        listed = [name for name in text.split("\0") if name]
+    else:
+        listed = [line.rstrip("\r") for line in text.split("\n") if line.strip()]
+    return [path for path in paths if path != "-"] + listed
+
+
+def may_ask() -> bool:
+    """Whether somebody is there to answer a question."""
+    return bool(sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty())

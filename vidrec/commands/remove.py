@@ -8,12 +8,13 @@ import typer
 
 from vidrec.commands.options import (
     Library,
+    NulSeparated,
+    may_ask,
     settings_for,
     with_stdin,
 )
-from vidrec.display import (
-    note,
-)
+from vidrec.display import count, note
+from vidrec.errors import UsageError
 
 if TYPE_CHECKING:
     from vidrec.ingest.remove import RemoveReport
@@ -21,22 +22,58 @@ if TYPE_CHECKING:
 
 def remove(
     videos: Annotated[
-        list[str], typer.Argument(help="id:… or paths of videos, or - for a list on stdin.")
-    ],
+        list[str] | None,
+        typer.Argument(
+            help="id:…, paths or folders of videos, or - for a list on stdin.", show_default=False
+        ),
+    ] = None,
+    missing: Annotated[
+        bool, typer.Option("--missing", help="Forget videos whose files are gone.")
+    ] = False,
+    yes: Annotated[
+        bool,
+        typer.Option("--yes", "-y", help="With --missing: also what was paid for, or whose "
+                     "whole folder is gone."),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be removed; remove nothing.")
+    ] = False,
+    nul: NulSeparated = False,
     library: Library = None,
-) -> None:
+) -> None:  # fmt: skip
     """Forget videos: their embeddings leave the library and its index. Files stay.
+
+    What is not in the library is removed already: that is no error.
 
     Example: vidrec remove old.mp4
     """
     from vidrec.ingest.remove import remove as stage
 
-    report = stage(settings_for(library=library), with_stdin(videos))
+    if videos is None and not missing:
+        raise UsageError("nothing to remove: name videos or folders, or give --missing")
+    names = with_stdin(videos or [], nul=nul)
+    settings = settings_for(library=library)
+    report = stage(settings, names, missing=missing, yes=yes, dry_run=dry_run)
+    if report.kept and not dry_run and may_ask():
+        for video, doubt in report.kept:
+            note(f"{video.path or video.filename}: {doubt}")
+        if typer.confirm(f"Forget {count(len(report.kept), 'such video')} as well?", err=True):
+            show_removed(report)
+            ids = [f"id:{video.id}" for video, _ in report.kept]
+            report = stage(settings, ids)
     show_removed(report)
 
 
 def show_removed(report: RemoveReport) -> None:
     """Say what was removed."""
+    verb = "would remove" if report.dry_run else "removed"
     for video in report.videos:
-        note(f"removed {video.filename} ({video.id[:12]})")
-    note(f"removed {len(report.videos)} videos and {report.points} points; the files stay")
+        note(f"{verb} {video.path or video.url or video.filename} ({video.id[:12]})")
+    for name in report.unknown:
+        note(f"{name} is not in the library")
+    for video, doubt in report.kept:
+        note(f"kept {video.path} ({video.id[:12]}): {doubt}; --yes forgets it")
+    note(
+        f"{verb} {count(len(report.videos), 'video')} and {count(report.points, 'point')}; "
+        "the files stay"
+    )

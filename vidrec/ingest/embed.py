@@ -1,26 +1,42 @@
-"""Embed: videos in, embeddings in the library out; every video is committed as it is done."""
+"""Embed: videos in, embeddings in the library out; every video is committed as it is done.
+
+``plan`` says what is to be done, ``work`` does it in an engine's threads or processes, and what
+comes out is committed here, one video at a time. A dry run is the same without the embedder.
+"""
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from vidrec.config import Settings
 from vidrec.embedders import load_embedder
-from vidrec.embedders.base import Embedded, Embedder
-from vidrec.errors import MediaError, TransientError, UsageError, failure_of
+from vidrec.embedders.base import EmbedContext, Embedded, Embedder
+from vidrec.errors import TransientError, UnexpectedError, VidrecError
 from vidrec.files import is_text
+from vidrec.ingest.engines.threads import in_threads
 from vidrec.ingest.paid import Bill, Gate
+from vidrec.ingest.plan import Planner, Task, sources_of
 from vidrec.ingest.remote import Remote
-from vidrec.ingest.scan import NOT_THERE, LabelFrom, Source, identify, stamp_of
+from vidrec.ingest.remove import forget_failures_of_gone
+from vidrec.ingest.scan import NOT_THERE, LabelFrom, Source, note
+from vidrec.ingest.work import FirstComes, Outcome, Worker
 from vidrec.library import FileStamp, Library
+from vidrec.library.catalog import has_catalog
 from vidrec.progress import Progress, Silent
 from vidrec.types import Video
+
+PATIENCE_SEC = 0.5  # after an interrupt, for what is in hand
+PAID_PATIENCE_SEC = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +49,18 @@ class EmbedOptions:
     label_from: LabelFrom = "auto"
     max_minutes: float | None = None
     repair: bool = False
+    exclude: tuple[str, ...] = ()
+    dry_run: bool = False
+    wait: bool = False
 
 
 @dataclass(slots=True)
 class EmbedReport:
-    """What a run did. ``skipped`` were done before; ``known_failures`` failed before."""
+    """What a run did. ``skipped`` were done before; ``known_failures`` failed before.
+
+    Of a dry run, ``todo`` holds what would be done, with its length in seconds, None where that
+    is not known; ``problems`` what would fail.
+    """
 
     embedder: str
     fingerprint: str
@@ -51,105 +74,87 @@ class EmbedReport:
     left: int = 0
     over_cap: int = 0
     bill: Bill | None = None
+    price: float | None = None
     interrupted: bool = False
+    todo: list[tuple[str, float | None]] = field(default_factory=list)
+    problems: list[tuple[str, str]] = field(default_factory=list)
+
+
+# Told of each video as it is done or has failed: a flat mapping, as JSON lines show it.
+Told = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(slots=True)
 class _Run:
-    """The state of one run, shared by the thread that scans and the one that commits."""
+    """The coordinator's side of one run: what goes in, and what becomes of what comes out."""
 
     library: Library
     embedder: Embedder
-    clip_seconds: float
+    context: EmbedContext
+    planner: Planner
     options: EmbedOptions
     progress: Progress
     report: EmbedReport
-    gate: Gate
-    remote: Remote
-    in_work: dict[str, Source] = field(default_factory=dict)
+    told: Told
+    clip_seconds: float
+    taken: int = 0
 
-    def pending(self, sources: Iterable[Source]) -> Iterator[Video]:
-        """Yield the videos that are to be embedded now; note the others."""
-        taken = 0
-        for source in sources:
-            if self.options.limit is not None and taken >= self.options.limit:
-                self.report.left += 1
-                self.progress.step()
-                continue
-            video = self._take(source)
-            if video is None:
-                self.progress.step()
-                continue
-            taken += 1
-            yield video
+    def tasks(self, sources: list[Source]) -> Iterator[Task]:
+        """Yield what is to be worked on; see to the rest."""
+        for task in self.planner.tasks(sources):
+            if task.verdict == "work":
+                yield task
+            else:
+                self.commit(Outcome(task, task.verdict, task.video, task.source.stamp,
+                                    error=task.error))  # fmt: skip
 
-    def _take(self, source: Source) -> Video | None:
-        """Return the video that is to be embedded now, or None with the reason counted."""
-        try:
-            return self._taken(source)
-        except Exception as exc:
-            self._failed(source, failure_of(exc))
-            return None
+    def may_begin(self, in_work: int) -> bool:
+        limit = self.options.limit
+        return limit is None or self.taken + in_work < limit
 
-    def _taken(self, source: Source) -> Video | None:
-        if self._failed_before(source):
-            self.report.known_failures += 1
-            return None
-        if source.url and source.problem is None:
-            known = self.library.known_id(source.path, self.remote.stamp(source))
-            if known is not None and self._is_done(known):
+    def commit(self, outcome: Outcome) -> None:
+        """Write one task's outcome down."""
+        source = outcome.task.source
+        match outcome.verdict:
+            case "failed":
+                assert outcome.error is not None
+                self._see(outcome)
+                self._failed(source, outcome.error, outcome.stamp or source.stamp)
+            case "failed before":
+                self.report.known_failures += 1
+            case "done":
+                self._see(outcome)
+                if not self.options.dry_run:
+                    self.library.clear_failure(self.embedder.name, source.name)
                 self.report.skipped += 1
-                return None
-            self.remote.fetch(source)
-        video = identify(source, self.library, self.options.label_from)
-        if video.id in self.in_work or self._is_done(video.id):
-            self.remote.release(source)
-            self.report.skipped += 1
-            return None
-        video = replace(video, path=source.path)
-        if self.embedder.paid:
-            if source.url:
-                self.gate.given[video.id] = self.remote.address(source)
-            admitted = self.gate.admit(video)
-            if admitted is None:
-                self.remote.release(source)
+            case "over cap":
+                self._see(outcome)
                 self.report.over_cap += 1
-                return None
-            video = admitted
-        self.in_work[video.id] = source
-        return video
-
-    def _failed_before(self, source: Source) -> bool:
-        if source.problem or self.options.retry_failed or self.options.force:
-            return False
-        stamp = self._stamp(source)
-        reason = self.library.failed_before(self.embedder.name, source.name, stamp)
-        return reason is not None
-
-    def _stamp(self, source: Source) -> FileStamp:
-        return self.remote.stamp(source) if source.url else stamp_of(source.path)
-
-    def _is_done(self, video_id: str) -> bool:
-        return not self.options.force and self.library.is_embedded(
-            video_id, str(self.embedder.fingerprint), self.clip_seconds
-        )
-
-    def commit(self, outcome: Embedded) -> None:
-        """Store one video's outcome."""
-        source = self.in_work[outcome.video.id]
-        if outcome.error is not None:
-            self._failed(source, outcome.error)
+            case "work" if self.options.dry_run:
+                self.taken += 1
+                length = outcome.video.duration_sec if outcome.video else None
+                self.report.todo.append((source.name, length))
+            case "work":
+                self.taken += 1
+                self._store(outcome)
+        if outcome.verdict != "work" or self.options.dry_run:
             self.progress.step()
-            return
-        video = outcome.video
-        if self._changed(source, video):
-            self._failed(source, TransientError("it changed while it was embedded: run again"))
-            self.progress.step()
-            return
-        self.remote.release(source)
-        self.library.add_video(replace(video, path=None if source.url else source.path))
-        self.library.save_embeddings(video.id, outcome.embeddings, self.clip_seconds)
-        self.library.clear_failure(self.embedder.name, source.name)
+
+    def _see(self, outcome: Outcome) -> None:
+        """Note where a video was seen: it need not be hashed again. No video is never noted."""
+        video, stamp = outcome.video, outcome.stamp
+        if video is not None and video.info is not None and stamp and not self.options.dry_run:
+            note(outcome.task.source, video, stamp, self.library)
+
+    def _store(self, outcome: Outcome) -> None:
+        source, video = outcome.task.source, outcome.video
+        assert video is not None
+        video = replace(video, path=None if source.url else source.path)
+        with self.library.transaction():
+            self.library.add_video(video, outcome.stamp, source.path)
+            self.library.save_embeddings(video.id, outcome.embeddings, self.clip_seconds)
+            self.library.clear_failure(self.embedder.name, source.name)
+        self.embedder.stored(Embedded(video, outcome.embeddings), self.context)
         for warning in outcome.warnings:
             self.progress.warn(f"{source.name}: {warning}")
         mine = str(self.embedder.fingerprint)
@@ -158,46 +163,49 @@ class _Run:
         self.report.clips += clips
         self.report.footage_sec += video.duration_sec or 0.0
         self.progress.step(detail=video.filename)
+        self.told(
+            {"status": "embedded", "source": source.name, "video_id": video.id, "clips": clips,
+             "duration_sec": video.duration_sec, "warnings": list(outcome.warnings)}
+        )  # fmt: skip
 
-    def _changed(self, source: Source, video: Video) -> bool:
-        """Whether the file is another by now: a copy in progress, say. One that is gone is not."""
-        if source.url or self.embedder.paid:
-            return False
-        try:
-            return self.library.known_id(source.path, stamp_of(source.path)) != video.id
-        except MediaError:
-            return False
-
-    def _failed(self, source: Source, error: Exception) -> None:
-        self.remote.release(source)
-        self.report.failed += 1
+    def _failed(self, source: Source, error: VidrecError, stamp: FileStamp | None) -> None:
         reason = str(error).removeprefix(f"{source.path}: ")
-        self.progress.warn(f"skipping {source.name}: {reason}")
-        stamp = None
-        if source.problem is None:
-            try:
-                stamp = self._stamp(source)
-            except Exception as exc:
-                failure_of(exc)
-        permanent = stamp is not None and not isinstance(error, TransientError)
-        if source.problem == NOT_THERE:  # a slip of the pen, or one that has gone meanwhile
-            self.library.clear_failure(self.embedder.name, source.name)
+        kind = type(error).__name__
+        if self.options.dry_run:
+            self.report.problems.append((source.name, reason))
             return
+        self.report.failed += 1
+        self.progress.warn(f"skipping {source.name}: {reason}")
+        if isinstance(error, UnexpectedError) and error.trace:
+            logging.getLogger("vidrec").warning("%s: %s", source.name, error.trace)
+        permanent = stamp is not None and not isinstance(error, TransientError)
+        self.told(
+            {"status": "failed", "source": source.name, "error": reason, "kind": kind,
+             "permanent": permanent}
+        )  # fmt: skip
         if not is_text(source.name):
             return
-        self.library.record_failure(
-            self.embedder.name, source.name, reason, permanent=permanent, stamp=stamp,
-            below=source.below,
-        )  # fmt: skip
+        if source.problem == NOT_THERE:  # a slip of the pen, or one that has gone meanwhile
+            self.library.clear_failure(self.embedder.name, source.name)
+        else:
+            self.library.record_failure(
+                self.embedder.name, source.name, reason, permanent=permanent, stamp=stamp,
+                below=source.below, kind=kind,
+            )  # fmt: skip
 
 
 def embed(
     settings: Settings,
-    paths: Iterable[str | Path],
+    paths: Iterable[str | Path] | None,
     options: EmbedOptions | None = None,
     progress: Progress | None = None,
+    told: Told = lambda row: None,
 ) -> EmbedReport:
     """Embed every video among files and folders that is not embedded yet.
+
+    An empty list is one of nothing; None names nothing, and with ``retry_failed`` means what
+    failed. ``told`` hears of each video as it is done. A dry run changes nothing and needs no
+    model; it reads no remote file.
 
     Returns:
         What was done; an interrupt (Ctrl-C) ends the run early with what is finished kept and
@@ -209,59 +217,114 @@ def embed(
         EmbedderError: the embedder cannot be loaded, or its provider wants no more.
     """
     options = options or EmbedOptions()
-    progress = progress or Silent()
     started = time.monotonic()
     embedder = load_embedder(settings)
-    clip_seconds = 0.0 if embedder.own_clips else settings.embedder.clip_seconds
     report = EmbedReport(embedder.name, str(embedder.fingerprint))
-    with Library(settings.library) as library, library.lock(f"embed-{embedder.name}"):
-        remote = Remote(settings)
-        sources = list(sources_of(library, embedder, remote, paths, options))
-        for fingerprint in embedder.fingerprints:
-            library.register(fingerprint)
-        gate = Gate(settings, library, embedder, options.max_minutes, options.repair, options.force)
-        run = _Run(library, embedder, clip_seconds, options, progress, report, gate, remote)
-        progress.start("embedding", len(sources), "video")
+    cancel = threading.Event()
+    with ExitStack() as until_the_end:
+        enter = until_the_end.enter_context
+        library = enter(_opened(settings, dry_run=options.dry_run))
+        if not options.dry_run:
+            enter(library.lock(f"embed-{embedder.name}", wait=options.wait))
+            for fingerprint in embedder.fingerprints:
+                library.register(fingerprint)
+            forget_failures_of_gone(library, embedder.name)
+        enter(first_interrupt(cancel))
+        run, gate = _run(settings, library, embedder, options, progress, report, told, cancel)
+        until_the_end.callback(embedder.close)
         try:
-            _drain(run, sources)
+            _drain(run, gate, settings, paths, cancel)
         finally:
-            report.bill = gate.bill if embedder.paid else None
-            progress.finish()
-            embedder.close()
+            run.progress.finish()
+            report.interrupted = cancel.is_set()
             report.seconds = time.monotonic() - started
+            if embedder.paid:
+                report.bill, report.price = gate.bill, embedder.price(gate.bill.minutes)
     return report
 
 
-def sources_of(
+@contextmanager
+def _opened(settings: Settings, *, dry_run: bool) -> Iterator[Library]:
+    """Open the library; for a dry run where there is none, one that leaves no trace."""
+    if not dry_run or has_catalog(settings.library):
+        with Library(settings.library, create=not dry_run) as library:
+            yield library
+        return
+    with TemporaryDirectory() as nowhere, Library(Path(nowhere)) as library:
+        yield library
+
+
+def _run(
+    settings: Settings,
     library: Library,
     embedder: Embedder,
-    remote: Remote,
-    paths: Iterable[str | Path],
     options: EmbedOptions,
-) -> Iterator[Source]:
-    """Yield what a run is about: what was named, or with ``retry_failed`` alone what failed.
+    progress: Progress | None,
+    report: EmbedReport,
+    told: Told,
+    cancel: threading.Event,
+) -> tuple[_Run, Gate]:
+    progress = progress or Silent()
+    gate = Gate(settings, library, embedder, options.max_minutes, options.repair, options.force)
+    clip_seconds = 0.0 if embedder.own_clips else settings.embedder.clip_seconds
+    planner = Planner(
+        library, embedder, Remote(settings, cancel.is_set), clip_seconds, options.label_from,
+        options.retry_failed, options.force, cancel.is_set,
+    )  # fmt: skip
+    context = replace(
+        gate.context(cancel.is_set),
+        progress=lambda video, share: progress.part(video.filename, share),
+    )
+    run = _Run(library, embedder, context, planner, options, progress, report, told, clip_seconds)
+    return run, gate
 
-    Raises:
-        UsageError: no path was given, and no failure is to be tried again.
-    """
-    named = list(paths)
-    below: dict[str, bool] = {}
-    if not named and options.retry_failed:
-        below = {f.source: f.below for f in library.failures() if f.stage == embedder.name}
-        named = list(below)
-    elif not named:
-        raise UsageError("nothing to embed: name files or folders, or - for a list on stdin")
-    for source in remote.sources(named):
-        yield replace(source, below=source.below or below.get(source.name, False))
 
-
-def _drain(run: _Run, sources: list[Source]) -> None:
-    cancel = threading.Event()
-    context = run.gate.context(cancel.is_set)
-    with first_interrupt(cancel):
-        for outcome in run.embedder.embed_videos(run.pending(sources), context):
+def _drain(
+    run: _Run,
+    gate: Gate,
+    settings: Settings,
+    paths: Iterable[str | Path] | None,
+    cancel: threading.Event,
+) -> None:
+    options, embedder, planner = run.options, run.embedder, run.planner
+    sources = list(
+        sources_of(
+            run.library, embedder, planner.remote, paths,
+            retry_failed=options.retry_failed, exclude=options.exclude,
+        )
+    )  # fmt: skip
+    run.progress.start("looking" if options.dry_run else "embedding", len(sources), "video")
+    admit = partial(_admitted, run, gate) if embedder.paid else None
+    claim = FirstComes(planner.is_done, admit, cancel.is_set)
+    with ExitStack() as until_the_end:
+        embed_one = None
+        if not options.dry_run:
+            embed_one = until_the_end.enter_context(embedder.run(run.context))
+        work = Worker(planner.remote, claim, embed_one, cancel.is_set, paid=embedder.paid)
+        tasks = run.tasks(sources)
+        for outcome in in_threads(
+            tasks, work, workers=embedder.at_once(run.context), may_begin=run.may_begin,
+            cancelled=cancel.is_set, spare=0 if embedder.paid else 1,
+            patience_sec=PAID_PATIENCE_SEC if embedder.paid else PATIENCE_SEC,
+        ):  # fmt: skip
             run.commit(outcome)
-    run.report.interrupted = cancel.is_set()
+    if options.limit is not None and run.taken >= options.limit:
+        report = run.report
+        seen = (report.videos + len(report.todo), report.skipped, report.known_failures,
+                report.failed + len(report.problems), report.over_cap)  # fmt: skip
+        report.left = len(sources) - sum(seen)
+
+
+def _admitted(run: _Run, gate: Gate, task: Task, video: Video, stamp: FileStamp) -> Video | None:
+    """Let a video through to a paid embedder, if it fits and the cap on minutes allows."""
+    source = task.source
+    if source.url:
+        gate.given[video.id] = run.planner.remote.address(source)
+    if run.options.dry_run:
+        return gate.admit(video, write=False) if video.info else video
+    if video.info is not None:
+        note(source, video, stamp, run.library)  # what is paid for is known before it is sent
+    return gate.admit(replace(video, path=source.path))
 
 
 @contextmanager

@@ -1,113 +1,166 @@
-"""Plan: what `embed` would do and pay for, without a model and without changing anything."""
+"""Plan: what is to be done with each source, without reading a byte of it.
+
+What the library knows of a file by its place, size and time decides whether there is work. The
+plan is the coordinator's; looking at many files and URLs at once is all that it does in threads.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Literal
 
-from vidrec.config import Settings
-from vidrec.embedders import load_embedder
-from vidrec.errors import MediaError, TransientError
-from vidrec.ingest.embed import EmbedOptions, sources_of
-from vidrec.ingest.paid import Bill, Gate
+from vidrec.embedders.base import Embedder
+from vidrec.errors import MediaError, UsageError, VidrecError, failure_of
 from vidrec.ingest.remote import Remote
-from vidrec.ingest.scan import Source, peek, stamp_of
-from vidrec.library import FileStamp, Library
-from vidrec.library.catalog import has_catalog
-from vidrec.media.probe import probe
+from vidrec.ingest.scan import LabelFrom, Source, described, stamp_of
+from vidrec.library import Library
 from vidrec.types import Video
+
+SCOUTS = 8  # files and URLs that are looked at at once
+
+# What becomes of a source: it is worked on; it was done before, or is another's copy; it failed
+# before; it cannot be worked on; it would cost more than the user allows.
+Verdict = Literal["work", "done", "failed before", "failed", "over cap"]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One source and what is known of it: enough for a worker anywhere. Picklable.
+
+    ``video`` is None where the file has to be hashed; its ``info`` is None where it has to be
+    probed. ``number`` counts the tasks that are worked on.
+    """
+
+    source: Source
+    label_from: LabelFrom
+    verdict: Verdict = "work"
+    video: Video | None = None
+    error: VidrecError | None = None
+    number: int = 0
 
 
 @dataclass(slots=True)
-class EmbedPlan:
-    """What a run would do. ``todo`` holds each video with its length, None where unknown."""
+class Planner:
+    """Looks at sources and says of each what is to be done."""
 
-    embedder: str
-    fingerprint: str
-    todo: list[tuple[str, float | None]] = field(default_factory=list)
-    problems: list[tuple[str, str]] = field(default_factory=list)
-    skipped: int = 0
-    known_failures: int = 0
-    over_cap: int = 0
-    bill: Bill | None = None
-    price: float | None = None
+    library: Library
+    embedder: Embedder
+    remote: Remote
+    clip_seconds: float
+    label_from: LabelFrom = "auto"
+    retry_failed: bool = False
+    force: bool = False
+    cancelled: Callable[[], bool] = lambda: False
+    _number: int = 0
+
+    def tasks(self, sources: Iterable[Source]) -> Iterator[Task]:
+        """Yield a task for each source, in their order."""
+        for seen in _in_threads(self._look, sources, self.cancelled):
+            if isinstance(seen, Task):
+                yield seen
+                continue
+            try:
+                task = self._task(seen)
+            except Exception as exc:
+                task = self._failed(seen, exc)
+            if task.verdict == "work":
+                task = replace(task, number=self._number)
+                self._number += 1
+            yield task
+
+    def _look(self, source: Source) -> Source | Task:
+        """Return the source with its stamp, or a task that says why it has none."""
+        try:
+            if source.url and not source.problem:
+                return replace(source, stamp=self.remote.stamp(source))
+            if source.problem:
+                raise MediaError(source.problem)
+            return replace(source, stamp=stamp_of(source.path))
+        except Exception as exc:
+            return self._failed(source, exc)
+
+    def _failed(self, source: Source, exc: Exception) -> Task:
+        return Task(source, self.label_from, "failed", error=failure_of(exc))
+
+    def _task(self, source: Source) -> Task:
+        assert source.stamp is not None
+        again = self.retry_failed or self.force
+        if not again and self.library.failed_before(self.embedder.name, source.name, source.stamp):
+            return Task(source, self.label_from, "failed before")
+        if not source.stamp.size:
+            return self._failed(source, MediaError("the file is empty"))
+        known_id = self.library.known_id(source.path, source.stamp)
+        if known_id is None:
+            return Task(source, self.label_from)
+        known = self.library.video(known_id)
+        info = known.info if known else None
+        video = described(source, known_id, source.stamp, self.label_from, info)
+        done = self.is_done(known_id)
+        return Task(source, self.label_from, "done" if done else "work", video)
+
+    def is_done(self, video_id: str) -> bool:
+        """Whether there is nothing to do for a video."""
+        return not self.force and self.library.is_embedded(
+            video_id, str(self.embedder.fingerprint), self.clip_seconds
+        )
 
 
-def plan(
-    settings: Settings, paths: Iterable[str | Path], options: EmbedOptions | None = None
-) -> EmbedPlan:
-    """Say what ``embed`` would do, without a model and without changing anything.
+def sources_of(
+    library: Library,
+    embedder: Embedder,
+    remote: Remote,
+    paths: Iterable[str | Path] | None,
+    *,
+    retry_failed: bool = False,
+    exclude: tuple[str, ...] = (),
+) -> Iterator[Source]:
+    """Yield what a run is about: what was named, or with ``retry_failed`` alone what failed.
+
+    An empty list is a list, of nothing; None stands for no list at all.
 
     Raises:
         UsageError: no path was given, and no failure is to be tried again.
     """
-    options = options or EmbedOptions()
-    embedder = load_embedder(settings)
-    clip_seconds = 0.0 if embedder.own_clips else settings.embedder.clip_seconds
-    found = EmbedPlan(embedder.name, str(embedder.fingerprint))
-    with TemporaryDirectory() as nowhere:
-        exists = has_catalog(settings.library)
-        with Library(settings.library if exists else Path(nowhere)) as library:
-            seen: set[str] = set()
-            gate = Gate(
-                settings, library, embedder, options.max_minutes, options.repair, options.force
-            )
-            remote = Remote(settings)
-            for source in sources_of(library, embedder, remote, paths, options):
-                if options.limit is not None and len(found.todo) >= options.limit:
-                    break
-                _plan_one(found, source, gate, remote, options, clip_seconds, seen)
-            if embedder.paid:
-                found.bill, found.price = gate.bill, embedder.price(gate.bill.minutes)
-    return found
+    below: dict[str, bool] = {}
+    if paths is None and retry_failed:
+        below = {f.source: f.below for f in library.failures() if f.stage == embedder.name}
+        paths = list(below)
+    elif paths is None:
+        raise UsageError("nothing to embed: name files or folders, or - for a list on stdin")
+    for source in remote.sources(paths, exclude):
+        yield replace(source, below=source.below or below.get(source.name, False))
 
 
-def _plan_one(
-    found: EmbedPlan,
-    source: Source,
-    gate: Gate,
-    remote: Remote,
-    options: EmbedOptions,
-    clip_seconds: float,
-    seen: set[str],
-) -> None:
-    library = gate.library
-    again = options.force or options.retry_failed
+def _in_threads(
+    look: Callable[[Source], Source | Task],
+    sources: Iterable[Source],
+    cancelled: Callable[[], bool],
+) -> Iterator[Source | Task]:
+    """Look at sources, several at once; yield what was seen in their order."""
+    pool = ThreadPoolExecutor(SCOUTS, thread_name_prefix="scout")
+    coming: deque[Future[Source | Task]] = deque()
     try:
-        stamp = _stamp(source, remote)
-        if not again and stamp and library.failed_before(found.embedder, source.name, stamp):
-            found.known_failures += 1
-            return
-        video = _planned(source, library, remote)
-        done = library.is_embedded(video.id, found.fingerprint, clip_seconds)
-        if video.id in seen or (done and not options.force):
-            found.skipped += 1
-            return
-        seen.add(video.id)
-        if gate.embedder.paid and video.info and gate.admit(video, write=False) is None:
-            found.over_cap += 1
-            return
-        found.todo.append((source.name, video.duration_sec))
-    except (MediaError, TransientError) as exc:
-        problem = str(exc).removeprefix(f"{source.path}: ")
-        found.problems.append((source.name, problem))
+        for source in sources:
+            coming.append(pool.submit(look, source))
+            if len(coming) < 2 * SCOUTS:
+                continue
+            if not _came(coming[0], cancelled):
+                return
+            yield coming.popleft().result()
+        while coming and _came(coming[0], cancelled):
+            yield coming.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _stamp(source: Source, remote: Remote) -> FileStamp | None:
-    if source.problem:
-        return None
-    return remote.stamp(source) if source.url else stamp_of(source.path)
-
-
-def _planned(source: Source, library: Library, remote: Remote) -> Video:
-    """Say what is known of a source; of a remote one without reading it."""
-    if source.url and source.problem is None:
-        known = library.known_id(source.path, remote.stamp(source))
-        video = library.video(known) if known else None
-        return video or Video(source.name, source.place.name, url=source.url)
-    video_id, stamp = peek(source, library)
-    video = library.video(video_id)
-    info = (video.info if video else None) or probe(source.path)
-    return Video(video_id, source.path.name, source.path, size=stamp.size, info=info)
+def _came(future: Future[Source | Task], cancelled: Callable[[], bool]) -> bool:
+    """Wait for what is looked at; false if the run ends first."""
+    while not future.done():
+        if cancelled():
+            return False
+        wait([future], timeout=0.1)
+    return True

@@ -10,15 +10,22 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from vidrec.config import Settings
-from vidrec.errors import MediaError, StorageError, TransientError, UsageError
+from vidrec.errors import (
+    Cancelled,
+    ConfigError,
+    MediaError,
+    StorageError,
+    TransientError,
+    UsageError,
+)
 from vidrec.files import writing
-from vidrec.ingest.scan import Source, find_sources
+from vidrec.ingest.scan import Source, find_sources, left_out
 from vidrec.library import FileStamp
 from vidrec.media.extensions import VIDEO_EXTENSIONS
 from vidrec.storage.http import look, read
@@ -39,9 +46,8 @@ class Remote:
     """Finds remote videos and holds those in work in the cache."""
 
     settings: Settings
+    cancelled: Callable[[], bool] = lambda: False
     _storage: S3Storage | None = None
-    _stamps: dict[Path, FileStamp] = field(default_factory=dict)
-    _urls: dict[Path, str] = field(default_factory=dict)
     _held: set[Path] = field(default_factory=set)
     _mutex: threading.Lock = field(default_factory=threading.Lock)
 
@@ -55,23 +61,31 @@ class Remote:
     def folder(self) -> Path:
         return self.settings.cache / "remote"
 
-    def sources(self, names: Iterable[str | Path]) -> Iterator[Source]:
+    def sources(self, names: Iterable[str | Path], exclude: Sequence[str] = ()) -> Iterator[Source]:
         """Yield the videos among files, folders and URLs, each once.
 
-        Raises:
-            StorageError: a bucket cannot be listed.
+        A name that cannot be looked into (a bucket without credentials, say) is yielded with its
+        problem: it never ends the run.
         """
         seen: set[str] = set()
         for name in names:
-            found = self._at(str(name)) if is_remote(name) else find_sources([name])
-            for source in found:
+            for source in self._found(name, exclude):
                 if source.name not in seen:
                     seen.add(source.name)
                     yield source
 
-    def _at(self, url: str) -> Iterator[Source]:
-        scheme, _, rest = url.partition(":")
+    def _found(self, name: str | Path, exclude: Sequence[str]) -> Iterator[Source]:
+        if not is_remote(name):
+            yield from find_sources([name], exclude)
+            return
+        scheme, _, rest = str(name).partition(":")
         url = f"{scheme.lower()}:{rest}"
+        try:
+            yield from self._at(url, exclude)
+        except (StorageError, UsageError, ConfigError) as exc:
+            yield Source(Path(url), url=_named(url), problem=str(exc))
+
+    def _at(self, url: str, exclude: Sequence[str]) -> Iterator[Source]:
         if not url.startswith("s3://"):
             try:
                 yield self._source(url, stable_url(url))
@@ -87,26 +101,25 @@ class Remote:
             row
             for row in self.storage.list(bucket, prefix)
             if PurePosixPath(row.key).suffix.lower() in VIDEO_EXTENSIONS
+            and not _left_out(row.key[len(prefix) :].lstrip("/"), exclude)
         ]
         if not found:
             yield Source(Path(url), url=url, problem="no video has a key that begins so")
         for row in found:
             named = s3_url(bucket, row.key)
             source = self._source(named, named, below="/" in row.key[len(prefix) :].lstrip("/"))
-            self._stamps[source.path] = _stamp(row.size, row.etag)
-            yield source
+            yield replace(source, stamp=_stamp(row.size, row.etag))
 
     def _source(self, url: str, stable: str, *, below: bool = False) -> Source:
         suffix = PurePosixPath(unquote(urlsplit(stable).path)).suffix.lower()
         safe = suffix if suffix in VIDEO_EXTENSIONS else ".mp4"
         path = self.folder / f"{hashlib.sha256(stable.encode()).hexdigest()[:32]}{safe}"
-        self._urls[path] = url
-        return Source(path, below, url=stable)
+        return Source(path, below, url=stable, address=url)
 
-    def address(self, source: Source) -> str | None:
+    @staticmethod
+    def address(source: Source) -> str | None:
         """Return the URL as it was given, that others may read it; None with a password in it."""
-        url = self._urls[source.path]
-        return None if "@" in urlsplit(url).netloc else url
+        return None if "@" in urlsplit(source.address).netloc else source.address
 
     def stamp(self, source: Source) -> FileStamp:
         """Return what tells whether a remote file changed, without reading it.
@@ -114,19 +127,17 @@ class Remote:
         Raises:
             TransientError: it cannot be looked at now.
         """
-        if source.path not in self._stamps:
-            url = self._urls[source.path]
-            try:
-                if url.startswith("s3://"):
-                    found = self.storage.find(*parse_s3_url(url))
-                    if found is None:
-                        raise MediaError("no such object, or no permission to read it")
-                    self._stamps[source.path] = _stamp(found.size, found.etag)
-                else:
-                    self._stamps[source.path] = _stamp(*look(url))
-            except StorageError as exc:
-                raise TransientError(str(exc)) from exc
-        return self._stamps[source.path]
+        if source.stamp is not None:
+            return source.stamp
+        try:
+            if not source.address.startswith("s3://"):
+                return _stamp(*look(source.address))
+            found = self.storage.find(*parse_s3_url(source.address))
+        except StorageError as exc:
+            raise TransientError(str(exc)) from exc
+        if found is None:
+            raise MediaError("no such object, or no permission to read it")
+        return _stamp(found.size, found.etag)
 
     def fetch(self, source: Source) -> Path:
         """Have a remote file in the cache until it is let go; return its path.
@@ -146,7 +157,7 @@ class Remote:
             self._held.add(source.path)
         if not self._is_cached(source.path, stamp):
             self._make_room(limit - max(0, stamp.size))
-            self._download(source.path, stamp, limit)
+            self._download(source, stamp, limit)
         os.utime(source.path, ns=(stamp.mtime_ns, stamp.mtime_ns))  # used now: see _make_room
         return source.path
 
@@ -163,13 +174,13 @@ class Remote:
             return False
         return there.mtime_ns == stamp.mtime_ns and stamp.size in (there.size, -1)
 
-    def _download(self, path: Path, stamp: FileStamp, limit: int) -> None:
-        url = self._urls[path]
+    def _download(self, source: Source, stamp: FileStamp, limit: int) -> None:
+        path, url = source.path, source.address
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with writing(path, durable=False) as draft:
                 with draft.open("wb") as file:
-                    take = _limited(file.write, limit)
+                    take = _limited(file.write, limit, self.cancelled)
                     if url.startswith("s3://"):
                         self.storage.read(*parse_s3_url(url), take)
                     else:
@@ -208,12 +219,29 @@ def _stamp(size: int, mark: str) -> FileStamp:
     return FileStamp(size, _OLD_NS + number % 10**14 * 1000)
 
 
-def _limited(write: Callable[[bytes], object], limit: int) -> Callable[[bytes], object]:
-    """Stop a file that says less than it sends."""
+def _left_out(inside: str, exclude: Sequence[str]) -> bool:
+    """Whether a key, or a folder that it lies in, is not to be looked at."""
+    path = PurePosixPath(inside)
+    return any(left_out(part, exclude) for part in (path, *path.parents) if part.name)
+
+
+def _named(url: str) -> str:
+    try:
+        return stable_url(url)
+    except ValueError:
+        return url.partition("?")[0]
+
+
+def _limited(
+    write: Callable[[bytes], object], limit: int, cancelled: Callable[[], bool]
+) -> Callable[[bytes], object]:
+    """Stop a file that says less than it sends, and every one when the run ends."""
     sent = 0
 
     def take(chunk: bytes) -> None:
         nonlocal sent
+        if cancelled():
+            raise Cancelled("interrupted")
         sent += len(chunk)
         if sent > limit:
             raise MediaError("it is larger than the cache may hold: raise [remote] cache_mb")

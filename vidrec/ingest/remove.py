@@ -2,40 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from vidrec.config import Settings
 from vidrec.errors import UsageError
-from vidrec.files import expanded
+from vidrec.files import exists, expanded
 from vidrec.library import Library
 from vidrec.stores import open_store
 from vidrec.types import Video
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RemoveReport:
-    """What left: videos, and points of the store."""
+    """What left: videos, and points of the store; ``unknown`` names were not in the library.
 
-    videos: Sequence[Video]
-    points: int
+    ``kept`` are missing files' videos that only `--yes` forgets, each with the reason.
+    """
+
+    videos: Sequence[Video] = ()
+    points: int = 0
+    unknown: list[str] = field(default_factory=list)
+    kept: list[tuple[Video, str]] = field(default_factory=list)
+    dry_run: bool = False
 
 
-def remove(settings: Settings, names: Sequence[str]) -> RemoveReport:
-    """Forget videos named by ``id:…``, by path or, where it is one video's alone, by file name.
+def remove(
+    settings: Settings,
+    names: Sequence[str],
+    *,
+    missing: bool = False,
+    yes: bool = False,
+    dry_run: bool = False,
+) -> RemoveReport:
+    """Forget videos named by ``id:…``, by path, folder or, where it is one's alone, by file name.
+
+    What is not in the library is removed already. ``missing`` forgets those whose files are
+    gone, and failures of such files; what was paid for, or lay in a folder that is gone as a
+    whole (a disk that is not mounted?), is kept unless ``yes`` is given.
 
     Raises:
-        UsageError: a name fits no video or several; nothing is removed then.
+        UsageError: a name fits several videos; nothing is removed then.
     """
+    report = RemoveReport(dry_run=dry_run)
     with Library(settings.library, create=False) as library:
         known = _Names(library)
-        videos = {video.id: video for video in map(known.find, names)}
+        videos = {v.id: v for name in names for v in known.find(name, report.unknown)}
+        if missing:
+            for video, doubt in gone(library):
+                if doubt and not yes:
+                    report.kept.append((video, doubt))
+                else:
+                    videos[video.id] = video
+        report.videos = list(videos.values())
+        if dry_run:
+            return report
+        if missing:
+            forget_failures_of_gone(library)
         with library.transaction():
             pass  # it can be written: what leaves the store must leave the library too
-        points = _leave_stores(settings, library, videos)
-        for video_id in videos:
-            library.remove_video(video_id)
-    return RemoveReport(list(videos.values()), points)
+        report.points = _leave_stores(settings, library, videos)
+        with library.transaction():
+            for video_id in videos:
+                library.remove_video(video_id)
+    return report
+
+
+def gone(library: Library) -> Iterable[tuple[Video, str]]:
+    """Yield the videos whose files are gone, each with why that may be a mistake, or ''."""
+    paid = {row[0] for row in library.read("SELECT DISTINCT video_id FROM paid")}
+    for video in library.videos():
+        if video.path is None or video.url is not None or exists(video.path):
+            continue
+        if any(exists(Path(path)) for path in library.seen_at(video.id)):
+            continue
+        doubt = ""
+        if not exists(video.path.parent):
+            doubt = f"the folder {video.path.parent} is gone, too"
+        if video.id in paid:
+            doubt = "its embedding was paid for"
+        yield video, doubt
+
+
+def forget_failures_of_gone(library: Library, stage: str | None = None) -> None:
+    """Forget failures of files that are no longer in their folders."""
+    for failure in library.failures():
+        if stage not in (None, failure.stage) or "://" in failure.source:
+            continue
+        path = Path(failure.source)
+        if not os.path.lexists(path) and exists(path.parent):
+            library.clear_failure(failure.stage, failure.source)
 
 
 class _Names:
@@ -51,20 +109,38 @@ class _Names:
                     self.places.setdefault(str(place), []).append(video)
             self.filenames.setdefault(video.filename, []).append(video)
 
-    def find(self, name: str) -> Video:
-        """Return the one video that a name means.
+    def find(self, name: str, unknown: list[str]) -> list[Video]:
+        """Return the videos that a name means: one, those of a folder, or none.
 
         Raises:
-            UsageError: it means none or several.
+            UsageError: it is the file name of several.
         """
         if name.startswith("id:"):
-            return self.library.find_video(name.removeprefix("id:"))
+            return self._of_id(name.removeprefix("id:"), unknown)
         path = str(expanded(name).absolute())
-        found = self.places.get(path) or self.places.get(name) or self.filenames.get(name, [])
-        if len(found) != 1:
-            problem = "is the name of several videos" if found else "is no video of the library"
-            raise UsageError(f"{name} {problem}: `vidrec list` shows their ids")
-        return found[0]
+        found = self.places.get(path) or self.places.get(name) or self._below(path)
+        if not found:
+            found = self.filenames.get(name, [])
+            if len(found) > 1:
+                raise UsageError(
+                    f"{name} is the name of several videos: `vidrec list` shows their ids"
+                )
+        if not found:
+            unknown.append(name)
+        return found
+
+    def _of_id(self, prefix: str, unknown: list[str]) -> list[Video]:
+        clean = prefix.lower()
+        if clean and all(c in "0123456789abcdef" for c in clean):
+            rows = self.library.read("SELECT 1 FROM videos WHERE id GLOB ? LIMIT 1", f"{clean}*")
+            if not rows:
+                unknown.append(f"id:{prefix}")
+                return []
+        return [self.library.find_video(prefix)]
+
+    def _below(self, folder: str) -> list[Video]:
+        inside = folder.rstrip("/") + "/"
+        return [v for place, some in self.places.items() if place.startswith(inside) for v in some]
 
 
 def _leave_stores(settings: Settings, library: Library, videos: dict[str, Video]) -> int:

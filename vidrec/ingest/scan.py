@@ -1,4 +1,4 @@
-"""Scan: from what the user named to the videos of the library.
+"""Scan: from what the user named to the files and the videos that they are.
 
 Files are identified by the SHA-256 of their bytes; a file whose path, size and modification time
 are known is not read again.
@@ -10,21 +10,27 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
-from vidrec.errors import MediaError, UsageError
+from vidrec.errors import Cancelled, MediaError, UsageError
 from vidrec.files import exists, expanded, is_folder, is_text
 from vidrec.library import FileStamp, Library
 from vidrec.media.extensions import is_video_file
 from vidrec.media.probe import probe
-from vidrec.types import Video
+from vidrec.types import Video, VideoInfo
 
 NOT_THERE = "no such file or folder"
 LabelFrom = Literal["auto", "folder", "none"]
+# Where systems of storage and desktops keep previews, snapshots and what was thrown away.
+_NOT_THE_USERS = frozenset(
+    {"@eadir", "@recycle", "@tmp", "#recycle", "#snapshot", "$recycle.bin", "recycler",
+     "system volume information", "lost+found", "__macosx"}
+)  # fmt: skip
 _UCF101_GROUP = re.compile(r"(?i)^(v_.+_g\d+)_c\d+$")
 
 
@@ -33,13 +39,16 @@ class Source:
     """A file to take up, or the reason why it cannot be.
 
     ``below`` is true for a file found below a folder that the user named, not directly in it.
-    A remote one has a stable ``url``; ``path`` is then where it lies while it is in work.
+    A remote one has a stable ``url``; ``path`` is then where it lies while it is in work, and
+    ``address`` the URL as it was given, signature and all: it is used and never written down.
     """
 
     path: Path
     below: bool = False
     problem: str | None = None
     url: str | None = None
+    address: str = field(default="", repr=False)
+    stamp: FileStamp | None = None
 
     @property
     def name(self) -> str:
@@ -52,12 +61,13 @@ class Source:
         return PurePosixPath(unquote(urlsplit(self.url).path)) if self.url else self.path
 
 
-def find_sources(paths: Iterable[str | Path]) -> Iterator[Source]:
+def find_sources(paths: Iterable[str | Path], exclude: Sequence[str] = ()) -> Iterator[Source]:
     """Yield the videos among files and folders, each path once, folders in sorted order.
 
     A file named by the user is taken whatever its extension; in folders only files with a video
-    extension count, and hidden ones are left out. What cannot be read is yielded with its
-    problem.
+    extension count. Left out there are hidden ones, the caches and bins of storage systems, and
+    what ``exclude`` says (patterns of names, or of paths below the folder). Folders that are
+    links are followed, each folder once. What cannot be read is yielded with its problem.
 
     Raises:
         UsageError: a name is empty.
@@ -67,7 +77,7 @@ def find_sources(paths: Iterable[str | Path]) -> Iterator[Source]:
         if not str(named):
             raise UsageError("an empty name is no file or folder")
         path = expanded(named)
-        found = _walk(path) if is_folder(path) else iter([_named_file(path)])
+        found = _walk(path, exclude) if is_folder(path) else iter([_named_file(path)])
         for source in found:
             absolute = source.path.absolute()
             if absolute not in seen:
@@ -81,23 +91,48 @@ def _named_file(path: Path) -> Source:
         regular = stat.S_ISREG(path.stat().st_mode)
     except FileNotFoundError:
         return Source(path, problem=NOT_THERE)
-    except OSError as exc:
-        return Source(path, problem=exc.strerror or "cannot be read")
+    except (OSError, ValueError) as exc:
+        return Source(path, problem=getattr(exc, "strerror", None) or str(exc))
     return Source(path, problem=None if regular else "not a regular file")
 
 
-def _walk(root: Path) -> Iterator[Source]:
+def _walk(root: Path, exclude: Sequence[str]) -> Iterator[Source]:
     problems: list[OSError] = []
-    for folder, names, files in os.walk(root, onerror=problems.append):
-        names[:] = sorted(name for name in names if not name.startswith("."))
+    seen: set[tuple[int, int]] = set()
+    for folder, names, files in os.walk(root, onerror=problems.append, followlinks=True):
+        here = Path(folder)
+        if not _is_first(here, seen):
+            names.clear()  # a link to a folder that was walked through before, or is in this one
+            continue
+        inside = here.relative_to(root)
+        names[:] = sorted(name for name in names if not left_out(inside / name, exclude))
         for name in sorted(files):
-            path = Path(folder, name)
-            if not name.startswith(".") and is_video_file(path):
-                yield Source(path, below=Path(folder) != root)
+            path = here / name
+            if not left_out(inside / name, exclude) and is_video_file(path):
+                yield Source(path, below=here != root)
         while problems:
             yield _unreadable(problems.pop())
     while problems:
         yield _unreadable(problems.pop())
+
+
+def left_out(inside: PurePath, exclude: Sequence[str]) -> bool:
+    """Whether a file or folder, by its path inside the folder named, is not to be looked at."""
+    name = inside.name
+    if name.startswith(".") or name.casefold() in _NOT_THE_USERS:
+        return True
+    return any(fnmatch(name, pattern) or fnmatch(str(inside), pattern) for pattern in exclude)
+
+
+def _is_first(folder: Path, seen: set[tuple[int, int]]) -> bool:
+    try:
+        status = folder.stat()
+    except OSError:
+        return True  # os.walk has told of it
+    mark = (status.st_dev, status.st_ino)
+    new = mark not in seen or not status.st_ino  # some file systems number nothing
+    seen.add(mark)
+    return new
 
 
 def _unreadable(error: OSError) -> Source:
@@ -115,7 +150,20 @@ def identify(source: Source, library: Library, label_from: LabelFrom) -> Video:
     video_id, stamp = peek(source, library)
     known = library.video(video_id)
     info = known.info if known else None
-    video = Video(
+    video = described(source, video_id, stamp, label_from, info or probe(source.path))
+    note(source, video, stamp, library)
+    return library.video(video_id) or video
+
+
+def described(
+    source: Source,
+    video_id: str,
+    stamp: FileStamp,
+    label_from: LabelFrom,
+    info: VideoInfo | None = None,
+) -> Video:
+    """Return the video that a source is, by what its name and folder say of it."""
+    return Video(
         id=video_id,
         filename=source.place.name or video_id[:12],
         path=None if source.url else source.path,
@@ -123,11 +171,15 @@ def identify(source: Source, library: Library, label_from: LabelFrom) -> Video:
         size=stamp.size,
         label=label_of(source, label_from),
         group=group_of(source.place),
-        info=info or probe(source.path),
+        info=info,
     )
-    if _differs(video, known) or library.known_id(source.path, stamp) is None:
+
+
+def note(source: Source, video: Video, stamp: FileStamp, library: Library) -> None:
+    """Note in the library that a video was seen in a source, where that is news."""
+    known = library.video(video.id)
+    if _differs(video, known) or library.known_id(source.path, stamp) != video.id:
         library.add_video(video, stamp, source.path)
-    return library.video(video_id) or video
 
 
 def _differs(video: Video, known: Video | None) -> bool:
@@ -145,12 +197,22 @@ def peek(source: Source, library: Library) -> tuple[str, FileStamp]:
     Raises:
         MediaError: the file is empty or cannot be read.
     """
+    stamp = stamp_of_source(source)
+    return library.known_id(source.path, stamp) or hash_file(source.path), stamp
+
+
+def stamp_of_source(source: Source) -> FileStamp:
+    """Return the size and time of a source's file, where it is one that may hold a video.
+
+    Raises:
+        MediaError: the file is empty or cannot be read.
+    """
     if source.problem:
         raise MediaError(source.problem)
     stamp = stamp_of(source.path)
     if stamp.size == 0:
         raise MediaError("the file is empty")
-    return library.known_id(source.path, stamp) or hash_file(source.path), stamp
+    return stamp
 
 
 def stamp_of(path: Path) -> FileStamp:
@@ -160,16 +222,20 @@ def stamp_of(path: Path) -> FileStamp:
         MediaError: it cannot be looked at.
     """
     try:
-        return FileStamp.of(path)
-    except OSError as exc:
-        raise MediaError(exc.strerror or "cannot be read") from exc
+        status = path.stat()
+    except (OSError, ValueError) as exc:
+        raise MediaError(getattr(exc, "strerror", None) or "cannot be read") from exc
+    if not stat.S_ISREG(status.st_mode):
+        raise MediaError("not a regular file")
+    return FileStamp(status.st_size, status.st_mtime_ns)
 
 
-def hash_file(path: Path) -> str:
+def hash_file(path: Path, cancelled: Callable[[], bool] = lambda: False) -> str:
     """Return the SHA-256 of a file's bytes, as 64 hexadecimal digits.
 
     Raises:
         MediaError: it cannot be read.
+        Cancelled: the run ends.
     """
     digest = hashlib.sha256()
     buffer = bytearray(1 << 20)
@@ -178,6 +244,8 @@ def hash_file(path: Path) -> str:
         with path.open("rb", buffering=0) as file:
             while count := file.readinto(buffer):
                 digest.update(view[:count])
+                if cancelled():
+                    raise Cancelled(f"{path}: interrupted")
     except OSError as exc:
         raise MediaError(exc.strerror or "cannot be read") from exc
     return digest.hexdigest()

@@ -157,8 +157,10 @@ class Catalog:
                 raise LibraryError(f"cannot read the library {self.folder}: {exc}") from exc
 
     @contextmanager
-    def lock(self, task: str) -> Iterator[None]:
+    def lock(self, task: str, *, wait: bool = False) -> Iterator[None]:
         """Hold the library's lock for a task ("embed", "index"); a killed holder frees it.
+
+        With ``wait``, wait until another process has done its task.
 
         Raises:
             LockedError: another process holds it; the message names that process.
@@ -166,7 +168,7 @@ class Catalog:
         """
         command = task.partition("-")[0]  # embedders may work side by side: "embed-conse"
         try:
-            with held(self.folder / f"{task}.lock", seconds=0):
+            with held(self.folder / f"{task}.lock", seconds=-1 if wait else 0):
                 yield
         except AlreadyHeldError as exc:
             raise LockedError(

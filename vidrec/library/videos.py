@@ -45,6 +45,10 @@ class Videos(Catalog):
         )  # fmt: skip
         return str(rows[0][0]) if rows else None
 
+    def seen_at(self, video_id: str) -> list[str]:
+        """Return all places where a video was seen."""
+        return [row[0] for row in self.read("SELECT path FROM files WHERE video_id = ?", video_id)]
+
     def add_video(
         self, video: Video, stamp: FileStamp | None = None, seen_at: Path | None = None
     ) -> None:

@@ -1,0 +1,1 @@
+"""Engines: where tasks are worked on. Each takes tasks and yields their outcomes."""
