@@ -19,7 +19,7 @@ FLOORS = [
     {"ingest"},
     {"search"},  # a clip that is asked with is embedded as ingest does
     {"evaluate"},  # a network that was trained is measured as any other is
-    {"training", "exchange", "care", "demo"},
+    {"training", "exchange", "care", "demo", "api"},
     {"cli", "commands", "display", "__main__"},
 ]
 ONE_ROOM = (FLOORS[0], FLOORS[-1])

@@ -45,8 +45,8 @@ def test_spending_counts_every_job_once_and_each_text_asked(tmp_path: Path) -> N
         for state in ("running", "done"):
             jobs.put(replace(JOB, state=state, job_id="j1"))
         jobs.put(replace(JOB, state="running", job_id="j2", minutes=1.5, created_at=200.0))
-        library.cache_query("dark", REQUEST, np.ones(3, np.float32))
-        library.cache_query("dark", "conse:x:3:abc", np.ones(3, np.float32))
+        for fingerprint in (REQUEST, "conse:x:3:abc"):
+            library.cache_queries([("dark", np.ones(3, np.float32), 1.0)], fingerprint)
         library.remove_video(JOB.video_id)
         (spent,) = spendings(library)
         assert (spent.embedder, spent.model) == ("marengo", "marengo3.5")

@@ -188,14 +188,30 @@ def test_failures_are_kept_until_cleared(tmp_path: Path) -> None:
 
 def test_texts_asked_before(tmp_path: Path) -> None:
     with Library(tmp_path) as library:
-        assert library.cached_query("cats", "f") is None
-        library.cache_query("cats", "f", np.array([0.6, 0.8], np.float32))
-        cached = library.cached_query("cats", "f")
-        assert cached is not None
-        assert cached[0].tolist() == pytest.approx([0.6, 0.8]) and cached[1] == 1.0
-        library.cache_query("cats", "f", np.array([0.6, 0.8], np.float32), 0.25)
-        assert library.cached_query("cats", "f")[1] == 0.25  # type: ignore[index]
-        assert library.cached_query("cats", "g") is None
+        assert library.cached_queries(["cats"], "f") == {}
+        vector = np.array([0.6, 0.8], np.float32)
+        library.cache_queries([("cats", vector, 1.0), ("dogs", vector, 0.5)], "f")
+        cached = library.cached_queries(["cats", "birds", "cats"], "f")
+        assert list(cached) == ["cats"]
+        assert cached["cats"][0].tolist() == pytest.approx([0.6, 0.8]) and cached["cats"][1] == 1.0
+        library.cache_queries([("cats", vector, 0.25)], "f")
+        assert library.cached_queries(["cats"], "f")["cats"][1] == 0.25
+        assert library.cached_queries(["cats"], "g") == {}
+        many = [(f"text {n}", vector, 1.0) for n in range(1200)]
+        library.cache_queries(many, "f")
+        assert len(library.cached_queries([text for text, *_ in many], "f")) == 1200
+
+
+def test_a_text_does_not_wait_for_another_writer(tmp_path: Path) -> None:
+    vector = np.array([0.6, 0.8], np.float32)
+    with Library(tmp_path) as writer, Library(tmp_path, create=False) as library:
+        with writer.transaction():
+            started = time.monotonic()
+            library.cache_queries([("cats", vector, 1.0)], "f")
+            assert time.monotonic() - started < 1
+        assert library.cached_queries(["cats"], "f") == {}
+        library.cache_queries([("cats", vector, 1.0)], "f")
+        assert list(library.cached_queries(["cats"], "f")) == ["cats"]
 
 
 def test_what_scores_mean_is_kept_and_can_be_forgotten(tmp_path: Path) -> None:
@@ -273,8 +289,8 @@ def test_a_library_that_may_not_be_written_is_read(tmp_path: Path) -> None:
         assert shared.read_only
         assert shared.video(video.id) == video
         vector = embeddings_of(video)[0].vector
-        shared.cache_query("a dog", str(FINGERPRINT), vector)  # only spares asking again
-        assert shared.cached_query("a dog", str(FINGERPRINT)) is None
+        shared.cache_queries([("a dog", vector, 1.0)], str(FINGERPRINT))  # only spares asking again
+        assert shared.cached_queries(["a dog"], str(FINGERPRINT)) == {}
         with pytest.raises(LibraryError, match="cannot write to the library"):
             shared.add_video(a_video(2))
 

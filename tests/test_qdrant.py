@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from qdrant_client import models
 
 from tests import word_embedder
+from tests.asking import ask
 from tests.standin_qdrant import SPEC, Fault, StandinQdrant, Strict
 from tests.store_kinds import server_store
 from tests.test_stores import FINGERPRINT, make_point, random_points, unit
@@ -28,7 +29,6 @@ from vidrec.config import Settings, load_settings
 from vidrec.errors import ConfigError, FingerprintError, StoreError, UsageError
 from vidrec.ingest.index import index
 from vidrec.library import Library
-from vidrec.search.recommend import recommend
 from vidrec.stores import open_store
 from vidrec.stores.qdrant import failures, points
 from vidrec.types import Embedding, Filter, Fingerprint, Point, Video, VideoInfo
@@ -100,11 +100,11 @@ def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: StandinQdrant
 def test_a_text_query_is_one_request(words: Settings, server: StandinQdrant) -> None:
     index(words)
     with server.counting() as made:
-        answer = recommend(words, ["red cat"])
+        answer = ask(words, ["red cat"])
     assert len(answer.results) == 10
     assert made == ["POST /collections/vidrec-words/points/query/groups"]
     with server.counting() as made:
-        answer = recommend(words, ["red cat"], clips=True, k=3, where={"label": ["label 1"]})
+        answer = ask(words, ["red cat"], clips=True, k=3, where={"label": ["label 1"]})
     assert {row.label for row in answer.results} == {"label 1"}
     assert made == ["POST /collections/vidrec-words/points/query"]
 
@@ -116,8 +116,8 @@ def test_qdrant_and_knn_recommend_alike(words: Settings) -> None:
     index(knn)
     for text in ("red", "green dog", "blue blue cat"):
         for clips in (False, True):
-            one = recommend(words, [text], clips=clips).results
-            other = recommend(knn, [text], clips=clips).results
+            one = ask(words, [text], clips=clips).results
+            other = ask(knn, [text], clips=clips).results
             assert [replace(row, score=0) for row in one] == [
                 replace(row, score=0) for row in other
             ]
@@ -130,7 +130,7 @@ def test_every_exchange_is_checked_by_the_openapi_file(words: Settings, tmp_path
     with StandinQdrant() as server:
         words.qdrant.url = server.url
         index(words)
-        recommend(words, ["red"])
+        ask(words, ["red"])
         assert server.validated > 20
         server.answer = lambda *_: {"points": [{"id": "x", "score": "high"}]}  # type: ignore
         with pytest.raises(StoreError):
@@ -415,12 +415,12 @@ def test_another_embedder_lives_beside_and_another_model_is_refused(
 ) -> None:
     index(words)
     server_store(server.url, "other").create("other:m:5:1", 5)
-    assert recommend(words, ["red"]).results
+    assert ask(words, ["red"]).results
     store = open_store(words)
     with store.rebuild("words:newer:5:1", 5) as writer:
         writer.upsert([make_point(1, [1] * 5)])
     with pytest.raises(FingerprintError) as failure:
-        recommend(words, ["red"])
+        ask(words, ["red"])
     assert "words:newer:5:1" in str(failure.value) and "words:count:5" in str(failure.value)
     assert "vidrec index --embedder words --store qdrant --recreate" in str(failure.value)
 

@@ -193,6 +193,15 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
+class Condition:
+    """What a payload field must be: ``value`` is a tuple where ``op`` is ``in``."""
+
+    key: str
+    op: Literal["=", "!=", "<", "<=", ">", ">=", "in", "~"]
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Filter:
     """Which points may match, decided before ranking; every condition must hold.
 
@@ -231,3 +240,4 @@ class Recommendation:
     end_sec: float
     duration_sec: float | None
     confidence: float | None = None
+    gone: bool = False  # its file is not where it was last seen, and it has no URL

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from vidrec.config import Settings
 from vidrec.errors import VidrecError
-from vidrec.files import exists, is_file
+from vidrec.files import is_file
 from vidrec.library import Failure, Library
+from vidrec.library.videos import is_gone
 from vidrec.types import Video
 
 
@@ -58,7 +59,7 @@ def status(settings: Settings) -> Status:
             library=library.folder,
             store=settings.store.name,
             videos=len(videos),
-            missing=sum(_is_missing(video) for video in videos),
+            missing=sum(is_gone(video) for video in videos),
             footage_sec=sum(video.duration_sec or 0.0 for video in videos),
             catalog_bytes=_bytes(library.folder.glob("catalog.sqlite3*")),
             library_bytes=_bytes(library.folder.rglob("*")),
@@ -72,13 +73,6 @@ def list_videos(settings: Settings) -> list[tuple[Video, list[str]]]:
     with Library(settings.library, create=False) as library:
         done = library.embedders_by_video()
         return [(video, done.get(video.id, [])) for video in library.videos()]
-
-
-def _is_missing(video: Video) -> bool:
-    """Whether there was a file, and is no more; imported vectors never had one."""
-    if video.path is None:
-        return video.url is None and video.size > 0
-    return not exists(video.path)
 
 
 def _embedder(

@@ -38,9 +38,12 @@ def list_(format: OutputFormat = Format.auto, library: Library = None) -> None:
 
 def show_videos(videos: Sequence[tuple[Video, Sequence[str]]], wished: Format) -> None:
     """List videos with their embedders."""
+    from vidrec.library.videos import is_gone
+
     if wished is Format.paths:
         for video, _ in videos:
-            print(video.path or video.url or video.filename)
+            if not is_gone(video) and (place := video.path or video.url):
+                print(place)
         return
     rows = [
         {
@@ -48,6 +51,7 @@ def show_videos(videos: Sequence[tuple[Video, Sequence[str]]], wished: Format) -
             "url": video.url, "filename": video.filename, "label": video.label,
             "group": video.group, "size": video.size, "duration_sec": video.duration_sec,
             "embedders": list(embedders),
+            "gone": is_gone(video),
         }
         for video, embedders in videos
     ]  # fmt: skip
@@ -59,7 +63,8 @@ def show_videos(videos: Sequence[tuple[Video, Sequence[str]]], wished: Format) -
         show_table(
             ["id", "video", "length", "size", "label", "embedders"],
             [
-                [video.id[:12], escaped(video.filename), moment(video.duration_sec),
+                [video.id[:12], escaped(video.filename) + (" (gone)" if is_gone(video) else ""),
+                 moment(video.duration_sec),
                  size(video.size), escaped(video.label or ""), ", ".join(embedders)]
                 for video, embedders in videos
             ],

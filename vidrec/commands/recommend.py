@@ -26,17 +26,33 @@ from vidrec.display import (
     show_lines,
     show_table,
 )
-from vidrec.errors import UsageError
+from vidrec.errors import NoConfidentMatch, UsageError
 
 if TYPE_CHECKING:
-    from vidrec.search.recommend import Recommended
-    from vidrec.types import Recommendation
+    from vidrec.search.session import Answer
+    from vidrec.types import Condition, Recommendation, Scalar
 
 
 def recommend(
     query: Annotated[
-        list[str], typer.Argument(help="A text, a video, an image, or id:… of a video.")
-    ],
+        list[str] | None,
+        typer.Argument(
+            help="A text, a video, an image, or the name or id:… of a video of the library.",
+            show_default=False,
+        ),
+    ] = None,
+    like: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Like this, too: as a query, with a weight if wished (2:a city at night); "
+            "may be repeated.",
+            metavar="QUERY",
+        ),
+    ] = None,
+    unlike: Annotated[
+        list[str] | None,
+        typer.Option(help="Not like this; may be repeated.", metavar="QUERY"),
+    ] = None,
     top_k: Annotated[int, typer.Option("--top-k", "-k", help="How many results.")] = 10,
     embedder: EmbedderName = None,
     store: StoreName = None,
@@ -73,7 +89,8 @@ def recommend(
     Example: vidrec recommend "sci-fi dark tone"
     """
     from vidrec.search.playable import playable
-    from vidrec.search.recommend import recommend as stage
+    from vidrec.search.query import Query, parse_parts
+    from vidrec.search.session import open_session
 
     wished = display.choose_format(format)
     settings = settings_for(
@@ -83,22 +100,32 @@ def recommend(
         resnet__checkpoint=checkpoint,
         library=library,
     )
-    conditions = _conditions(where or [])
-    answer = stage(settings, query, k=top_k, clips=clips, where=conditions, min_score=min_score)
+    asked = Query(
+        parse_parts(query or [], like or [], unlike or []), k=top_k, clips=clips,
+        conditions=_conditions(where or []), min_score=min_score,
+    )  # fmt: skip
+    with open_session(settings) as session:
+        answer = session.recommend(asked)
+    if not answer.confident:
+        hint = "; --min-confidence 0 shows it" if answer.results else ""
+        raise NoConfidentMatch(f"{answer.reason}{hint}")
     show_recommended(playable(settings, answer, url_expires), wished)
 
 
-def _conditions(where: list[str]) -> dict[str, list[str]]:
-    conditions: dict[str, list[str]] = {}
+def _conditions(where: list[str]) -> tuple[Condition, ...]:
+    from vidrec.search.query import meanings
+    from vidrec.types import Condition
+
+    values: dict[str, list[Scalar]] = {}
     for condition in where:
         key, equals, value = condition.partition("=")
         if not equals or not key:
             raise UsageError(f"--where takes key=value. Received: {condition}")
-        conditions.setdefault(key.strip(), []).append(value.strip())
-    return conditions
+        values.setdefault(key.strip(), []).extend(meanings(value.strip()))
+    return tuple(Condition(key, "in", tuple(found)) for key, found in values.items())
 
 
-def show_recommended(answer: Recommended, wished: Format) -> None:
+def show_recommended(answer: Answer, wished: Format) -> None:
     """Write the results of a query."""
     match wished:
         case Format.json:
@@ -107,11 +134,17 @@ def show_recommended(answer: Recommended, wished: Format) -> None:
             show_json({**head, "results": rows})
         case Format.paths:
             for row in answer.results:
-                print(row.path or row.url or row.filename)
+                if not row.gone and (place := row.path or row.url):
+                    print(place)
         case Format.table:
             _recommended_table(answer)
         case _:
             show_lines(asdict(row) for row in answer.results)
+    for remark in answer.notes:
+        note(f"note: {remark}")
+    if gone := sum(row.gone for row in answer.results):
+        left = ", left out here" if wished is Format.paths else ""
+        note(f"note: files that are gone: {gone}{left}; `vidrec remove --missing` forgets them")
     if answer.paid_minutes:
         note(f"note: {answer.paid_minutes:.1f} minutes of footage were paid for to ask with")
     if answer.unindexed:
@@ -121,7 +154,7 @@ def show_recommended(answer: Recommended, wished: Format) -> None:
         note(f"note: the library has changed since it was indexed: run `{again}`")
 
 
-def _recommended_table(answer: Recommended) -> None:
+def _recommended_table(answer: Answer) -> None:
     labelled = any(row.label for row in answer.results)
     sure = any(row.confidence is not None for row in answer.results)
     columns = [
@@ -133,7 +166,7 @@ def _recommended_table(answer: Recommended) -> None:
             str(row.rank),
             f"{row.score:.3f}",
             *([_share(row.confidence)] if sure else []),
-            _linked(row),
+            _linked(row) + (" (gone)" if row.gone else ""),
             f"{moment(row.start_sec)}–{moment(row.end_sec)}",
             moment(row.duration_sec),
             *([escaped(row.label or "")] if labelled else []),

@@ -97,8 +97,10 @@ class Catalog:
         self._db.close()
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self, *, wait: bool = True) -> Iterator[sqlite3.Connection]:
         """A short write transaction; an exception rolls it back. Inner ones join the outer.
+
+        Another process that writes is waited for, unless ``wait`` is off.
 
         Raises:
             LibraryError: the catalog cannot be written (disk full, locked, damaged).
@@ -108,7 +110,7 @@ class Catalog:
                 yield self._db
                 return
             try:
-                self._db.execute("BEGIN IMMEDIATE")
+                self._begin(wait)
                 try:
                     yield self._db
                     self._still_there()
@@ -119,6 +121,16 @@ class Catalog:
                     raise
             except sqlite3.Error as exc:
                 raise LibraryError(f"cannot write to the library {self.folder}: {exc}") from exc
+
+    def _begin(self, wait: bool) -> None:
+        if wait:
+            self._db.execute("BEGIN IMMEDIATE")
+            return
+        self._db.execute("PRAGMA busy_timeout = 0")
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+        finally:
+            self._db.execute(f"PRAGMA busy_timeout = {1000 * BUSY_SECONDS}")
 
     def _still_there(self) -> None:
         """Raise ``LibraryError`` where the catalog was deleted or replaced while it was open.

@@ -188,6 +188,14 @@ class Embeddings(Catalog):
                 (target, fingerprint, *position),
             )
 
+    def embedder_names(self) -> set[str]:
+        """Return the names of the embedders that the library holds embeddings of."""
+        rows = self.read(
+            "SELECT embedder FROM fingerprints f WHERE EXISTS "
+            "(SELECT 1 FROM embeddings WHERE fingerprint_id = f.id)"
+        )
+        return {row[0] for row in rows}
+
     def embedders_by_video(self) -> dict[str, list[str]]:
         """Return the names of the embedders that finished each video, by video id."""
         names: dict[str, list[str]] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -84,24 +85,39 @@ class Notes(Catalog):
 
     # Texts asked before
 
-    def cached_query(self, text: str, fingerprint: str) -> tuple[Vector, float] | None:
-        """Return the vector of a text that was asked before and how far it was understood."""
-        rows = self.read(
-            "SELECT vector, understood FROM queries WHERE text = ? AND fingerprint = ?",
-            text, fingerprint,
-        )  # fmt: skip
-        return (vector_of(rows[0][0]), float(rows[0][1])) if rows else None
+    def cached_queries(
+        self, texts: Iterable[str], fingerprint: str
+    ) -> dict[str, tuple[Vector, float]]:
+        """Return the vectors of the texts that were asked before and how far each was understood.
 
-    def cache_query(
-        self, text: str, fingerprint: str, vector: Vector, understood: float = 1.0
-    ) -> None:
-        """Keep the vector of a text and how far it was understood, where that can be written."""
+        All are read as of one moment.
+        """
+        found: dict[str, tuple[Vector, float]] = {}
+        with self.snapshot():
+            wanted = list(dict.fromkeys(texts))
+            for some in (wanted[at : at + 500] for at in range(0, len(wanted), 500)):
+                rows = self.read(
+                    "SELECT text, vector, understood FROM queries WHERE fingerprint = ? "
+                    f"AND text IN ({', '.join('?' * len(some))})", fingerprint, *some,
+                )  # fmt: skip
+                found.update({row[0]: (vector_of(row[1]), float(row[2])) for row in rows})
+        return found
+
+    def cache_queries(self, rows: Iterable[tuple[str, Vector, float]], fingerprint: str) -> None:
+        """Keep (text, vector, how far it was understood) in one transaction, if that can be now.
+
+        It only spares asking again: nothing waits for a catalog that cannot be written, or that
+        another process is writing.
+        """
         if self.read_only:
             return
-        with contextlib.suppress(LibraryError), self.transaction() as db:
-            db.execute(
+        with contextlib.suppress(LibraryError), self.transaction(wait=False) as db:
+            db.executemany(
                 "INSERT OR REPLACE INTO queries VALUES (?, ?, ?, ?)",
-                (text, fingerprint, vector.astype("<f4").tobytes(), understood),
+                [
+                    (text, fingerprint, vector.astype("<f4").tobytes(), understood)
+                    for text, vector, understood in rows
+                ],
             )
 
     # What scores mean on these videos

@@ -28,6 +28,7 @@ CREATE TABLE videos (
     revision INTEGER NOT NULL       -- grows when something that an index shows has changed
 );
 CREATE INDEX videos_revision ON videos(revision);
+CREATE INDEX videos_filename ON videos(filename);
 CREATE TABLE removed (              -- so that each store can follow
     video_id TEXT PRIMARY KEY,
     revision INTEGER NOT NULL

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vidrec.errors import UsageError
+from vidrec.files import exists
 from vidrec.library.catalog import Catalog
 from vidrec.types import Video, VideoInfo
 
@@ -107,6 +108,11 @@ class Videos(Catalog):
             raise UsageError(f"{what} with {prefix}: `vidrec list` shows them")
         return _video(rows[0])
 
+    def videos_named(self, name: str) -> list[Video]:
+        """Return the videos whose file has that name, by id."""
+        rows = self.read(f"SELECT {_VIDEO} FROM videos WHERE filename = ? ORDER BY id", name)
+        return [_video(row) for row in rows]
+
     def videos(self) -> Iterator[Video]:
         """Iterate over all videos by file name, then id."""
         for row in self.read(f"SELECT {_VIDEO} FROM videos ORDER BY filename, id"):
@@ -148,6 +154,15 @@ class Videos(Catalog):
             for table in ("embeddings", "embedded", "jobs", "uploads", "files"):
                 db.execute(f"DELETE FROM {table} WHERE video_id = ?", (video_id,))
             db.execute("DELETE FROM videos WHERE id = ?", (video_id,))
+
+
+def is_gone(video: Video) -> bool:
+    """Whether the video had a file on this machine, which is there no more; a URL is a place."""
+    if video.url is not None:
+        return False
+    if video.path is None:
+        return video.size > 0  # what was only imported never had one
+    return not exists(video.path)
 
 
 def _next_revision(db: sqlite3.Connection) -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 from vidrec.config import Settings
 from vidrec.errors import StorageError
 from vidrec.files import exists
-from vidrec.search.recommend import Recommended
+from vidrec.search.session import Answer
 from vidrec.types import Recommendation
 
 HOUR = 3600
 
 
-def playable(settings: Settings, answer: Recommended, seconds: int | None = None) -> Recommended:
+def playable(settings: Settings, answer: Answer, seconds: int | None = None) -> Answer:
     """Presign the ``s3://`` URLs of an answer, for so many seconds.
 
     Without a number only the videos that are not on this machine are presigned, for an hour, and

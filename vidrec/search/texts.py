@@ -24,21 +24,19 @@ class AskedText:
 
 
 def asked_texts(library: Library, embedder: Embedder, texts: Sequence[str]) -> list[AskedText]:
-    """Return what the embedder makes of each text; the library keeps it.
+    """Return what the embedder makes of each text; the library keeps it, if it can be written now.
 
     Raises:
         CapabilityError: this embedder embeds no text.
     """
     fingerprint = str(embedder.fingerprint)
-    found: dict[str, AskedText] = {}
-    for text in texts:
-        if (cached := library.cached_query(text, fingerprint)) is not None:
-            found[text] = AskedText(*cached)
+    cached = library.cached_queries(texts, fingerprint)
+    found = {text: AskedText(*known) for text, known in cached.items()}
     new = [text for text in dict.fromkeys(texts) if text not in found]
     for start in range(0, len(new), AT_A_TIME):
         part = new[start : start + AT_A_TIME]
         vectors, understood = embedder.embed_texts(part), embedder.understood(part)
+        library.cache_queries(zip(part, vectors, understood, strict=True), fingerprint)
         for text, vector, known in zip(part, vectors, understood, strict=True):
-            library.cache_query(text, fingerprint, vector, known)
             found[text] = AskedText(vector, known)
     return [found[text] for text in texts]

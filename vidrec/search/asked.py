@@ -1,0 +1,163 @@
+"""Asked: the parts of a query become vectors, and the videos asked with are remembered."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vidrec.config import Settings
+from vidrec.embedders.base import Embedder
+from vidrec.errors import MediaError, UsageError
+from vidrec.files import expanded, is_file
+from vidrec.library import Library
+from vidrec.search.query import Part
+from vidrec.search.texts import asked_texts
+from vidrec.types import Modality, Video
+
+if TYPE_CHECKING:
+    from vidrec.calibration import Calibration
+    from vidrec.types import Vector
+
+
+@dataclass(frozen=True, slots=True)
+class AskedPart:
+    """A part with its unit vector and what its scores mean.
+
+    ``understood`` is the probability that a text means something to the embedder; ``video_id`` is
+    that of the video asked with, if any.
+    """
+
+    part: Part
+    vector: Vector
+    calibration: Calibration | None = None
+    understood: float = 1.0
+    video_id: str | None = None
+
+
+@dataclass(slots=True)
+class Asker:
+    """Makes vectors of parts. Safe to share between threads: one at a time uses the embedder."""
+
+    library: Library
+    embedder: Embedder
+    settings: Settings
+    paid_minutes: float = 0.0
+    _mutex: threading.RLock = field(default_factory=threading.RLock)
+
+    def ask(self, parts: Sequence[Part]) -> list[AskedPart]:
+        """Return the parts in their order; all texts are embedded together.
+
+        Raises:
+            UsageError: a video is not known, or has no embedding and no file.
+            CapabilityError: the embedder does not embed that kind of part.
+            MediaError: a file cannot be read.
+        """
+        texts = [part.value for part in parts if part.kind == "text"]
+        with self._mutex:
+            known = iter(asked_texts(self.library, self.embedder, texts) if texts else ())
+            asked = []
+            for part in parts:
+                if part.kind == "text":
+                    text = next(known)
+                    meaning = self.calibration("text")
+                    asked.append(AskedPart(part, text.vector, meaning, text.understood))
+                else:
+                    asked.append(self._one(part))
+            return asked
+
+    def calibration(self, kind: Modality) -> Calibration | None:
+        """What scores of clips mean here for a query of this kind."""
+        measured = self.library.calibration(str(self.embedder.fingerprint), kind)
+        return measured or self.embedder.calibration(kind)
+
+    def find(self, name: str) -> Video:
+        """Return the library's one video with that id, beginning of an id, or name.
+
+        Raises:
+            UsageError: there is none, or there are several.
+        """
+        named = self.library.videos_named(name)
+        if len(named) == 1:
+            return named[0]
+        if named:
+            ids = ", ".join(f"id:{video.id[:12]}" for video in named[:5])
+            raise UsageError(f"{len(named)} videos of the library are named {name}: choose {ids}")
+        try:
+            return self.library.find_video(name.removeprefix("id:"))
+        except UsageError:
+            if name.startswith("id:"):
+                raise
+        raise UsageError(
+            f"{name} looks like a file but does not exist, here or in the library: give a video, "
+            "an image or a text"
+        )
+
+    def _one(self, part: Part) -> AskedPart:
+        match part.kind:
+            case "image":
+                vector = self.embedder.embed_image(expanded(part.value))
+                return AskedPart(part, vector, self.calibration("image"))
+            case "vector":
+                return AskedPart(part, self._given(part.value))
+            case "id":
+                return self._stored(part, self.library.find_video(part.value))
+            case "name":
+                return self._stored(part, self.find(part.value))
+            case _:
+                return self._file(part, expanded(part.value).absolute())
+
+    def _given(self, vector: Vector) -> Vector:
+        from vidrec.vectors import unit
+
+        made = unit(vector)
+        if made.shape != (self.embedder.dim,):
+            raise UsageError(
+                f"{self.embedder.name} makes vectors of {self.embedder.dim} numbers. "
+                f"Received: one of shape {made.shape}"
+            )
+        return made
+
+    def _stored(self, part: Part, video: Video) -> AskedPart:
+        found = self.library.video_embeddings(video.id, str(self.embedder.fingerprint), "video")
+        if found:
+            vector = found[0].vector
+        elif video.path is not None and is_file(video.path):
+            vector = self._embed(video)
+        else:
+            raise UsageError(
+                f"{video.filename} has no embedding of {self.embedder.name}: run "
+                f"`vidrec embed --embedder {self.embedder.name}` on it"
+            )
+        return AskedPart(part, vector, self.calibration("video"), video_id=video.id)
+
+    def _file(self, part: Part, path: Path) -> AskedPart:
+        """A file of the library is looked up by its bytes; any other is embedded, not kept."""
+        from vidrec.ingest.scan import hash_file
+
+        try:
+            video_id = hash_file(path)
+        except MediaError as exc:
+            raise MediaError(f"{path}: {exc}") from exc
+        known = self.library.video(video_id)
+        video = known or Video(video_id, path.name, path, size=path.stat().st_size)
+        return self._stored(part, video)
+
+    def _embed(self, video: Video) -> Vector:
+        from vidrec.ingest.paid import Gate
+
+        gate = Gate(self.settings, self.library, self.embedder, repair=True)
+        video = (gate.admit(video) or video) if self.embedder.paid else video
+        context = gate.context()
+        if self.embedder.paid and self.embedder.pays_for(video, context):
+            self.paid_minutes += self.embedder.billed_minutes(video)
+        fingerprint = str(self.embedder.fingerprint)
+        for outcome in self.embedder.embed_videos([video], context):
+            if outcome.error is not None:
+                raise type(outcome.error)(f"{video.filename}: {outcome.error}")
+            for embedding in outcome.embeddings:
+                if embedding.scope == "video" and embedding.fingerprint == fingerprint:
+                    return embedding.vector
+        raise UsageError(f"{video.filename} gave no embedding")
