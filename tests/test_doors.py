@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "vidrec"
 # floor and of the top one are one room.
 FLOORS = [
     {"config", "types", "vectors", "errors", "extras", "files", "progress", "urls"}
-    | {"calibration", "locks"},
+    | {"calibration", "locks", "interrupts"},
     {"library"},
     {"media"},
     {"models"},
@@ -20,7 +20,7 @@ FLOORS = [
     {"search"},  # a clip that is asked with is embedded as ingest does
     {"evaluate"},  # a network that was trained is measured as any other is
     {"training", "exchange", "care", "demo", "api"},
-    {"cli", "commands", "display", "__main__"},
+    {"cli", "voice", "commands", "display", "__main__"},
 ]
 ONE_ROOM = (FLOORS[0], FLOORS[-1])
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

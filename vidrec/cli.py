@@ -1,21 +1,22 @@
 """The command line. A command is options, settings, one call, one display call.
 
-Exit codes: 0 done; 1 error; 2 wrong usage; 3 no confident match; 4 part of a batch failed;
-130 interrupted. Results go to stdout, all else to stderr. Only what `--help` needs is imported
-here; each command imports its own stage.
+Exit codes: 0 done; 1 error; 2 wrong usage; 3 no confident match; 4 part of a batch failed; 5 the
+library is in use; 130 interrupted. Results go to stdout, all else to stderr. Only what `--help`
+needs is imported here; each command imports its own stage.
 """
 
 from __future__ import annotations
 
 import errno
 import gc
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import typer.core
 
-from vidrec import __version__, display
+from vidrec import __version__, display, interrupts
 from vidrec.commands import (
     demo,
     doctor,
@@ -35,6 +36,7 @@ from vidrec.commands import (
 )  # fmt: skip
 from vidrec.commands.options import use_config
 from vidrec.errors import UsageError, VidrecError
+from vidrec.voice import with_voice
 
 # Typer's own copy of Click's UsageError has no public name.
 _WrongUsage: Any = typer.BadParameter.__base__
@@ -54,8 +56,8 @@ class _Commands(typer.core.TyperGroup):
             display.show_error(UsageError(exc.format_message()))
             raise typer.Exit(UsageError.exit_code) from None
         except OSError as exc:
-            if exc.errno == errno.EPIPE:
-                raise  # whoever read us has enough
+            if exc.errno == errno.EPIPE:  # whoever read us has enough
+                raise typer.Exit(VidrecError.exit_code) from None
             where = f"{exc.filename}: " if exc.filename else ""
             display.show_error(VidrecError(f"{where}{exc.strerror or exc}"))
             raise typer.Exit(VidrecError.exit_code) from None
@@ -80,7 +82,7 @@ app = typer.Typer(
     name="vidrec",
     help="Recommend videos by what is in them.",
     epilog="Exit codes: 0 done, 1 error, 2 wrong usage, 3 no confident match, "
-    "4 part of a batch failed, 130 interrupted.",
+    "4 part of a batch failed, 5 the library is in use, 130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -114,7 +116,7 @@ for _command in (
     export.export, import_.import_,
     status.status, doctor.doctor, list_.list_, remove.remove,
 ):  # fmt: skip
-    app.command(name=_command.__name__.rstrip("_").replace("_", "-"))(_command)
+    app.command(name=_command.__name__.rstrip("_").replace("_", "-"))(with_voice(_command))
 
 
 def main() -> None:
@@ -123,4 +125,12 @@ def main() -> None:
     # costs a one-shot query a tenth of its time. settings_for, which commands call, ends this.
     gc.disable()
     display.accept_any_text()
-    app()
+    interrupts.watch()
+    try:
+        app()
+    except SystemExit as exc:
+        code = exc.code or display.flush()
+        display.flush(silent=True)
+        if exc.code == interrupts.EXIT_CODE:
+            interrupts.end()
+        sys.exit(code)

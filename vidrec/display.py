@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
+import os
 import re
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
-from io import TextIOWrapper
+from io import TextIOBase, TextIOWrapper
 from typing import TYPE_CHECKING, Any, TextIO
 
 from vidrec.errors import UsageError, VidrecError
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e]")
+_log = logging.getLogger("vidrec")
 LEAST_WIDTH = 72  # of a table
 PLAIN_SECONDS = 5.0  # between two lines of progress where there is no terminal
 
@@ -31,6 +35,7 @@ class Format(str, Enum):
     paths = "paths"
 
 
+_quiet = False
 _format = Format.auto  # of the command that runs: errors are JSON when results are
 
 
@@ -62,8 +67,27 @@ def asks_for_json(words: Sequence[str]) -> bool:
     return False
 
 
+def be_quiet(wished: bool) -> None:
+    """Say nothing but what went wrong."""
+    global _quiet
+    _quiet = wished
+
+
+class _Closed(TextIOBase):
+    """A stream that was closed before the program began; what is written to it is an error."""
+
+    encoding = "utf-8"
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.EBADF, "stdout is closed: there is nowhere to write the results")
+
+
 def accept_any_text() -> None:
     """Let no letter that the terminal lacks end a command; bytes of file names pass as they are."""
+    if sys.stdout is None:
+        sys.stdout = _Closed()
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             unicode = stream.encoding.lower().replace("-", "") == "utf8"
@@ -77,7 +101,24 @@ def show_error(error: VidrecError) -> None:
         line = _json({"error": message, "kind": type(error).__name__, "exit_code": error.exit_code})
     else:
         line = f"error: {plain(message)}"
+    _log.error("%s", message, extra={"shown": True})
     print(line, file=sys.stderr)
+
+
+def flush(*, silent: bool = False) -> int:
+    """Write out what stdout still holds; return the exit code where that cannot be, else 0.
+
+    Whoever read us and has enough is no error to speak of; ``silent``: one was shown before.
+    """
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError) as exc:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what it holds would be tried again at exit
+        if getattr(exc, "errno", None) != errno.EPIPE and not silent:
+            reason = getattr(exc, "strerror", None) or exc
+            show_error(VidrecError(f"cannot write to stdout: {reason}"))
+        return VidrecError.exit_code
+    return 0
 
 
 def command(line: str) -> None:
@@ -87,13 +128,15 @@ def command(line: str) -> None:
 
 def note(message: str) -> None:
     """Write a line to stderr."""
-    print(plain(message), file=sys.stderr)
+    _log.info("%s", message, extra={"shown": True})
+    if not _quiet:
+        print(plain(message), file=sys.stderr)
 
 
-def show_lines(rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write one JSON object a line."""
+def show_lines(rows: Iterable[Mapping[str, Any]], *, flush: bool = False) -> None:
+    """Write one JSON object a line; ``flush`` each, where a reader waits for it."""
     for row in rows:
-        print(_json(row))
+        print(_json(row), flush=flush)
 
 
 def show_json(document: Any, wished: Format = Format.json) -> None:
@@ -194,7 +237,7 @@ class Bar:
     def start(self, task: str, total: int | None, unit: str) -> None:
         self._task, self._total, self._unit, self._done = task, total, unit, 0
         self._said = self._started = time.monotonic()
-        if self._stream.isatty():
+        if self._stream.isatty() and not _quiet:
             from tqdm import tqdm
 
             self._bar = tqdm(
@@ -208,7 +251,7 @@ class Bar:
             if detail:
                 self._bar.set_postfix_str(detail[:30], refresh=False)
             self._bar.update(count)
-        elif time.monotonic() - self._said >= PLAIN_SECONDS:
+        elif time.monotonic() - self._said >= PLAIN_SECONDS and not _quiet:
             self._said = time.monotonic()
             of = "" if self._total is None else f"/{self._total}"
             rate = self._done / (self._said - self._started)
@@ -227,6 +270,7 @@ class Bar:
             self.step(0, shown)
 
     def warn(self, message: str) -> None:
+        _log.warning("%s", message, extra={"shown": True})
         message = plain(message)
         if self._bar is not None:
             self._bar.write(message, file=self._stream)

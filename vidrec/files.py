@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+_drafts: set[Path] = set()
+
 
 def expanded(path: str | Path) -> Path:
     """Return a path with ``~`` replaced, where it stands for a home."""
@@ -54,6 +56,7 @@ def writing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     target = path.resolve() if path.is_symlink() else path
     mark = f"{os.getpid()}.{threading.get_ident()}.partial"
     draft = target.with_name(f".{target.stem[:200]}.{mark}{target.suffix}")
+    _drafts.add(draft)
     try:
         yield draft
         if durable:
@@ -61,6 +64,14 @@ def writing(path: Path, *, durable: bool = True) -> Iterator[Path]:
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
+        _drafts.discard(draft)
+
+
+def drop_drafts() -> None:
+    """Delete the drafts of files that are being written: the process ends."""
+    for draft in [*_drafts]:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
 
 
 def _to_disk(path: Path) -> None:

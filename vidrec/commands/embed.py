@@ -155,7 +155,7 @@ def embed(
 
 
 def _show_row(row: Mapping[str, Any]) -> None:
-    display.show_lines([{"schema": SCHEMA, "event": "video", **row}])
+    display.show_lines([{"schema": SCHEMA, "event": "video", **row}], flush=True)
 
 
 def _follow(settings: Settings, report: EmbedReport) -> None:

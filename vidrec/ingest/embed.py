@@ -7,7 +7,6 @@ comes out is committed here, one video at a time. A dry run is the same without 
 from __future__ import annotations
 
 import logging
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -30,6 +29,7 @@ from vidrec.ingest.remote import Remote
 from vidrec.ingest.remove import forget_failures_of_gone
 from vidrec.ingest.scan import NOT_THERE, LabelFrom, Source, note
 from vidrec.ingest.work import FirstComes, Outcome, Worker
+from vidrec.interrupts import first_interrupt
 from vidrec.library import FileStamp, Library
 from vidrec.library.catalog import has_catalog
 from vidrec.progress import Progress, Silent
@@ -325,26 +325,3 @@ def _admitted(run: _Run, gate: Gate, task: Task, video: Video, stamp: FileStamp)
     if video.info is not None:
         note(source, video, stamp, run.library)  # what is paid for is known before it is sent
     return gate.admit(replace(video, path=source.path))
-
-
-@contextmanager
-def first_interrupt(cancel: threading.Event) -> Iterator[None]:
-    """Let the first Ctrl-C (or SIGTERM) ask for an end, so that work in hand is kept.
-
-    A second one interrupts as usual. Outside the main thread signals are left alone.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def ask(number: int, frame: object) -> None:
-        if cancel.is_set():
-            raise KeyboardInterrupt
-        cancel.set()
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -15,7 +15,6 @@ from tempfile import TemporaryDirectory
 from vidrec.config import Settings
 from vidrec.errors import LibraryError, MediaError, StorageError, UsageError
 from vidrec.files import is_text
-from vidrec.ingest.embed import first_interrupt
 from vidrec.ingest.remote import refuse_remote
 from vidrec.ingest.scan import (
     NOT_THERE,
@@ -26,6 +25,7 @@ from vidrec.ingest.scan import (
     peek,
     stamp_of,
 )
+from vidrec.interrupts import first_interrupt
 from vidrec.library import Library
 from vidrec.library.catalog import has_catalog
 from vidrec.library.jobs import Upload, add_upload

@@ -17,7 +17,7 @@ from vidrec.config import Settings
 from vidrec.datasets.folder import LabelledClip, read_dataset
 from vidrec.errors import TrainingError, UsageError
 from vidrec.files import expanded
-from vidrec.ingest.embed import first_interrupt
+from vidrec.interrupts import first_interrupt
 from vidrec.models.backend import prepare_keras
 from vidrec.models.checkpoint import CHECKPOINTS, LABELS, Checkpoint
 from vidrec.progress import Progress, Silent

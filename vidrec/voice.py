@@ -1,0 +1,99 @@
+"""How loud a command is, and the file that it writes down what it says to.
+
+Every line on stderr also goes to the log, with a time stamp and without control characters.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vidrec import display
+from vidrec.errors import VidrecError
+
+_OPTIONS = {
+    "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")],
+    "verbose": Annotated[
+        bool, typer.Option("--verbose", "-v", help="Say more: what is done, traces of surprises.")
+    ],
+    "log_file": Annotated[
+        Path | None,
+        typer.Option(
+            help="Append what is said, with time stamps, and traces to a file.",
+            show_default=False,
+        ),
+    ],
+}
+
+
+def with_voice(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command that also takes ``--quiet``, ``--verbose`` and ``--log-file``."""
+
+    @functools.wraps(command)
+    def run(*, quiet: bool = False, verbose: bool = False, log_file: Path | None = None,
+            **options: Any) -> None:  # fmt: skip
+        speak(quiet=quiet, verbose=verbose, log_file=log_file)
+        command(**options)
+
+    signature = inspect.signature(command, eval_str=True)
+    added = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None if name == "log_file" else False,
+            annotation=annotation,
+        )
+        for name, annotation in _OPTIONS.items()
+    ]
+    parameters = [*signature.parameters.values(), *added]
+    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    return run
+
+
+def speak(*, quiet: bool, verbose: bool, log_file: Path | None) -> None:
+    """Set how loud this command is, and where it is written down.
+
+    Raises:
+        VidrecError: the log file cannot be written.
+    """
+    display.be_quiet(quiet)
+    log = logging.getLogger("vidrec")
+    for handler in [*log.handlers]:
+        log.removeHandler(handler)
+        handler.close()
+    log.propagate = False
+    log.setLevel(logging.DEBUG if verbose else logging.INFO)
+    log.addHandler(logging.NullHandler())
+    if verbose:
+        told = logging.StreamHandler(sys.stderr)
+        told.setFormatter(_Lines("%(message)s"))
+        told.addFilter(lambda record: not getattr(record, "shown", False))
+        log.addHandler(told)
+    if log_file is not None:
+        try:
+            written = logging.FileHandler(log_file, encoding="utf-8", errors="backslashreplace")
+        except OSError as exc:
+            raise VidrecError(f"cannot write the log {log_file}: {exc.strerror}") from exc
+        written.setFormatter(_Lines("%(asctime)s.%(msecs)03d %(levelname)s %(message)s"))
+        log.addHandler(written)
+
+
+class _Lines(logging.Formatter):
+    """Records as lines without control characters; a trace's lines are indented."""
+
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+
+    def __init__(self, form: str) -> None:
+        super().__init__(form, self.default_time_format)
+
+    def format(self, record: logging.LogRecord) -> str:
+        lines = super().format(record).splitlines()
+        return "\n  ".join(display.plain(line) for line in lines)
