@@ -22,6 +22,7 @@ from vidrec.embedders.local import ahead
 from vidrec.errors import EmbedderError, MediaError
 from vidrec.evaluate.evaluate import evaluate
 from vidrec.ingest.embed import embed as embed_stage
+from vidrec.media.probe import probe
 from vidrec.types import Clip, Fingerprint, Video, VideoInfo
 
 CAPTIONED = Path(__file__).parents[2] / "shared" / "data" / "captioned"
@@ -70,6 +71,12 @@ def test_clips_and_whole_video(embedder: ConseEmbedder, tmp_path: Path) -> None:
         assert embedding.vector.shape == (embedder.dim,)
         assert embedding.vector.dtype == np.float32
         assert np.linalg.norm(embedding.vector) == pytest.approx(1, abs=1e-5)
+
+
+def test_embedding_tells_what_a_video_is(embedder: ConseEmbedder, tmp_path: Path) -> None:
+    for name, seconds in {"a.mp4": 3, "b.mkv": 3}.items():
+        path = write_clip(tmp_path / name, photograph("coffee"), seconds=seconds)
+        assert embed(embedder, [path])[name].video.info == probe(path)
 
 
 def test_vectors_do_not_depend_on_company_or_workers(

@@ -176,3 +176,23 @@ def test_a_larger_still_beside_a_film_is_not_taken_for_it(tmp_path: Path) -> Non
 
         assert probe(path).width == 96
         assert numbers(frames_at(path, [0.55], SIZE)[0]) == [5]
+
+
+def test_a_stamp_gone_wild_does_not_send_the_reader_in_circles(tmp_path: Path) -> None:
+    """Jumping to where it leads lands before it, again and again."""
+    stamps = [*range(20), 90_000, *range(21, 60)]
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuvj420p"
+        for i, stamp in enumerate(stamps):
+            frame = av.VideoFrame.from_ndarray(videos.picture(i), format="rgb24")
+            frame = frame.reformat(format="yuvj420p")
+            frame.pts, frame.time_base = i, Fraction(1, 25)
+            for packet in stream.encode(frame):
+                packet.pts = stamp
+                packet.dts = i
+                container.mux(packet)
+    frames, there = frames_at(path, [0.5, 100.0, 1000.0], SIZE)
+
+    assert there.all() and numbers(frames[:1]) == [12]

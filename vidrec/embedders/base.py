@@ -60,6 +60,9 @@ class Embedder(ABC):
     # True where the embedder cuts clips by rules of its own (part of its fingerprint), so that
     # another wished clip length gives no reason to embed again.
     own_clips: ClassVar[bool] = False
+    # True where embedding a video also tells what it is (``context.probed``), so that it need not be
+    # opened once more to find out.
+    probes: ClassVar[bool] = False
     # True where a video costs money: its facts are checked and counted before it is sent.
     paid: ClassVar[bool] = False
 
@@ -151,21 +154,23 @@ class Embedder(ABC):
             warnings: list[str] = []
             clips: list[Embedding] = []
             fingerprint = str(self.fingerprint)
+            found = [video.info] if video.info else []
+            noting = replace(context, probed=found.append)
             try:
-                for clip, vector in self._clips(video, context, warnings):
+                for clip, vector in self._clips(video, noting, warnings):
                     if context.cancelled():
                         return None
                     span = (clip.start_sec, clip.end_sec)
                     clips.append(Embedding(video.id, fingerprint, "clip", *span, vector))
-                    if video.duration_sec:
-                        context.progress(video, min(1.0, clip.end_sec / video.duration_sec))
+                    if found and found[0].duration_sec:
+                        context.progress(video, min(1.0, clip.end_sec / found[0].duration_sec))
             except Cancelled:
                 return None
             except Exception as exc:
                 return Embedded(video, warnings=warnings, error=failure_of(exc))
             # Where a header lies about the length, the frames know better.
-            if video.info is not None and clips:
-                info = replace(video.info, duration_sec=clips[-1].end_sec)
+            if found and clips:
+                info = replace(found[0], duration_sec=clips[-1].end_sec)
                 video = replace(video, info=info)
             return Embedded(video, clips, warnings)
 

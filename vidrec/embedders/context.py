@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from vidrec.errors import EmbedderError, VidrecError
-from vidrec.types import Embedding, Job, Video
+from vidrec.types import Embedding, Job, Video, VideoInfo
 
 
 class JobLog(Protocol):
@@ -47,6 +47,7 @@ class EmbedContext:
         workers: how many videos may be in work at once.
         jobs: the job log; an id is stored there before the first poll.
         url_for: a URL from which the provider can fetch the video, or None.
+        probed: called with what a video is, where that shows while it is embedded.
         progress: called with a video and the share of it that is done, 0 to 1.
         cancelled: true once the run should end; finished videos are still yielded.
         force: finished jobs do not count; one that still runs does.
@@ -56,6 +57,7 @@ class EmbedContext:
     workers: int = 1
     jobs: JobLog = field(default_factory=NoJobs)
     url_for: Callable[[Video], str | None] = lambda video: None
+    probed: Callable[[VideoInfo], None] = lambda info: None
     progress: Callable[[Video, float], None] = lambda video, share: None
     cancelled: Callable[[], bool] = lambda: False
     force: bool = False

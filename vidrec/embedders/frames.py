@@ -55,6 +55,7 @@ class FrameEmbedder(Embedder):
 
     modalities: ClassVar[frozenset[Modality]] = frozenset({"video", "image"})
     section: ClassVar[type[Section] | None] = FrameSection
+    probes = True
     model: str
     dim: int
     size: tuple[int, int] = (224, 224)
@@ -102,7 +103,8 @@ class FrameEmbedder(Embedder):
         load_decoder()
         samples = iter_clip_frames(
             require_path(video), context.clip_seconds, self.options.frames, self.size,
-            fit=self.fit, info=video.info, warnings=warnings, cancelled=context.cancelled,
+            fit=self.fit, info=video.info, tell=None if video.info else context.probed,
+            warnings=warnings, cancelled=context.cancelled,
         )  # fmt: skip
         shown: Frames | None = None
         for sample in ahead(samples):

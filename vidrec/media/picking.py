@@ -156,10 +156,15 @@ def _picked(
     reader: GopReader, decoder: Decoder, targets: _Targets, reach_sec: float, report: Report
 ) -> Iterator[Pick]:
     gop = reader.next()
+    seeks = True
     while gop is not None and (targets.head() is not None or decoder.pending):
         head = targets.head()
-        if head and gop.ends and head[1] > max(gop.start_sec + _SEEK_SEC, gop.end_sec):
-            gop = reader.seek(head[1]) or gop
+        far = head is not None and head[1] > max(gop.start_sec + _SEEK_SEC, gop.end_sec)
+        if far and head is not None and seeks and gop.ends:
+            landed = reader.seek(head[1])
+            # Where a jump leads no further, read on: jumping again would lead there again.
+            seeks = landed is None or landed.start_sec > gop.start_sec
+            gop = landed or gop
         following = reader.next()
         report.end_sec = max(report.end_sec, gop.end_sec)
         named, until_sec = _on_screen(gop, following)
