@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -179,20 +180,22 @@ def test_a_larger_still_beside_a_film_is_not_taken_for_it(tmp_path: Path) -> Non
 
 
 def test_a_stamp_gone_wild_does_not_send_the_reader_in_circles(tmp_path: Path) -> None:
-    """Jumping to where it leads lands before it, again and again."""
+    """Where a jump leads back, again and again, it is given up."""
     stamps = [*range(20), 90_000, *range(21, 60)]
-    path = tmp_path / "a.mkv"
+    path = tmp_path / "a.wmv"
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("mjpeg", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuvj420p"
+        stream = container.add_stream("wmv2", rate=25)
+        stream.width, stream.height, stream.pix_fmt, stream.gop_size = 96, 64, "yuv420p", 4
         for i, stamp in enumerate(stamps):
             frame = av.VideoFrame.from_ndarray(videos.picture(i), format="rgb24")
-            frame = frame.reformat(format="yuvj420p")
+            frame = frame.reformat(format="yuv420p")
             frame.pts, frame.time_base = i, Fraction(1, 25)
             for packet in stream.encode(frame):
-                packet.pts = stamp
-                packet.dts = i
+                packet.pts, packet.dts = stamp, i
                 container.mux(packet)
-    frames, there = frames_at(path, [0.5, 100.0, 1000.0], SIZE)
+    started = time.monotonic()
 
-    assert there.all() and numbers(frames[:1]) == [12]
+    frames, there = frames_at(path, [0.5, 30.0, 100.0, 1000.0], SIZE)
+
+    assert there[0] and numbers(frames[:1]) == [12]
+    assert time.monotonic() - started < 5

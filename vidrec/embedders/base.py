@@ -60,8 +60,8 @@ class Embedder(ABC):
     # True where the embedder cuts clips by rules of its own (part of its fingerprint), so that
     # another wished clip length gives no reason to embed again.
     own_clips: ClassVar[bool] = False
-    # True where embedding a video also tells what it is (``context.probed``), so that it need not be
-    # opened once more to find out.
+    # True where embedding a video also tells what it is (``context.probed``), so that it need not
+    # be opened once more to find out.
     probes: ClassVar[bool] = False
     # True where a video costs money: its facts are checked and counted before it is sent.
     paid: ClassVar[bool] = False

@@ -143,6 +143,9 @@ class _Run:
     def _see(self, outcome: Outcome) -> None:
         """Note where a video was seen: it need not be hashed again. No video is never noted."""
         video, stamp = outcome.video, outcome.stamp
+        if video is not None and video.info is None:  # one that was embedded before, elsewhere
+            known = self.library.video(video.id)
+            video = replace(video, info=known.info if known else None)
         if video is not None and video.info is not None and stamp and not self.options.dry_run:
             note(outcome.task.source, video, stamp, self.library)
 
@@ -300,7 +303,14 @@ def _drain(
         embed_one = None
         if not options.dry_run:
             embed_one = until_the_end.enter_context(embedder.run(run.context))
-        work = Worker(planner.remote, claim, embed_one, cancel.is_set, paid=embedder.paid)
+        work = Worker(
+            planner.remote,
+            claim,
+            embed_one,
+            cancel.is_set,
+            probes=embedder.probes,
+            paid=embedder.paid,
+        )
         tasks = run.tasks(sources)
         for outcome in in_threads(
             tasks, work, workers=embedder.at_once(run.context), may_begin=run.may_begin,

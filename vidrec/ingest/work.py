@@ -65,6 +65,7 @@ class Worker:
     claim: Claim
     embed_one: EmbedOne | None
     cancelled: Callable[[], bool] = lambda: False
+    probes: bool = False  # embedding tells what a video is
     paid: bool = False  # what was paid for is kept, even if the file is another by now
 
     def __call__(self, task: Task) -> Outcome | None:
@@ -107,7 +108,8 @@ class Worker:
             video = described(source, video_id, stamp, task.label_from)
         if self.cancelled():
             raise Cancelled("interrupted")
-        if video.info is None and not (self.embed_one is None and source.url):
+        later = source.url if self.embed_one is None else self.probes
+        if video.info is None and not later:
             video = replace(video, info=probe(source.path, self.cancelled))
         return video, stamp
 
@@ -119,6 +121,8 @@ class Worker:
         if done is None or (done.error is not None and self.cancelled()):
             return None
         found = done.video
+        if found.info is None and done.error is None:
+            found = replace(found, info=probe(task.source.path, self.cancelled))
         error = done.error and self._failure(task, found, done.error)
         if error is None and not self.paid and _changed(task, stamp):
             error = TransientError("it changed while it was embedded: run again")
