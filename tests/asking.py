@@ -26,5 +26,5 @@ def ask(
         for key, values in (where or {}).items()
     )
     with open_session(settings) as session:
-        parts = parse_parts(words, like, unlike)
+        parts = parse_parts(words, like, unlike, may_be_none=True)
         return session.recommend(Query(parts, conditions=conditions, **options))

@@ -223,6 +223,16 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """A point that may become a result, with its vector."""
+
+    id: str
+    score: float
+    payload: Payload
+    vector: Vector
+
+
+@dataclass(frozen=True, slots=True)
 class Recommendation:
     """One row of a result: a video, its score and its best moment.
 

@@ -57,8 +57,43 @@ def recommend(
     embedder: EmbedderName = None,
     store: StoreName = None,
     clips: Annotated[
-        bool, typer.Option("--clips", help="Rank moments: a video may appear more than once.")
+        bool,
+        typer.Option(
+            "--clips",
+            help="Rank moments: a video may appear more than once; neighbouring clips that match "
+            "are one.",
+        ),
     ] = False,
+    pool: Annotated[
+        str, typer.Option(help="Of several likes: one taste (mean), or each by itself (max).")
+    ] = "mean",
+    diversity: Annotated[
+        float, typer.Option(min=0, max=1, help="0: the nearest, 1: the most various.")
+    ] = 0.0,
+    max_per: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="At most N with the same label, group, folder or other field; may be repeated.",
+            metavar="KEY=N",
+        ),
+    ] = None,
+    dedupe: Annotated[
+        bool, typer.Option("--dedupe", help="Of near copies show the best one.")
+    ] = False,
+    history: Annotated[
+        Path | None,
+        typer.Option(
+            help="Leave out what was watched: a file of ids, names or JSON lines.",
+            show_default=False,
+        ),
+    ] = None,
+    like_history: Annotated[
+        bool, typer.Option("--like-history", help="Like the latest 50 of the history, too.")
+    ] = False,
+    scope: Annotated[
+        str,
+        typer.Option(help="Rank a video by its best clip, as a whole (video), or by the best."),
+    ] = "clip",
     where: Annotated[
         list[str] | None,
         typer.Option(help="Only videos with this, as key=value; may be repeated.", metavar="K=V"),
@@ -88,6 +123,7 @@ def recommend(
 
     Example: vidrec recommend "sci-fi dark tone"
     """
+    from vidrec.search.history import read_history
     from vidrec.search.playable import playable
     from vidrec.search.query import Query, parse_parts
     from vidrec.search.session import open_session
@@ -101,8 +137,10 @@ def recommend(
         library=library,
     )
     asked = Query(
-        parse_parts(query or [], like or [], unlike or []), k=top_k, clips=clips,
-        conditions=_conditions(where or []), min_score=min_score,
+        parse_parts(query or [], like or [], unlike or [], may_be_none=like_history),
+        k=top_k, clips=clips, conditions=_conditions(where or []), min_score=min_score,
+        scope=scope, pool=pool, diversity=diversity, max_per=_caps(max_per or []),  # type: ignore[arg-type]
+        dedupe=dedupe, history=read_history(history) if history else (), like_history=like_history,
     )  # fmt: skip
     with open_session(settings) as session:
         answer = session.recommend(asked)
@@ -110,6 +148,16 @@ def recommend(
         hint = "; --min-confidence 0 shows it" if answer.results else ""
         raise NoConfidentMatch(f"{answer.reason}{hint}")
     show_recommended(playable(settings, answer, url_expires), wished)
+
+
+def _caps(wished: list[str]) -> tuple[tuple[str, int], ...]:
+    caps = []
+    for cap in wished:
+        key, _, count = cap.partition("=")
+        if not key or not count.strip().isdecimal():
+            raise UsageError(f"--max-per takes a field and a number: label=2. Received: {cap}")
+        caps.append((key.strip(), int(count)))
+    return tuple(caps)
 
 
 def _conditions(where: list[str]) -> tuple[Condition, ...]:

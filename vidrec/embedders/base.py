@@ -65,6 +65,8 @@ class Embedder(ABC):
     probes: ClassVar[bool] = False
     # True where a video costs money: its facts are checked and counted before it is sent.
     paid: ClassVar[bool] = False
+    # Two videos of one length whose whole vectors have this cosine are copies of each other.
+    copies_from: ClassVar[float] = 0.999
 
     def __init__(self, settings: Settings) -> None:
         """Check the embedder's own settings.

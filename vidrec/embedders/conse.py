@@ -35,6 +35,9 @@ class ConseEmbedder(FrameEmbedder):
 
     name = "conse"
     modalities: ClassVar[frozenset[Modality]] = frozenset({"video", "text", "image"})
+    # Of 64 captioned web videos no two have 0.90 or more; of 24 copies that were scaled, cropped,
+    # brightened or compressed hard, 23 have 0.954 to 0.996 with what they were made from.
+    copies_from = 0.95
     section = ConseSettings
     model, dim, size = "efficientnet-lite0+minilm-l6", DIM, (FRAME_SIZE, FRAME_SIZE)
 

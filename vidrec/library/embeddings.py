@@ -152,6 +152,20 @@ class Embeddings(Catalog):
         )  # fmt: skip
         return [_embedding(fingerprint, *row) for row in rows]
 
+    def whole_vectors(self, video_ids: Sequence[str], fingerprint: str) -> dict[str, Vector]:
+        """Return the whole-video vectors of those of some videos that have one, by video id."""
+        number = self._fingerprint_id(fingerprint)
+        found: dict[str, Vector] = {}
+        for start in range(0, len(video_ids), 500):
+            some = video_ids[start : start + 500]
+            rows = self.read(
+                "SELECT video_id, vector FROM embeddings WHERE fingerprint_id = ? AND "
+                f"scope = 'video' AND video_id IN ({', '.join('?' * len(some))})",
+                number, *some,
+            )  # fmt: skip
+            found.update((row[0], vector_of(row[1])) for row in rows)
+        return found
+
     def count_embeddings(self, fingerprint: str) -> tuple[int, int]:
         """Return (videos, embeddings) stored under a fingerprint."""
         number = self._fingerprint_id(fingerprint)

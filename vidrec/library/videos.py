@@ -113,6 +113,18 @@ class Videos(Catalog):
         rows = self.read(f"SELECT {_VIDEO} FROM videos WHERE filename = ? ORDER BY id", name)
         return [_video(row) for row in rows]
 
+    def ids_of(self, names: Sequence[str]) -> dict[str, list[str]]:
+        """Return the ids of all videos that have such a file name, path, URL or whole id, by it."""
+        found: dict[str, list[str]] = {}
+        for start in range(0, len(names), 500):
+            some = names[start : start + 500]
+            marks = ", ".join("?" * len(some))
+            for key in ("id", "filename", "path", "url"):
+                rows = self.read(f"SELECT {key}, id FROM videos WHERE {key} IN ({marks})", *some)
+                for name, video_id in rows:
+                    found.setdefault(name, []).append(video_id)
+        return found
+
     def videos(self) -> Iterator[Video]:
         """Iterate over all videos by file name, then id."""
         for row in self.read(f"SELECT {_VIDEO} FROM videos ORDER BY filename, id"):

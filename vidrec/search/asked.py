@@ -35,6 +35,7 @@ class AskedPart:
     calibration: Calibration | None = None
     understood: float = 1.0
     video_id: str | None = None
+    duration_sec: float | None = None
 
 
 @dataclass(slots=True)
@@ -131,7 +132,7 @@ class Asker:
                 f"{video.filename} has no embedding of {self.embedder.name}: run "
                 f"`vidrec embed --embedder {self.embedder.name}` on it"
             )
-        return AskedPart(part, vector, self.calibration("video"), video_id=video.id)
+        return AskedPart(part, vector, self.calibration("video"), 1.0, video.id, video.duration_sec)
 
     def _file(self, part: Part, path: Path) -> AskedPart:
         """A file of the library is looked up by its bytes; any other is embedded, not kept."""

@@ -54,7 +54,9 @@ class Query:
         diversity: 0 (the nearest) to 1 (the most various).
         max_per: at most so many results with the same value of a field: ``(("label", 2), …)``.
         dedupe: of near copies only the best one.
-        history: ids or names of videos that are not to be recommended.
+        history: ids, names or paths of videos that are not to be recommended; what the library
+            does not know is passed over.
+        like_history: the latest of the history (which stand last) are liked, too.
         min_score: lower scores are left out.
         min_confidence: what the best one must reach; None takes the settings'.
         why: tell what each part gave.
@@ -70,6 +72,7 @@ class Query:
     max_per: tuple[tuple[str, int], ...] = ()
     dedupe: bool = False
     history: tuple[str, ...] = ()
+    like_history: bool = False
     min_score: float | None = None
     min_confidence: float | None = None
     why: bool = False
@@ -81,6 +84,8 @@ class Query:
             weight = "" if abs(part.weight) == 1 else f"{abs(part.weight):g}:"
             value = "a vector" if part.kind == "vector" else part.value
             words.append(f"{sign}{weight}{value}")
+        if self.like_history:
+            words.append("+ the history" if words else "the history")
         return " ".join(words)
 
 
@@ -90,7 +95,7 @@ def check_query(query: Query) -> None:
     Raises:
         UsageError: nothing liked is asked for, or a number is out of range.
     """
-    if not any(part.weight > 0 for part in query.parts):
+    if not query.like_history and not any(part.weight > 0 for part in query.parts):
         raise UsageError("nothing to look for: give a text, a video, an image or id:…")
     if any(not -100 < part.weight < 100 for part in query.parts):
         raise UsageError("a weight lies between -100 and 100")
@@ -107,7 +112,11 @@ def check_query(query: Query) -> None:
 
 
 def parse_parts(
-    words: Sequence[str], like: Sequence[str] = (), unlike: Sequence[str] = ()
+    words: Sequence[str],
+    like: Sequence[str] = (),
+    unlike: Sequence[str] = (),
+    *,
+    may_be_none: bool = False,
 ) -> tuple[Part, ...]:
     """Tell texts, files, names and ids apart; loose words are one text.
 
@@ -136,7 +145,7 @@ def parse_parts(
             raise UsageError("the text is not UTF-8: check the terminal's encoding")
         if part.kind == "text" and not part.value.strip():
             raise UsageError("an empty text says nothing: leave it out")
-    if not parts:
+    if not parts and not may_be_none:
         raise UsageError("nothing to look for: give a text, a video, an image or id:…")
     return tuple(parts)
 

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from vidrec.config import Settings
 from vidrec.embedders import load_embedder
@@ -21,12 +20,12 @@ from vidrec.files import exists
 from vidrec.library import Library
 from vidrec.library.videos import is_gone
 from vidrec.search.asked import AskedPart, Asker
-from vidrec.search.query import Query, check_query
+from vidrec.search.gather import Gatherer
+from vidrec.search.query import Part, Pool, Query, check_query
 from vidrec.stores import open_store
-from vidrec.types import Condition, Filter, Match, Payload, Recommendation, Scalar, Scope
+from vidrec.types import Candidate, Condition, Filter, Payload, Recommendation, Scalar, Scope
 
-if TYPE_CHECKING:
-    from vidrec.types import Vector
+LATEST = 50  # videos of a history that are liked
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,34 +110,59 @@ class Session:
         """
         check_query(query)
         paid_before = self._asker.paid_minutes
-        parts = self._asker.ask(query.parts)
-        history = {self._asker.find(name).id for name in query.history}
+        seen = self._seen(query)
+        parts = self._asker.ask(
+            [*query.parts, *(self._liked_before(seen) if query.like_history else ())]
+        )
+        if not any(part.part.weight > 0 for part in parts):
+            raise UsageError("nothing of the history is in the library: there is nothing to like")
         seeds = {part.video_id for part in parts if part.video_id is not None}
-        chosen = filter_of(query, frozenset(history | seeds))
-        with self._store_mutex:
-            matches = self.store.query(
-                mixed(parts), k=query.k, where=chosen, by_video=not query.clips,
-                fingerprint=self.fingerprint,
-            )  # fmt: skip
-        alone = parts[0] if len(parts) == 1 and chosen.scope == "clip" else None
-        rows = [self._row(rank, match, alone) for rank, match in enumerate(matches, 1)]
+        chosen = filter_of(query, frozenset(seeds.union(seen)))
+        found = Gatherer(
+            self.library,
+            self.store,
+            self._store_mutex,
+            self.fingerprint,
+            self.embedder.copies_from,
+            query,
+            parts,
+            chosen,
+        ).gather()
+        meanings = parts if chosen.scope == "clip" else []
+        rows = [
+            self._row(rank, candidate, confidence_of(candidate, meanings, query.pool))
+            for rank, candidate in enumerate(found.candidates, 1)
+        ]
+        notes = [*self._notes, *found.notes]
+        if len(parts) > 1 and rows and rows[0].confidence is not None:
+            which = "largest" if query.pool == "max" else "mean"
+            notes.append(f"the confidence of a mixture is the {which} of its liked parts' own")
         answer = Answer(
-            str(query), self.fingerprint, self.store.name, rows, notes=self._notes,
+            str(query), self.fingerprint, self.store.name, rows, notes=tuple(notes),
             unindexed=self._unindexed(), paid_minutes=self._asker.paid_minutes - paid_before,
         )  # fmt: skip
         return self._judged(answer, query, parts)
+
+    def _seen(self, query: Query) -> list[str]:
+        """Return the ids of the videos of the history that the library knows, in its order."""
+        if not query.history:
+            return []
+        known = self.library.ids_of(query.history)
+        return list(dict.fromkeys(found for name in query.history for found in known.get(name, ())))
+
+    def _liked_before(self, seen: Sequence[str]) -> list[Part]:
+        embedded = self.library.whole_vectors(seen, self.fingerprint)
+        latest = [video_id for video_id in seen if video_id in embedded][-LATEST:]
+        return [Part("id", video_id) for video_id in latest]
 
     def _unindexed(self) -> bool:
         followed = self.library.indexed_position(self.store.where, self.fingerprint)
         return self.library.position(self.fingerprint) != followed
 
-    def _row(self, rank: int, match: Match, alone: AskedPart | None) -> Recommendation:
-        payload = match.payload
-        confidence = None
-        if alone is not None and alone.calibration is not None:
-            confidence = round(alone.calibration.confidence(match.score) * alone.understood, 4)
+    def _row(self, rank: int, found: Candidate, confidence: float | None) -> Recommendation:
+        payload = found.payload
         return Recommendation(
-            rank, match.score, payload.video_id, payload.path, payload.url, payload.filename,
+            rank, found.score, payload.video_id, payload.path, payload.url, payload.filename,
             payload.label, payload.start_sec, payload.end_sec, payload.duration_sec, confidence,
             gone=self._is_gone(payload),
         )  # fmt: skip
@@ -180,31 +204,24 @@ def open_session(settings: Settings) -> Session:
     return Session(settings)
 
 
-def mixed(parts: Sequence[AskedPart]) -> Vector:
-    """Return the one vector that is looked for.
+def confidence_of(found: Candidate, parts: Sequence[AskedPart], pool: Pool) -> float | None:
+    """Return how sure it is that a result fits; None where that is not known of a liked part.
 
-    Rocchio's formula (1971), as Qdrant's ``average_vector`` has it: twice the mean of what is
-    liked less the mean of what is disliked, each times its weight, scaled to unit length.
-
-    Raises:
-        UsageError: the parts cancel each other out.
+    Of several liked parts it is their own confidences' weighted mean, or the largest.
     """
-    if len(parts) == 1:
-        return parts[0].vector
-    import numpy as np
-
-    from vidrec.errors import TransientError
-    from vidrec.vectors import unit
-
-    liked = [part.part.weight * part.vector for part in parts if part.part.weight > 0]
-    total = 2 * np.mean(liked, axis=0)
-    disliked = [part.part.weight * part.vector for part in parts if part.part.weight < 0]
-    if disliked:
-        total += np.mean(disliked, axis=0)
-    try:
-        return unit(total)
-    except TransientError as exc:
-        raise UsageError("what is liked and what is disliked cancel each other out") from exc
+    liked = [part for part in parts if part.part.weight > 0]
+    if not liked or any(part.calibration is None for part in liked):
+        return None
+    sure = []
+    for part in liked:
+        score = found.score if len(parts) == 1 else float(found.vector @ part.vector)
+        assert part.calibration is not None
+        sure.append(part.calibration.confidence(score) * part.understood)
+    if pool == "max":
+        return round(max(sure), 4)
+    weights = [part.part.weight for part in liked]
+    weighted = sum(w * c for w, c in zip(weights, sure, strict=True))
+    return round(weighted / sum(weights), 4)
 
 
 def filter_of(query: Query, excluded: frozenset[str]) -> Filter:
@@ -213,7 +230,7 @@ def filter_of(query: Query, excluded: frozenset[str]) -> Filter:
     Raises:
         UsageError: a condition is wrong.
     """
-    scope: Scope = "video" if query.scope == "video" else "clip"
+    scope: Scope | None = None if query.scope == "best" else query.scope
     equals: dict[str, tuple[Scalar, ...]] = {}
     for condition in query.conditions:
         if condition.key == "scope":

@@ -1,0 +1,141 @@
+"""Gather: candidates from the store, ranked and chosen, for one query."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from vidrec.library import Library
+from vidrec.search import pooling
+from vidrec.search.asked import AskedPart
+from vidrec.search.query import Query
+from vidrec.stores.base import VectorStore
+from vidrec.types import Candidate, Filter, Payload
+
+if TYPE_CHECKING:
+    from vidrec.search.variety import Chosen, Rule
+    from vidrec.types import Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """The results of a query as candidates, and remarks on what was held back."""
+
+    candidates: Sequence[Candidate]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Gatherer:
+    """What one query is asked of. ``mutex`` guards the store."""
+
+    library: Library
+    store: VectorStore
+    mutex: Lock
+    fingerprint: str
+    copies_from: float
+    query: Query
+    parts: Sequence[AskedPart]
+    filter: Filter
+
+    def gather(self) -> Gathered:
+        """Return up to ``k`` candidates. More are fetched until so many may be chosen."""
+        query = self.query
+        rules = self._rules()
+        if not rules and not query.diversity:
+            return Gathered(self._first(query.k))
+        from vidrec.search.moments import Moments
+        from vidrec.search.variety import POOL_LEAST, POOL_TIMES, choose
+
+        n = max(POOL_TIMES * query.k, POOL_LEAST) if query.diversity else query.k + 16
+        while True:
+            found = self._first(n)
+            chosen = choose(found, query.k, rules, query.diversity)
+            if len(chosen.candidates) == query.k or len(found) < n:
+                break
+            n, rules = 4 * n, self._rules()
+        merged = chosen.candidates
+        for rule in rules:
+            if isinstance(rule, Moments):
+                merged = [rule.merged(candidate) for candidate in merged]
+        return Gathered(merged, _remarks(chosen))
+
+    def _first(self, n: int) -> list[Candidate]:
+        query = self.query
+        return pooling.first(self.parts, query.pool, n, self._nearest, by_video=not query.clips)
+
+    def _nearest(self, vector: Vector, n: int) -> list[Candidate]:
+        """Return the ``n`` nearest points, each video once where whole videos are ranked.
+
+        A maximum less what is disliked may take another point of a video than the nearest.
+        """
+        query = self.query
+        every_point = query.clips or not pooling.is_single(self.parts, query.pool)
+        with self.mutex:
+            matches = self.store.query(
+                vector, k=n, where=self.filter, by_video=not every_point,
+                fingerprint=self.fingerprint,
+            )  # fmt: skip
+            if not self._need_vectors():
+                return [Candidate(m.id, m.score, m.payload, vector[:0]) for m in matches]
+            points = {point.id: point for point in self.store.get([match.id for match in matches])}
+        return [
+            Candidate(m.id, m.score, m.payload, points[m.id].vector)
+            for m in matches
+            if m.id in points  # not if it was removed in between
+        ]
+
+    def _need_vectors(self) -> bool:
+        query = self.query
+        return bool(len(self.parts) > 1 or query.diversity or query.dedupe or query.why)
+
+    def _rules(self) -> list[Rule]:
+        query = self.query
+        seeds = {
+            part.video_id: (part.vector, part.duration_sec) for part in self.parts if part.video_id
+        }
+        rules: list[Rule] = []
+        if not (seeds or query.dedupe or query.max_per or query.clips):
+            return rules
+        from vidrec.search.moments import Moments
+        from vidrec.search.variety import AtMost, NoCopies
+
+        if query.clips:
+            rules.append(Moments(self._clips_of))
+        if seeds or query.dedupe:
+            rules.append(NoCopies(self._whole, self.copies_from, query.dedupe, seeds))
+        rules += [AtMost(key, count) for key, count in query.max_per]
+        return rules
+
+    def _whole(self, video_ids: Sequence[str]) -> Mapping[str, Vector]:
+        return self.library.whole_vectors(video_ids, self.fingerprint)
+
+    def _clips_of(self, video_id: str) -> list[Candidate]:
+        """Return a video's clips as the library has them, scored by the query."""
+        import numpy as np
+
+        from vidrec.stores.ranking import exact_scores
+
+        clips = self.library.video_embeddings(video_id, self.fingerprint, "clip")
+        if not clips:
+            return []
+        vectors = np.stack([clip.vector for clip in clips])
+        if pooling.is_single(self.parts, self.query.pool):
+            scores = exact_scores(vectors, pooling.mixed(self.parts))
+        else:
+            scores = pooling.pooled_scores(self.parts, vectors)
+        return [
+            Candidate(
+                clip.point_id, float(score),
+                Payload(video_id, "", "clip", clip.start_sec, clip.end_sec), clip.vector,
+            )
+            for clip, score in zip(clips, scores, strict=True)
+        ]  # fmt: skip
+
+
+def _remarks(chosen: Chosen) -> tuple[str, ...]:
+    said = [rule.remark(held) for rule, held in chosen.held if held]
+    said = [remark for remark in said if remark]
+    return (f"held back: {', '.join(said)}",) if said else ()
