@@ -145,6 +145,15 @@ def conse(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Embedder]:
 
 
 @contextmanager
+def clip(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Embedder]:
+    pytest.importorskip("fastembed")
+    from tests.tower_pairs import siglip_pair
+
+    flags = {"embedder.name": "clip", "clip.path": siglip_pair(folder / "pair")}
+    yield load_embedder(load_settings(overrides=flags))
+
+
+@contextmanager
 def resnet(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Embedder]:
     flags = {"embedder.name": "resnet", "resnet.checkpoint": tiny_checkpoint(folder / "tiny")}
     yield load_embedder(load_settings(overrides=flags))
@@ -177,6 +186,7 @@ def third_party(name: str, what: str) -> Any:
 
 KINDS = {
     "conse": conse,
+    "clip": clip,
     "resnet": resnet,
     "marengo": marengo,
     "colours": third_party("colours", "embedder_kinds:ColourEmbedder"),

@@ -60,6 +60,7 @@ class EmbedderSettings(Section):
     clip_seconds: float = Field(default=10.0, ge=1, le=3600)
     workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=64)
     min_confidence: float = Field(default=0.25, ge=0, le=1)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
 class MediaSettings(Section):
@@ -81,6 +82,14 @@ class MediaSettings(Section):
 class ConseSettings(Section):
     """The offline default embedder."""
 
+    frames: int = Field(default=8, ge=1, le=64)
+
+
+class ClipSettings(Section):
+    """CLIP's kind: a pair of networks that share a space."""
+
+    model: Literal["siglip2-base", "clip-vit-b-32", "jina-clip-v1"] = "siglip2-base"
+    path: Path | None = None
     frames: int = Field(default=8, ge=1, le=64)
 
 
@@ -194,6 +203,7 @@ class Settings(BaseSettings):
     embedder: EmbedderSettings = EmbedderSettings()
     media: MediaSettings = MediaSettings()
     conse: ConseSettings = ConseSettings()
+    clip: ClipSettings = ClipSettings()
     resnet: ResnetSettings = ResnetSettings()
     marengo: MarengoSettings = MarengoSettings()
     store: StoreSettings = StoreSettings()

@@ -32,6 +32,7 @@ NO_DISK = 200_000_000
 # What each embedder and store needs, beside what vidrec always needs.
 PACKAGES = {
     "conse": ("onnxruntime", "onnx", "tokenizers"),
+    "clip": ("fastembed",),
     "resnet": ("onnxruntime",),
     "marengo": ("twelvelabs",),
     "qdrant": ("qdrant-client",),

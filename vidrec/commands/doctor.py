@@ -5,27 +5,38 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vidrec import display
 from vidrec.commands.options import (
+    EmbedderName,
     Library,
     OutputFormat,
     settings_for,
 )
 from vidrec.display import (
     Format,
+    note,
     show_json,
     show_lines,
 )
 
 if TYPE_CHECKING:
     from vidrec.care.doctor import Check
+    from vidrec.config import Settings
 
 
-def doctor(format: OutputFormat = Format.auto, library: Library = None) -> None:
+def doctor(
+    fetch: Annotated[
+        bool,
+        typer.Option("--fetch", help="First download what the embedder lacks (clip), once."),
+    ] = False,
+    embedder: EmbedderName = None,
+    format: OutputFormat = Format.auto,
+    library: Library = None,
+) -> None:
     """Check config, credentials, services, packages and disk; say how to mend each.
 
     Example: vidrec doctor
@@ -37,11 +48,24 @@ def doctor(format: OutputFormat = Format.auto, library: Library = None) -> None:
 
     wished = display.choose_format(format, paths=False)
     try:
-        checks = stage(settings_for(library=library), config_in_use())
+        settings = settings_for(embedder__name=embedder, library=library)
+        if fetch:
+            fetch_for(settings)
+        checks = stage(settings, config_in_use())
     except ConfigError as exc:
         checks = iter([Check("config", "failure", str(exc))])
     if show_checks(checks, wished):
         raise typer.Exit(1)
+
+
+def fetch_for(settings: Settings) -> None:
+    """Download what the embedder lacks; how much that may be is said before."""
+    from vidrec.embedders import load_embedder
+
+    embedder = load_embedder(settings)
+    if (gigabytes := embedder.gigabytes()) > 0:
+        note(f"fetching {embedder.name}: up to {gigabytes:.1f} GB, once, into {settings.cache}")
+    note(f"{embedder.name}: {embedder.fetch()}")
 
 
 def show_checks(checks: Iterable[Check], wished: Format) -> bool:

@@ -66,6 +66,13 @@ def embed(
         int | None,
         typer.Option(min=1, help="Videos in work at once.", show_default="one a processor"),
     ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="Where networks run: auto (a GPU where onnxruntime-gpu finds one), cpu or cuda.",
+            show_default="auto",
+        ),
+    ] = None,
     max_minutes: Annotated[
         float | None,
         typer.Option(min=0, help="Pay for at most so much footage (marengo).", show_default=False),
@@ -121,6 +128,7 @@ def embed(
         embedder__name=embedder,
         embedder__clip_seconds=clip_seconds,
         embedder__workers=workers,
+        embedder__device=device,
         resnet__checkpoint=checkpoint,
         marengo__source=source,
         marengo__jobs=jobs,

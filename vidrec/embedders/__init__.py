@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from vidrec.config import Settings
     from vidrec.embedders.base import Embedder
 
-BUILT_IN = ("conse", "resnet", "marengo")
+BUILT_IN = ("conse", "clip", "resnet", "marengo")
 
 
 def load_embedder(settings: Settings, name: str | None = None) -> Embedder:
@@ -33,6 +33,10 @@ def load_embedder(settings: Settings, name: str | None = None) -> Embedder:
             from vidrec.embedders.conse import ConseEmbedder
 
             return ConseEmbedder(settings)
+        case "clip":
+            from vidrec.embedders.clip import ClipEmbedder
+
+            return ClipEmbedder(settings)
         case "resnet":
             from vidrec.embedders.resnet import ResnetEmbedder
 

@@ -95,6 +95,15 @@ class Embedder(ABC):
         """Load what every video needs; what is raised here ends a run before its first video."""
         return None
 
+    def fetch(self) -> str:
+        """Bring here what a run needs, from the network too; say in a few words what is here."""
+        self.load()
+        return "all that it needs is here"
+
+    def gigabytes(self) -> float:
+        """How much ``fetch`` may have to download; 0 where all of it was installed."""
+        return 0.0
+
     def at_once(self, context: EmbedContext) -> int:
         """How many videos may be in work at once."""
         return context.workers
@@ -213,7 +222,7 @@ class Embedder(ABC):
         """
         self._require("text", "query with a video of the library instead")
         with self._in_one_line():
-            return sound(self._encode_texts(texts), (len(texts), self.dim))
+            return sound(self._encode_texts(texts), (len(texts), self.fingerprint.dim))
 
     def embed_image(self, path: Path) -> Vector:
         """Return the ``(dim,)`` unit vector of an image file.
@@ -224,7 +233,7 @@ class Embedder(ABC):
         """
         self._require("image", "use --embedder conse, or query with a video")
         with self._in_one_line():
-            vector: Vector = sound([self._encode_image(path)], (1, self.dim))[0]
+            vector: Vector = sound([self._encode_image(path)], (1, self.fingerprint.dim))[0]
             return vector
 
     def calibration(self, kind: Modality) -> Calibration | None:

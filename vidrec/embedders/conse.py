@@ -44,7 +44,7 @@ class ConseEmbedder(FrameEmbedder):
     def __init__(self, settings: Settings) -> None:
         """Remember what is needed to load the models later."""
         super().__init__(settings)
-        self._classifier = FrameClassifier(settings.cache)
+        self._classifier = FrameClassifier(settings.cache, device=settings.embedder.device)
         self._recipe = Conse(settings.cache)
 
     @property

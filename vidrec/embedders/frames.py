@@ -57,7 +57,7 @@ class FrameEmbedder(Embedder):
     section: ClassVar[type[Section] | None] = FrameSection
     probes = True
     model: str
-    dim: int
+    dim: int = 0
     size: tuple[int, int] = (224, 224)
     fit: Fit = "squash"
 

@@ -55,7 +55,7 @@ class ResnetEmbedder(Embedder):
             EmbedderError: there is no finished checkpoint.
         """
         super().__init__(settings)
-        self._cache = settings.cache
+        self._cache, self._device = settings.cache, settings.embedder.device
         named = self.options.checkpoint
         folder = expanded(named) if named else newest_checkpoint(settings.library)
         self._checkpoint = read_checkpoint(folder)
@@ -152,4 +152,4 @@ class ResnetEmbedder(Embedder):
     def _session(self) -> InferenceSession:
         from vidrec.models.serving import open_session
 
-        return open_session(self._checkpoint.model())
+        return open_session(self._checkpoint.model(), device=self._device)

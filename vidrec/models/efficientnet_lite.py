@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidrec.models.artifacts import installed_file, prepared
-from vidrec.models.serving import open_session
+from vidrec.models.serving import Device, open_session
 from vidrec.models.torch_checkpoint import read_torch_checkpoint
 
 if TYPE_CHECKING:
@@ -47,9 +47,10 @@ Weights = Mapping[str, NDArray[Any]]
 class FrameClassifier:
     """The network, ready to run; loaded on first use and safe to share between threads."""
 
-    def __init__(self, cache: Path, *, threads: int = 1) -> None:
+    def __init__(self, cache: Path, *, threads: int = 1, device: Device = "cpu") -> None:
         """``cache`` keeps the ONNX graph; ``threads`` is how many cores one call may use."""
         self._cache = cache
+        self._device = device
         self._threads = threads
 
     def __call__(
@@ -85,7 +86,8 @@ class FrameClassifier:
             (folder / MODEL).write_bytes(model.SerializeToString(deterministic=True))
 
         name = f"efficientnet-lite0-{WEIGHTS_SHA256[:8]}-{BUILDER_VERSION}"
-        return open_session(prepared(self._cache, name, build) / MODEL, threads=self._threads)
+        graph = prepared(self._cache, name, build) / MODEL
+        return open_session(graph, threads=self._threads, device=self._device)
 
 
 def read_weights() -> Weights:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from vidrec.errors import EmbedderError
 
@@ -11,10 +11,14 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession, SessionOptions
 
 FOLDED = "model.onnx"
+CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+Device: TypeAlias = Literal["auto", "cpu", "cuda"]
 
 
-def open_session(model: bytes | Path, *, threads: int = 1, as_is: bool = False) -> InferenceSession:
-    """Open a model on the CPU.
+def open_session(
+    model: bytes | Path, *, threads: int = 1, as_is: bool = False, device: Device = "cpu"
+) -> InferenceSession:
+    """Open a model.
 
     One session may be run by several threads at once; with ``threads=1`` each such call stays on
     the thread it came from, which serves many small inputs best.
@@ -26,20 +30,54 @@ def open_session(model: bytes | Path, *, threads: int = 1, as_is: bool = False) 
             for what ``fold`` wrote, or what runs a few times only.
 
     Raises:
-        EmbedderError: the model cannot be read.
+        EmbedderError: the model cannot be read, or the device is not there.
     """
     import onnxruntime as ort
 
+    chosen = providers(device)
     options = _options(threads)
     if as_is:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.add_session_config_entry("session.disable_prepacking", "1")
     source = str(model) if isinstance(model, Path) else model
     try:
-        return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(source, options, providers=chosen)
     except Exception as exc:  # ONNX Runtime's exceptions have no common base
         what = model if isinstance(model, Path) else "a model"
         raise EmbedderError(f"ONNX Runtime cannot open {what}: {_first_line(exc)}") from exc
+    require_device(session, device)
+    return session
+
+
+def providers(device: Device) -> list[Any]:
+    """Return what ONNX Runtime may run on, best first; ``auto`` is a GPU where it knows one.
+
+    Raises:
+        EmbedderError: a GPU is asked for, and this ONNX Runtime knows none.
+    """
+    import onnxruntime as ort
+
+    there = CUDA in ort.get_available_providers()
+    if device == "cuda" and not there:
+        raise EmbedderError(
+            "this ONNX Runtime knows no CUDA: install onnxruntime-gpu in place of onnxruntime, or "
+            "use --device cpu"
+        )
+    # Rounded as on the CPU, so that vectors may be compared.
+    return [*([(CUDA, {"use_tf32": "0"})] if there and device != "cpu" else []), CPU]
+
+
+def require_device(session: Any, device: Device) -> None:
+    """See to it that what was asked for is used: ONNX Runtime falls back in silence.
+
+    Raises:
+        EmbedderError: the GPU cannot be used.
+    """
+    if device == "cuda" and session.get_providers()[0] != CUDA:
+        raise EmbedderError(
+            "the GPU cannot be used (its driver, CUDA or cuDNN is missing or of another version): "
+            "mend that, or use --device cpu"
+        )
 
 
 def fold(model: bytes, folder: Path) -> None:
@@ -60,7 +98,7 @@ def fold(model: bytes, folder: Path) -> None:
     options.add_session_config_entry(f"{prefix}_file_name", "weights.bin")
     options.add_session_config_entry(f"{prefix}_min_size_in_bytes", "1024")
     try:
-        ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        ort.InferenceSession(model, options, providers=[CPU])
     except Exception as exc:
         raise EmbedderError(f"ONNX Runtime cannot prepare a model: {_first_line(exc)}") from exc
 
