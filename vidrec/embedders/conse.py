@@ -5,12 +5,13 @@ The recipe is in ``vidrec.models.conse``; here are the frames it gets to see.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from vidrec.calibration import Calibration
 from vidrec.config import ConseSettings, Settings
 from vidrec.embedders.frames import FrameEmbedder
+from vidrec.media.tone import LAG_SEC, measure
 from vidrec.models.conse import DIM, Conse, recipe_id
 from vidrec.models.efficientnet_lite import FRAME_SIZE, FrameClassifier
 from vidrec.types import Fingerprint, Modality, Scalar
@@ -19,14 +20,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from vidrec.embedders.frames import Frame
     from vidrec.types import Frames, Vector
 
 # From 64 captioned web videos of 8 categories: what fits a query is what it is about and whatever
 # has that category. Pictures were the videos' middle frames, their own videos left out.
 CALIBRATIONS: dict[Modality, Calibration] = {
-    "text": Calibration(9.17, -2.10),
-    "video": Calibration(3.19, -1.88),
-    "image": Calibration(3.17, -1.83),
+    "text": Calibration(9.67, -2.10),
+    "video": Calibration(3.47, -2.14),
+    "image": Calibration(3.17, -1.96),
 }
 
 
@@ -40,6 +42,7 @@ class ConseEmbedder(FrameEmbedder):
     copies_from = 0.95
     section = ConseSettings
     model, dim, size = "efficientnet-lite0+minilm-l6", DIM, (FRAME_SIZE, FRAME_SIZE)
+    lag_sec = LAG_SEC
 
     def __init__(self, settings: Settings) -> None:
         """Remember what is needed to load the models later."""
@@ -62,10 +65,13 @@ class ConseEmbedder(FrameEmbedder):
     def _encode_frames(self, frames: Frames) -> NDArray[np.float32]:
         import numpy as np
 
-        return np.stack([self._encode_clip(frame[None], (1,)) for frame in frames])
+        return np.stack([self._encode_clip(frame[None], (1,), {}) for frame in frames])
 
-    def _encode_clip(self, frames: Frames, counts: Sequence[int]) -> Vector:
-        return self._recipe.frames_to_vector(*self._classifier(frames), counts)
+    def _encode_clip(
+        self, frames: Frames, counts: Sequence[int], later: Mapping[int, Frame]
+    ) -> Vector:
+        tone = measure(frames, counts, later)
+        return self._recipe.frames_to_vector(*self._classifier(frames), counts, tone)
 
     def _encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         return self._recipe.texts_to_vectors(texts)

@@ -17,7 +17,7 @@ queries, settings and the fingerprint are here, so that an embedder of CLIP's ki
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, ClassVar
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from vidrec.media.picture import Fit
     from vidrec.types import Frames, Vector
 
+    Frame = NDArray[np.uint8]  # (h, w, 3)
+
 
 class FrameSection(Section):
     """Settings that every embedder of frames has; derive from it for more."""
@@ -50,6 +52,7 @@ class FrameEmbedder(Embedder):
         model, dim: what the network is, and the length of its vectors.
         size, fit: how frames are handed over: (h, w), and ``squash``, ``pad`` or ``crop`` where
             their shape is another.
+        lag_sec: clips come with what follows half of their frames so much later; 0 for none.
         section: all of its settings that are no secret change the fingerprint.
     """
 
@@ -60,6 +63,7 @@ class FrameEmbedder(Embedder):
     dim: int = 0
     size: tuple[int, int] = (224, 224)
     fit: Fit = "squash"
+    lag_sec: float = 0.0
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
@@ -82,10 +86,13 @@ class FrameEmbedder(Embedder):
         Called by several threads at once, but not before the first call has returned.
         """
 
-    def _encode_clip(self, frames: Frames, counts: Sequence[int]) -> Vector:
+    def _encode_clip(
+        self, frames: Frames, counts: Sequence[int], later: Mapping[int, Frame]
+    ) -> Vector:
         """Return the ``(dim,)`` vector of a clip: the mean of its frames' unit vectors.
 
-        ``counts`` says for how many of the clip's instants each frame stands.
+        ``counts`` says for how many of the clip's instants each frame stands, and ``later`` holds
+        what follows on some of them, by their place.
         """
         import numpy as np
 
@@ -103,25 +110,26 @@ class FrameEmbedder(Embedder):
         load_decoder()
         samples = iter_clip_frames(
             require_path(video), context.clip_seconds, self.options.frames, self.size,
-            fit=self.fit, info=video.info, tell=None if video.info else context.probed,
-            warnings=warnings, cancelled=context.cancelled,
+            fit=self.fit, lag_sec=self.lag_sec, info=video.info,
+            tell=None if video.info else context.probed, warnings=warnings,
+            cancelled=context.cancelled,
         )  # fmt: skip
         shown: Frames | None = None
         for sample in ahead(samples):
             if sample.frames is not shown:  # a slide that stands for hours is looked at once
-                vector = self._vector(sample.frames, sample.counts)
+                vector = self._vector(sample.frames, sample.counts, sample.later)
             shown = sample.frames
             yield sample.clip, vector
 
     def _encode_image(self, path: Path) -> Vector:
         from vidrec.media.image import read_image
 
-        return self._vector(read_image(path, self.size, fit=self.fit)[None], (1,))
+        return self._vector(read_image(path, self.size, fit=self.fit)[None], (1,), {})
 
-    def _vector(self, frames: Frames, counts: Sequence[int]) -> Vector:
+    def _vector(self, frames: Frames, counts: Sequence[int], later: Mapping[int, Frame]) -> Vector:
         if self._called:
-            return self._encode_clip(frames, counts)
+            return self._encode_clip(frames, counts, later)
         with self._first_call:  # it may load a model, which none but one thread should
-            vector = self._encode_clip(frames, counts)
+            vector = self._encode_clip(frames, counts, later)
             self._called = True
             return vector

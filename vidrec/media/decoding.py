@@ -35,11 +35,13 @@ class Wanted:
         name: its presentation stamp; in a counted GOP its place among the frames put out.
         sec: when it goes on screen.
         indices: which of the wanted times it is for.
+        later: whether it is what follows on the frame at that time.
     """
 
     name: int
     sec: float
     indices: list[int] = field(default_factory=list)
+    later: bool = False
 
 
 class Decoder:

@@ -37,12 +37,14 @@ class Pick:
         index: which wanted time it is for.
         sec: when it goes on screen.
         sample_aspect: the width of a pixel over its height.
+        later: whether it is not the wanted one but that which follows some time after it.
     """
 
     index: int
     sec: float
     frame: VideoFrame
     sample_aspect: float
+    later: bool = False
 
 
 @dataclass(slots=True)
@@ -91,6 +93,7 @@ def pick_frames(
     times: Iterable[float],
     *,
     reach_sec: float = 0.0,
+    lag_sec: float = 0.0,
     threads: int = 1,
     report: Report | None = None,
     cancelled: Callable[[], bool] = never,
@@ -104,6 +107,10 @@ def pick_frames(
     keyframe if that is no further ahead (and nearer than the last one), and a GOP whose other
     wanted times are no further behind its keyframe is represented by the keyframe.
 
+    With ``lag_sec`` the frames of every other time are each followed by what is on screen that much
+    later, where that is another frame of the same GOP and comes before the next wanted one (of
+    codecs whose frames are all keyframes, none is).
+
     Raises:
         MediaError: the file cannot be opened as a video.
         TransientError: it cannot be read now, or reading it stalls.
@@ -111,7 +118,9 @@ def pick_frames(
     """
     with open_video(path, cancelled) as source:
         reader = GopReader(source, exact=reach_sec <= 0)
-        yield from pick_from(reader, times, reach_sec=reach_sec, threads=threads, report=report)
+        yield from pick_from(
+            reader, times, reach_sec=reach_sec, lag_sec=lag_sec, threads=threads, report=report
+        )
 
 
 def pick_from(
@@ -119,6 +128,7 @@ def pick_from(
     times: Iterable[float],
     *,
     reach_sec: float = 0.0,
+    lag_sec: float = 0.0,
     threads: int = 1,
     report: Report | None = None,
 ) -> Iterator[Pick]:
@@ -126,20 +136,20 @@ def pick_from(
     report = report if report is not None else Report()
     targets = _Targets(times)
     try:
-        yield from _pick(reader, targets, reach_sec, threads, report, trust_keys=True)
+        yield from _pick(reader, targets, (reach_sec, lag_sec), threads, report, trust_keys=True)
         return
     except KeyFlagsLieError:  # take the whole file for one GOP
         pass
     source = reader.source
     with open_video(source.path, source.cancelled) as again:
         reader = GopReader(again, split=False, exact=reach_sec <= 0)
-        yield from _pick(reader, targets, reach_sec, threads, report, trust_keys=False)
+        yield from _pick(reader, targets, (reach_sec, lag_sec), threads, report, trust_keys=False)
 
 
 def _pick(
     reader: GopReader,
     targets: _Targets,
-    reach_sec: float,
+    secs: tuple[float, float],
     threads: int,
     report: Report,
     *,
@@ -147,14 +157,19 @@ def _pick(
 ) -> Iterator[Pick]:
     decoder = Decoder(reader.source, threads, check_keys=trust_keys)
     try:
-        yield from _picked(reader, decoder, targets, reach_sec, report)
+        yield from _picked(reader, decoder, targets, secs, report)
     finally:
         report.damaged += decoder.damaged
 
 
 def _picked(
-    reader: GopReader, decoder: Decoder, targets: _Targets, reach_sec: float, report: Report
+    reader: GopReader,
+    decoder: Decoder,
+    targets: _Targets,
+    secs: tuple[float, float],
+    report: Report,
 ) -> Iterator[Pick]:
+    reach_sec, lag_sec = secs
     gop = reader.next()
     seeks = True
     while gop is not None and (targets.head() is not None or decoder.pending):
@@ -167,17 +182,20 @@ def _picked(
             gop = landed or gop
         following = reader.next()
         report.end_sec = max(report.end_sec, gop.end_sec)
-        named, until_sec = _on_screen(gop, following)
+        named, end_sec = _on_screen(gop, following)
+        until_sec = end_sec
         if gop.ends and following is not None:  # leave the last times to the next keyframe
             until_sec -= min(reach_sec, (until_sec - gop.start_sec) / 2)
         taken = targets.take_before(until_sec)
         wanted = _assign(gop, named, taken, reach_sec)
+        if lag_sec > 0:
+            wanted = _followed(wanted, named, lag_sec, end_sec)
         done: set[int] = set()
         try:
             for found, frame in decoder.decode(gop, following, wanted):
                 for index in found.indices:
                     done.add(index)
-                    yield Pick(index, found.sec, frame, reader.sample_aspect)
+                    yield Pick(index, found.sec, frame, reader.sample_aspect, found.later)
                     reader.still_alive()
         except KeyFlagsLieError:
             targets.put_back(target for target in taken if target[0] not in done)
@@ -225,3 +243,20 @@ def _assign(
             wanted.append(Wanted(name, shown))
         wanted[-1].indices.append(index)
     return wanted
+
+
+def _followed(
+    wanted: list[Wanted], named: list[tuple[float, int]], lag_sec: float, end_sec: float
+) -> list[Wanted]:
+    """Add what is on screen some time after every other frame, if that is before ``end_sec``."""
+    times = [sec for sec, _ in named]
+    both: list[Wanted] = []
+    for at, found in enumerate(wanted, 1):
+        both.append(found)
+        later_sec = found.sec + lag_sec + _TOLERANCE_SEC
+        sec, name = named[bisect_right(times, later_sec) - 1]
+        even = [index for index in found.indices if index % 2 == 0]
+        first = at == len(wanted) or name < wanted[at].name
+        if even and first and name > found.name and later_sec < end_sec:
+            both.append(Wanted(name, sec, even[:1], later=True))
+    return both

@@ -7,9 +7,9 @@ screen then, by the clock of a player (see ``media.picking``).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -48,12 +48,14 @@ class ClipFrames:
         times: ``(u,)`` when each goes on screen, in seconds from the video's first frame.
         counts: ``(u,)`` for how many of the evenly spaced instants each frame stands; a mean over
             the instants is a mean over frames weighted by these.
+        later: ``(h, w, 3)`` what is on screen ``lag_sec`` after some of the frames, by their place.
     """
 
     clip: Clip
     frames: Frames
     times: tuple[float, ...]
     counts: tuple[int, ...]
+    later: Mapping[int, NDArray[np.uint8]] = field(default_factory=dict)
 
     def repeated(self, n_frames: int) -> Frames:
         """Return ``(n_frames, h, w, 3)``: each frame as often as its share of the instants is."""
@@ -99,6 +101,7 @@ class _Plan:
     n_frames: int
     easel: _Easel
     reach_sec: float
+    lag_sec: float
     threads: int
     cancelled: Callable[[], bool]
     notes: list[str]
@@ -112,6 +115,7 @@ def iter_clip_frames(
     *,
     fit: Fit = "squash",
     sparing: Literal["auto", "never"] = "auto",
+    lag_sec: float = 0.0,
     threads: int = 1,
     info: VideoInfo | None = None,
     tell: Callable[[VideoInfo], None] | None = None,
@@ -133,6 +137,7 @@ def iter_clip_frames(
         fit: how a frame comes to that size; see ``media.picture.fit_box``.
         sparing: ``auto`` takes half as many instants in a video of a minute or more, and lets
             keyframes stand for what is near them; ``never`` is always exact.
+        lag_sec: half of the frames come with that which follows so much later; 0 for none.
         threads: of the decoder; 1 is best where several videos are decoded at once.
         info: the result of ``probe``, if known, to spare finding out the length.
         tell: is called with what ``probe`` would return, before the first clip: so a file need not
@@ -159,7 +164,7 @@ def iter_clip_frames(
             n_frames = (n_frames + 1) // 2
             reach_sec = min(SPARING_REACH_SEC, clip_sec / n_frames / 2)
         easel = kept.enter_context(closing(_Easel(Painter(size, fit), source)))
-        plan = _Plan(path, clip_sec, n_frames, easel, reach_sec, threads, cancelled, notes)
+        plan = _Plan(path, clip_sec, n_frames, easel, reach_sec, lag_sec, threads, cancelled, notes)
         reader = GopReader(source, exact=reach_sec <= 0)
         start_sec = reader.start_sec
         end_sec = end_sec or header_end(source, start_sec) or measure_duration(path, cancelled)
@@ -184,7 +189,10 @@ def _sample(
     beyond_sec = end_sec + max(1.0, 0.05 * end_sec)
     times = chain((t for clip in clips for t in _instants(clip, plan.n_frames)), [beyond_sec])
     report = Report()
-    picks = pick_from(reader, times, reach_sec=plan.reach_sec, threads=plan.threads, report=report)
+    picks = pick_from(
+        reader, times, reach_sec=plan.reach_sec, lag_sec=plan.lag_sec,
+        threads=plan.threads, report=report,
+    )  # fmt: skip
     last: ClipFrames | None = None
     for number, of_clip in groupby(picks, lambda pick: pick.index // plan.n_frames):
         if last is not None:
@@ -213,8 +221,9 @@ def _mend_tail(
         return last
     clip = Clip(clip.start_sec, report.end_sec)
     picks = pick_frames(
-        plan.path, _instants(clip, plan.n_frames), threads=plan.threads, cancelled=plan.cancelled
-    )
+        plan.path, _instants(clip, plan.n_frames), lag_sec=plan.lag_sec,
+        threads=plan.threads, cancelled=plan.cancelled,
+    )  # fmt: skip
     return _paint(plan, clip, picks) or last
 
 
@@ -228,18 +237,22 @@ def _paint(plan: _Plan, clip: Clip, picks: Iterable[Pick]) -> ClipFrames | None:
     pictures: list[NDArray[np.uint8]] = []
     times: list[float] = []
     counts: list[int] = []
+    later: dict[int, NDArray[np.uint8]] = {}
     shown: VideoFrame | None = None
     for pick in picks:
-        if pick.frame is shown:
+        if pick.later:
+            if pictures and pick.frame is not shown:
+                later[len(pictures) - 1] = plan.easel.paint(pick)
+        elif pick.frame is shown:
             counts[-1] += 1
-            continue
-        shown = pick.frame
-        pictures.append(plan.easel.paint(pick))
-        times.append(pick.sec)
-        counts.append(1)
+        else:
+            shown = pick.frame
+            pictures.append(plan.easel.paint(pick))
+            times.append(pick.sec)
+            counts.append(1)
     if not pictures:
         return None
-    return ClipFrames(clip, plan.easel.stack(pictures), tuple(times), tuple(counts))
+    return ClipFrames(clip, plan.easel.stack(pictures), tuple(times), tuple(counts), later)
 
 
 def _remark(report: Report, end_sec: float, notes: list[str]) -> None:

