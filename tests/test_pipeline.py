@@ -317,7 +317,7 @@ def test_embedding_with_other_clips_replaces_the_old_points(tmp_path: Path) -> N
     vidrec("embed", tmp_path / "long.mp4", "--clip-seconds", "2")
     vidrec("index")
     rows = results("a rocket", "--clips")
-    assert sum(row["end_sec"] - row["start_sec"] for row in rows) == 8 and len(rows) > 1
+    assert sum(row["end_sec"] - row["start_sec"] for row in rows) == 8
     vidrec("embed", tmp_path / "long.mp4", "--clip-seconds", "4")
     vidrec("index")
     rows = results("a rocket", "--clips")
