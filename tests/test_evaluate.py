@@ -405,3 +405,24 @@ def test_captions_are_ranked_as_recommend_ranks(settings: Settings, tmp_path: Pa
         assert measured[f"R@{k}"] == pytest.approx(np.mean(ranks <= k))
     assert measured["MRR"] == pytest.approx(np.mean(1 / ranks))
     assert measured["median rank"] == np.median(ranks)
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_captions_may_be_apart_by_commas_semicolons_or_tabs(tmp_path: Path, mark: str) -> None:
+    rows = [["caption", "file"], ['"a red card, then; a\tblue one"', "a.mp4"], ["cat", "b.mp4"]]
+    (tmp_path / "c.csv").write_text("\n".join(mark.join(row) for row in rows))
+    captions = read_captions(tmp_path / "c.csv")
+    assert [(c.file, c.text) for c in captions] == [
+        ("a.mp4", "a red card, then; a blue one"),
+        ("b.mp4", "cat"),
+    ]
+
+
+def test_a_caption_is_never_cut(tmp_path: Path) -> None:
+    path = captions_file(tmp_path, "a.mp4,a red card, then a blue one", "b.mp4,blue,")
+    cut, whole = read_captions(path)
+    assert cut.text == "" and "3 columns, the header 2" in cut.problem and cut.line == 2
+    assert whole.text == "blue"
+    path.write_text('file,caption\na.mp4,red\nb.mp4,"He said "hi" loudly"\n')
+    with pytest.raises(UsageError, match="line 3"):
+        read_captions(path)

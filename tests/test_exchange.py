@@ -70,7 +70,7 @@ def contents(folder: Path) -> list[object]:
     return found
 
 
-@pytest.mark.parametrize("name", ["vectors.parquet", "vectors.jsonl", "vectors.npy"])
+@pytest.mark.parametrize("name", ["vectors.parquet", "vectors.jsonl"])
 def test_a_round_trip_is_exact(tmp_path: Path, name: str) -> None:
     if name.endswith("parquet"):
         pytest.importorskip("pyarrow")
@@ -176,8 +176,8 @@ def test_a_qdrant_collection_comes_in(tmp_path: Path, monkeypatch: pytest.Monkey
         ("a.jsonl", b'{"id": 1, "vector": [1], "\\ud800": 1}', "a column is no text"),
         ("a.jsonl", b'{"id": 1, "vector": [1], "embedder": "../up"}', "is a name of letters"),
         ("a.jsonl", b'{"id": 1, "vector": [1], "start_sec": 5, "end_sec": 1}', "before it starts"),
-        ("a.npy", b"junk", "no NumPy matrix"),
-        ("a.npy", b"", "no NumPy matrix"),
+        ("a.jsonl", b'{"id": 1, "vector": ' + b"[" * 50000 + b"]" * 50000 + b"}", "too deeply"),
+        ("a.jsonl", b'{"id": 1, "vector": [1], "x": "' + b"y" * 70000 + b'"}', "70,000 letters"),
         ("a.parquet", b"junk", "no Parquet file"),
         ("a.csv", b"1,2", "none of .parquet"),
     ],
@@ -228,9 +228,8 @@ def test_an_export_is_of_one_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         return videos(library)
 
     monkeypatch.setattr(Library, "videos", while_another_embeds)
-    vidrec("export", tmp_path / "v.npy", "--embedder", "words")
+    vidrec("export", tmp_path / "v.jsonl", "--embedder", "words")
     lines = (tmp_path / "v.jsonl").read_text().splitlines()
-    assert len(np.load(tmp_path / "v.npy")) == len(lines)
     assert len({json.loads(line)["video_id"] for line in lines}) == 3
 
 
@@ -238,15 +237,7 @@ def test_an_export_needs_a_file_name(tmp_path: Path) -> None:
     fill(tmp_path / "library")
     asked = ("export", "--embedder", "words", "--format")
     assert "is a folder" in vidrec(*asked, "jsonl", tmp_path, code=1).output
-    assert "name it .npy" in vidrec(*asked, "npy", tmp_path / "v.jsonl", code=2).output
-
-
-def test_a_matrix_needs_its_lines(tmp_path: Path) -> None:
-    np.save(tmp_path / "m.npy", np.eye(3, dtype=np.float32))
-    assert "needs m.jsonl" in vidrec("import", tmp_path / "m.npy", code=2).output
-    (tmp_path / "m.jsonl").write_text('{"id": 1}\n{"id": 2}\n')
-    assert "has 3 rows" in vidrec("import", tmp_path / "m.npy", code=2).output
-    assert "no file" in vidrec("import", tmp_path / "none.npy", code=2).output
+    assert "none of .parquet, .jsonl" in vidrec(*asked, "npy", tmp_path / "v", code=2).output
 
 
 def test_there_may_be_nothing_to_export(tmp_path: Path) -> None:

@@ -177,6 +177,12 @@ class RemoteSettings(Section):
     cache_mb: int = Field(default=4096, ge=1)
 
 
+class ExchangeSettings(Section):
+    """Vectors from elsewhere: how many rows one import may bring."""
+
+    max_rows: int = Field(default=20_000_000, ge=1)
+
+
 class TrainSettings(Section):
     """Defaults of `vidrec train`."""
 
@@ -211,6 +217,7 @@ class Settings(BaseSettings):
     qdrant: QdrantSettings = QdrantSettings()
     s3: S3Settings = S3Settings()
     remote: RemoteSettings = RemoteSettings()
+    exchange: ExchangeSettings = ExchangeSettings()
     train: TrainSettings = TrainSettings()
     # What is set for installed plug-ins, unchecked until one is opened: it may hold secrets.
     _plugins: dict[str, dict[str, Any]] = PrivateAttr(default_factory=dict)

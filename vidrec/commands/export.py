@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -14,25 +14,22 @@ from vidrec.commands.options import (
     settings_for,
 )
 
-if TYPE_CHECKING:
-    pass
-
-
 FileFormat = Annotated[
     str | None,
-    typer.Option(
-        "--format", "-f", help="parquet, jsonl or npy.", show_default="by the file's name"
-    ),
+    typer.Option("--format", "-f", help="parquet or jsonl.", show_default="by the file's name"),
 ]
 
 
 def export(
-    file: Annotated[Path, typer.Argument(help="A .parquet, .jsonl or .npy file to write.")],
+    file: Annotated[Path, typer.Argument(help="A .parquet or .jsonl file to write; - is stdout.")],
     format: FileFormat = None,
     embedder: EmbedderName = None,
     fingerprint: Annotated[
         str | None, typer.Option(help="Which of several.", show_default="the embedder's latest")
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a file that vidrec did not write.")
+    ] = False,
     library: Library = None,
 ) -> None:
     """Write an embedder's vectors and their metadata to a file.
@@ -42,5 +39,7 @@ def export(
     from vidrec.exchange.exchange import export as stage
 
     settings = settings_for(embedder__name=embedder, library=library)
-    report = stage(settings, file, kind=format, fingerprint=fingerprint, progress=display.Bar())
+    report = stage(
+        settings, file, kind=format, fingerprint=fingerprint, force=force, progress=display.Bar()
+    )
     display.note(f"wrote {report.rows} embeddings of {report.fingerprint} to {report.path}")

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vidrec import display
-from vidrec.commands.options import (
-    Library,
-    settings_for,
-)
+from vidrec.commands.options import settings_for
+from vidrec.display import count
+from vidrec.errors import UsageError
+from vidrec.files import expanded
 
 if TYPE_CHECKING:
-    pass
-
+    from vidrec.exchange.merge import MergeReport
 
 FileFormat = Annotated[
     str | None,
-    typer.Option(
-        "--format", "-f", help="parquet, jsonl or npy.", show_default="by the file's name"
-    ),
+    typer.Option("--format", "-f", help="parquet or jsonl.", show_default="by the file's name"),
 ]
 
 
 def import_(
     source: Annotated[
-        str, typer.Argument(help="A .parquet, .jsonl or .npy file, or qdrant:COLLECTION.")
-    ],
+        str | None,
+        typer.Argument(
+            help="A .parquet or .jsonl file, - for JSON lines on stdin, qdrant:COLLECTION, or the "
+            "folder of another library.",
+            show_default=False,
+        ),
+    ] = None,
     format: FileFormat = None,
     embedder: Annotated[
         str | None,
@@ -38,19 +41,56 @@ def import_(
         str | None,
         typer.Option(help="Which model, where rows do not say.", show_default="unknown"),
     ] = None,
-    library: Library = None,
+    files: Annotated[
+        Path | None,
+        typer.Option(help="Folder in which the rows' paths are files: they are hashed, as embed "
+                     "would.", show_default=False),
+    ] = None,
+    library: Annotated[
+        Path | None,
+        typer.Option("--library", help="Folder of the library; without a source, the one to take "
+                     "in.", show_default=False),
+    ] = None,
 ) -> None:  # fmt: skip
-    """Take vectors made elsewhere, with their metadata, into the library.
+    """Take vectors made elsewhere, or another library, into the library.
 
     Example: vidrec import vectors.parquet
+
+    Example: vidrec import --library other-library
     """
+    from vidrec.library.catalog import has_catalog
+
+    if source is None and library is None:
+        raise UsageError("nothing to import: name a file, or a library by --library")
+    other = library if source is None else expanded(source)
+    settings = settings_for(library=None if source is None else library)
+    assert other is not None
+    if source is None or has_catalog(other):
+        from vidrec.exchange.merge import merge
+
+        show_merge(merge(settings, expanded(other), display.Bar()))
+        return
     from vidrec.exchange.exchange import import_vectors as stage
 
-    settings = settings_for(library=library)
     report = stage(
-        settings, source, kind=format, embedder=embedder, model=model, progress=display.Bar()
-    )
+        settings, source, kind=format, embedder=embedder, model=model, files=files,
+        progress=display.Bar(),
+    )  # fmt: skip
     display.note(
-        f"imported {report.rows} embeddings of {report.videos} videos from {report.source}: "
-        f"{', '.join(report.fingerprints) or 'none'}"
+        f"imported {count(report.rows, 'embedding')} of {count(report.videos, 'video')} from "
+        f"{report.source}: {', '.join(report.fingerprints) or 'none'}"
+    )
+    if report.left_out:
+        display.note(
+            f"left out, as they hold no plain values: the columns {', '.join(report.left_out)}"
+        )
+
+
+def show_merge(report: MergeReport) -> None:
+    """Say what came in, and what differs."""
+    for line in report.conflicts:
+        display.note(f"differs: {line}")
+    display.note(
+        f"took {count(report.videos, 'video')} and {count(report.rows, 'embedding')} from "
+        f"{report.source}; {report.known} were known, {count(len(report.conflicts), 'difference')}"
     )

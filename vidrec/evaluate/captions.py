@@ -16,12 +16,16 @@ REQUIRED = ("file", "caption")
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """One row: the line it ends on, the file, the text, and every column by name."""
+    """One row: the line it ends on, the file, the text, and every column by name.
+
+    A row that cannot be understood has a ``problem`` and no text.
+    """
 
     line: int
     file: str
     text: str
     columns: Mapping[str, str]
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +38,19 @@ class SkippedRow:
 
 
 def read_captions(path: Path) -> list[Caption]:
-    """Read a captions file: UTF-8, comma-separated, named columns in any order.
+    """Read a captions file: UTF-8, named columns in any order.
+
+    Columns are apart by commas, semicolons or tabs, as the header is.
 
     Raises:
         UsageError: it cannot be read, is not UTF-8 or no CSV, lacks a column, or has no row.
     """
+    reader = None
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
+            first = file.readline()
+            file.seek(0)
+            reader = csv.reader(file, strict=True, delimiter=_delimiter(first))
             header = [name.strip().lower() for name in next(reader, [])]
             rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except OSError as exc:
@@ -49,7 +58,10 @@ def read_captions(path: Path) -> list[Caption]:
     except UnicodeDecodeError as exc:
         raise UsageError(f"{path} is not UTF-8: save it as UTF-8") from exc
     except csv.Error as exc:
-        raise UsageError(f"{path} is not a CSV file: {exc}") from exc
+        line = reader.line_num if reader else 1
+        raise UsageError(
+            f"{path}, line {line}, is not a CSV row: {exc}; a quote within quotes is written twice"
+        ) from exc
     if not header:
         raise UsageError(f"{path} is empty: it needs the columns file and caption")
     for name in REQUIRED:
@@ -58,11 +70,27 @@ def read_captions(path: Path) -> list[Caption]:
             raise UsageError(f"{path} needs one column {name!r}, it has: {found}")
     if not rows:
         raise UsageError(f"{path} has a header but no rows")
-    return [_caption(line, dict(zip(header, row, strict=False))) for line, row in rows]
+    return [_caption(line, header, row) for line, row in rows]
 
 
-def _caption(line: int, columns: dict[str, str]) -> Caption:
-    columns = {name: " ".join(value.split()) for name, value in columns.items()}
+def _delimiter(header: str) -> str:
+    """Return what sets columns apart: what stands between the names that are needed."""
+    for mark in (",", ";", "\t"):
+        names = {name.strip().strip('"').lower() for name in header.split(mark)}
+        if names.issuperset(REQUIRED):
+            return mark
+    return ","
+
+
+def _caption(line: int, header: list[str], row: list[str]) -> Caption:
+    cells = zip(header, row, strict=False)
+    columns = {name: " ".join(value.split()) for name, value in cells}
+    if any(cell.strip() for cell in row[len(header) :]):
+        problem = (
+            f"the row has {len(row)} columns, the header {len(header)}: put a caption that holds "
+            "the separator in quotes"
+        )
+        return Caption(line, columns.get("file", ""), "", columns, problem)
     return Caption(line, columns.get("file", ""), columns.get("caption", ""), columns)
 
 
@@ -92,7 +120,7 @@ def match_captions(
         found = names.find(caption.file)
         reason = ""
         if not caption.text:
-            reason = "no caption"
+            reason = caption.problem or "no caption"
         elif not found:
             reason = "no such video in the library"
         elif len(found) > 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,15 +20,16 @@ from vidrec.exchange.imported import (
     unit_vectors,
     video_of,
 )
-from vidrec.files import expanded, is_file
+from vidrec.files import exists, expanded, is_folder
 from vidrec.library import Library
 from vidrec.progress import Progress, Silent, finishing
 from vidrec.types import Embedding, Fingerprint, Video
 
 if TYPE_CHECKING:
-    from vidrec.storage.vector_files import Row
+    from vidrec.exchange.rows import Row
 
 VIDEOS_AT_A_TIME = 200  # in one transaction
+ROWS_OF_A_VIDEO = 200_000  # a day's clips of half a second
 QDRANT = "qdrant:"
 
 
@@ -48,6 +50,7 @@ class ImportReport:
     videos: int = 0
     rows: int = 0
     fingerprints: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()  # columns that hold no plain values
 
 
 def export(
@@ -56,18 +59,21 @@ def export(
     *,
     kind: str | None = None,
     fingerprint: str | None = None,
+    force: bool = False,
     progress: Progress | None = None,
 ) -> ExportReport:
     """Write an embedder's embeddings, with what is known of their videos, to a file.
 
-    ``fingerprint`` chooses among several of the embedder's; by default the latest is taken.
+    ``fingerprint`` chooses among several of the embedder's; by default the latest is taken. A
+    pipe or a device is written into, ``-`` is stdout; a file that is there is replaced if it is
+    an earlier export, another one only with ``force``.
 
     Raises:
         NoIndexError: the library holds no such embeddings.
-        UsageError: the format is not known.
+        UsageError: the format is not known, or a file is there that vidrec did not write.
         StorageError: the file cannot be written.
     """
-    from vidrec.storage.vector_files import kind_of, write_rows
+    from vidrec.exchange.vector_files import kind_of, write_rows
 
     wished = kind_of(path, kind)
     progress = progress or Silent()
@@ -77,7 +83,7 @@ def export(
         progress.start("exporting", total, "row")
         with finishing(progress):
             rows = _rows(library, chosen, progress)
-            written = write_rows(path, wished, rows, total, chosen.dim)
+            written = write_rows(path, wished, rows, chosen.dim, force=force)
     return ExportReport(path, str(chosen), written)
 
 
@@ -127,9 +133,13 @@ def import_vectors(
     kind: str | None = None,
     embedder: str | None = None,
     model: str | None = None,
+    files: Path | None = None,
     progress: Progress | None = None,
 ) -> ImportReport:
-    """Take embeddings from a file, or from a Qdrant collection (``qdrant:NAME``).
+    """Take embeddings from a file, stdin (``-``) or a Qdrant collection (``qdrant:NAME``).
+
+    Rows without an id are told apart by what names them; only below the folder ``files`` is a
+    path in a row taken for a file of this machine, and hashed as `embed` would.
 
     ``embedder`` and ``model`` name what made the vectors where the rows do not. A video that
     is there already under the same fingerprint is replaced. Every vector becomes unit length;
@@ -146,10 +156,12 @@ def import_vectors(
     progress.start("importing", None, "row")
     with finishing(progress), Library(settings.library) as library:
         taking = _Import(library, name, model or "unknown")
-        rows_of = (checked(row, f"{source}, row {n}")
-                   for n, row in enumerate(_source(settings, source, kind), 1))  # fmt: skip
-        videos = groupby(rows_of, key=identity)
-        while some := list(islice(((key, list(rows)) for key, rows in videos), VIDEOS_AT_A_TIME)):
+        left_out: set[str] = set()
+        found = _source(settings, source, kind, left_out)
+        rows_of = _bounded(found, source, settings.exchange.max_rows)
+        videos = groupby(rows_of, key=partial(identity, files=files))
+        while some := list(islice(((key, _of_one(rows)) for key, rows in videos),
+                                  VIDEOS_AT_A_TIME)):  # fmt: skip
             with library.transaction():
                 for key, rows in some:
                     taking.take(key, rows)
@@ -158,20 +170,47 @@ def import_vectors(
         taking.complete()
     report.videos = len(taking.seen)
     report.fingerprints = tuple(sorted(taking.fingerprints))
+    report.left_out = tuple(sorted(left_out))
     return report
 
 
-def _source(settings: Settings, source: str, kind: str | None) -> Iterable[Row]:
-    from vidrec.storage.vector_files import kind_of, read_rows
+def _bounded(rows: Iterable[Row], source: str, limit: int) -> Iterator[Row]:
+    """Yield checked rows, as far as the limit.
+
+    Raises:
+        UsageError: there are more, or one cannot be understood.
+    """
+    for number, row in enumerate(rows, 1):
+        if number > limit:
+            raise UsageError(f"{source} has more than {limit:,} rows: raise [exchange] max_rows")
+        yield checked(row, f"{source}, row {number}")
+
+
+def _of_one(rows: Iterable[Row]) -> list[Row]:
+    """Return the rows of one video that lie together.
+
+    Raises:
+        UsageError: they are more than a video has clips.
+    """
+    found = list(islice(rows, ROWS_OF_A_VIDEO + 1))
+    if len(found) > ROWS_OF_A_VIDEO:
+        name = found[0]["filename"] or found[0]["path"] or found[0]["video_id"]
+        raise UsageError(f"{name} has more than {ROWS_OF_A_VIDEO:,} rows: they name one video")
+    return found
+
+
+def _source(settings: Settings, source: str, kind: str | None, left_out: set[str]) -> Iterable[Row]:
+    from vidrec.exchange.targets import STDOUT
+    from vidrec.exchange.vector_files import kind_of, read_rows
 
     if source.startswith(QDRANT):
         from vidrec.stores.qdrant import read_collection
 
         return read_collection(settings, source.removeprefix(QDRANT))
     path = expanded(source)
-    if not is_file(path):
-        raise UsageError(f"no file {path}: give a .parquet, .jsonl or .npy file, or qdrant:NAME")
-    return read_rows(path, kind_of(path, kind))
+    if source != STDOUT and (not exists(path) or is_folder(path)):
+        raise UsageError(f"no file {path}: give a .parquet or .jsonl file, - or qdrant:NAME")
+    return read_rows(source, path, kind_of(path, kind), left_out)
 
 
 class _Import:

@@ -14,7 +14,7 @@ from vidrec.files import is_file, is_text
 from vidrec.types import Embedding, Video, VideoInfo
 
 if TYPE_CHECKING:
-    from vidrec.storage.vector_files import Row
+    from vidrec.exchange.rows import Row
 
 _VIDEO_ID = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -85,8 +85,10 @@ def _plain(value: Any, what: str) -> Any:
     return _text(value, what) if isinstance(value, str) else value
 
 
-def identity(row: Row) -> str:
+def identity(row: Row, files: Path | None = None) -> str:
     """Return the id of a row's video: the hash of its bytes, or else of what names it.
+
+    Only a file below the folder ``files`` is read: a row may name any path.
 
     Raises:
         UsageError: it names no video.
@@ -95,10 +97,12 @@ def identity(row: Row) -> str:
     if _VIDEO_ID.fullmatch(given):
         return given
     path = row["path"]
-    if not given and path and is_file(Path(path)):
-        from vidrec.ingest.scan import hash_file
+    if not given and path and files is not None:
+        place = (files / path).resolve()
+        if place.is_relative_to(files.resolve()) and is_file(place):
+            from vidrec.ingest.scan import hash_file
 
-        return hash_file(Path(path))
+            return hash_file(place)
     name = given or row["url"] or path or row["filename"]
     if not name:
         raise UsageError(

@@ -1,0 +1,189 @@
+"""What an export may replace, what an import may bring, and one library that takes in another."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from tests.test_exchange import OWN, contents, fill, vidrec
+from vidrec.cli import app
+from vidrec.config import load_settings
+from vidrec.ingest.scan import hash_file
+from vidrec.library import Library
+from vidrec.types import Embedding
+
+
+def export(*arguments: object, code: int = 0) -> str:
+    return vidrec("export", *arguments, "--embedder", "words", code=code).output
+
+
+def lines_of(path: Path) -> int:
+    return len(path.read_text().splitlines())
+
+
+def test_only_an_earlier_export_is_replaced(tmp_path: Path) -> None:
+    fill(load_settings().library)
+    notes = tmp_path / "notes.jsonl"
+    for content in ("my notes\n", '{"a": 1}\n', "[" * 9999, "PAR1 x"):
+        notes.write_text(content)
+        assert "is no export of vidrec" in export(notes, code=2)
+        assert notes.read_text() == content
+    export(notes, "--force")
+    assert lines_of(notes) == 20
+    export(notes)  # now it is one
+    (tmp_path / "empty.jsonl").touch()
+    export(tmp_path / "empty.jsonl")
+    assert lines_of(tmp_path / "empty.jsonl") == 20
+
+
+def test_a_link_stays_and_what_it_names_is_replaced(tmp_path: Path) -> None:
+    fill(load_settings().library)
+    (tmp_path / "big").mkdir()
+    link = tmp_path / "v.jsonl"
+    link.symlink_to("big/v.jsonl")
+    for _ in range(2):
+        export(link)
+        assert link.is_symlink()
+        assert lines_of(tmp_path / "big" / "v.jsonl") == 20
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_a_pipe_is_written_into(tmp_path: Path, kind: str) -> None:
+    fill(load_settings().library)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader.start()
+    export(pipe, "--format", kind)
+    reader.join(30)
+    assert pipe.is_fifo()
+    (tmp_path / "copy").write_bytes(read[0])
+    vidrec("import", tmp_path / "copy", "--format", kind, "--library", tmp_path / "other")
+    assert contents(tmp_path / "other") == contents(load_settings().library)
+
+
+def test_a_dash_is_stdout_and_stdin(tmp_path: Path) -> None:
+    fill(load_settings().library)
+    out = subprocess.run(
+        [sys.executable, "-m", "vidrec", "export", "-", "--embedder", "words"], capture_output=True
+    ).stdout
+    assert out.count(b"\n") == 20
+    other = tmp_path / "other"
+    arguments = ["import", "-", "--library", str(other)]
+    assert CliRunner().invoke(app, arguments, input=out).exit_code == 0
+    assert contents(other) == contents(load_settings().library)
+
+
+def table(path: Path, columns: dict[str, object]) -> Path:
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    vectors = pa.array([[1.0, 0.0]] * 3, pa.list_(pa.float32()))
+    names = ["filename", "vector", *columns]
+    filled = [pa.array(["a.mp4", "b.mp4", "c.mp4"]), vectors, *map(pa.array, columns.values())]
+    pq.write_table(pa.table(filled, names=names), path)
+    return path
+
+
+def test_columns_of_every_kind_are_taken_or_named(tmp_path: Path) -> None:
+    days = [datetime.date(2024, 1, day) for day in (1, 2, 3)]
+    columns = {
+        "day": days,
+        "at": [datetime.datetime(2024, 1, 1, 12, tzinfo=datetime.timezone.utc)] * 3,
+        "price": [decimal.Decimal("1.5")] * 3,
+        "count": [decimal.Decimal("7")] * 3,
+        "year": np.array([2024] * 3, np.int16),
+        "tags": [["x"]] * 3,
+        "raw": [b"x"] * 3,
+        "place": [{"x": 1}] * 3,
+    }
+    said = vidrec("import", table(tmp_path / "a.parquet", columns)).stderr
+    assert "the columns place, raw, tags" in said
+    with Library(load_settings().library) as library:
+        video = next(library.videos())
+        (print_of,) = library.fingerprints()
+        extra = library.video_embeddings(video.id, str(print_of))[0].extra
+    assert extra == {
+        "day": "2024-01-01", "at": "2024-01-01T12:00:00+00:00", "price": 1.5, "count": 7,
+        "year": 2024,
+    }  # fmt: skip
+
+
+def test_a_column_that_is_there_twice_is_named(tmp_path: Path) -> None:
+    path = table(tmp_path / "a.parquet", {"filename": ["x"] * 3})
+    assert "the column 'filename' more than once" in vidrec("import", path, code=2).output
+
+
+def test_what_unpacks_beyond_measure_is_refused(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    many = 100_000_000
+    zeros = pa.ListArray.from_arrays(
+        pa.array([0, many], pa.int32()), pa.array(np.zeros(many, np.float32))
+    )
+    bomb = tmp_path / "bomb.parquet"
+    pq.write_table(pa.table({"id": [1], "vector": zeros}), bomb, compression="zstd")
+    assert bomb.stat().st_size < 100_000
+    assert "more than 65,536 numbers" in vidrec("import", bomb, code=2).output
+    config = tmp_path / "vidrec.toml"
+    config.write_text("[exchange]\nmax_rows = 2")
+    said = vidrec("--config", config, "import", table(tmp_path / "a.parquet", {}), code=2).output
+    assert "more than 2 rows" in said
+
+
+def test_a_row_that_names_a_file_reads_it_only_where_the_user_says(tmp_path: Path) -> None:
+    folder, secret = tmp_path / "videos", tmp_path / "secret"
+    folder.mkdir()
+    (folder / "a.mp4").write_bytes(b"video")
+    secret.write_bytes(b"secret")
+    (folder / "link.mp4").symlink_to(secret)
+    names = ["a.mp4", str(folder / "a.mp4"), str(secret), "../secret", "link.mp4"]
+    rows = [{"path": name, "vector": [1, 0]} for name in names]
+    made = tmp_path / "made.jsonl"
+    made.write_text("\n".join(map(json.dumps, rows)))
+    hashes = {hash_file(folder / "a.mp4"), hash_file(secret)}
+    for number, options in enumerate([(), ("--files", folder)]):
+        library = tmp_path / str(number)
+        vidrec("import", made, "--library", library, *options)
+        with Library(library) as opened:
+            read = {video.id for video in opened.videos()} & hashes
+        assert read == (hashes - {hash_file(secret)} if options else set())
+
+
+def test_libraries_become_one(tmp_path: Path) -> None:
+    one, other = load_settings().library, tmp_path / "other"
+    fill(one, videos=3)
+    fill(other, videos=5)
+    with Library(other) as library:
+        video = library.find_video(f"{1:064x}")
+        library.add_video(type(video)(video.id, video.filename, label="dog"))
+        found = library.video_embeddings(video.id, str(OWN))
+        turned = [Embedding(video.id, str(OWN), e.scope, e.start_sec, e.end_sec, -e.vector)
+                  for e in found]  # fmt: skip
+        library.save_embeddings(video.id, turned, 10.0)
+    before = contents(one)
+    said = vidrec("import", "--library", other).stderr
+    assert "took 2 videos and 8 embeddings" in said and "2 differences" in said
+    assert "label is cat, there dog" in said and "other vectors of words" in said
+    after = contents(one)
+    assert set(map(repr, before[3:])) < set(map(repr, after[3:]))
+    vidrec("import", other)  # a folder that is a library, and nothing new in it
+    assert contents(one) == after
+    merged = tmp_path / "merged"
+    vidrec("import", one, "--library", merged)
+    assert contents(merged) == after
+    assert "name another" in vidrec("import", one, code=2).output
+    assert "no library in" in vidrec("import", "--library", tmp_path / "none", code=1).output
+    assert "nothing to import" in vidrec("import", code=2).output

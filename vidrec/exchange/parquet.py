@@ -1,0 +1,149 @@
+"""Parquet: vectors and their metadata as columns.
+
+What comes from elsewhere is read in bounded memory, whatever the file claims: nested columns are
+left out, a text that stands in many rows is held once, and long ones are refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from vidrec.errors import UsageError
+from vidrec.exchange.rows import FLOATS, INTEGERS, TEXTS, VECTOR_NAMES, Row, row_of
+
+ROWS_AT_A_TIME = 1024
+MAX_DIM = 65_536
+# A chunk of more bytes that were packed so tightly holds nothing but repetition.
+_SUSPICIOUS_BYTES = 256 << 20
+_SUSPICIOUS_RATIO = 1000
+
+
+def write_parquet(file: BinaryIO, rows: Iterable[Row], dim: int) -> int:
+    """Write rows of ``dim`` numbers; return how many."""
+    pa, pq = _arrow()
+    fields = [pa.field("vector", pa.list_(pa.float32(), dim))]
+    fields += [pa.field(name, pa.string()) for name in (*TEXTS, "options", "extra")]
+    fields += [pa.field(name, pa.int64()) for name in INTEGERS]
+    fields += [pa.field(name, pa.float64()) for name in FLOATS]
+    schema = pa.schema(fields)
+    count, iterator = 0, iter(rows)
+    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        while batch := list(islice(iterator, ROWS_AT_A_TIME)):
+            flat = pa.array(np.concatenate([row["vector"] for row in batch]), pa.float32())
+            columns = [pa.FixedSizeListArray.from_arrays(flat, dim)]
+            for field in fields[1:]:
+                values = [row.get(field.name) for row in batch]
+                if field.name in ("options", "extra"):
+                    values = [json.dumps(value, ensure_ascii=False) for value in values]
+                columns.append(pa.array(values, field.type))
+            writer.write_table(pa.table(columns, schema=schema))
+            count += len(batch)
+    return count
+
+
+def read_parquet(path: Path, name: str, left_out: set[str]) -> Iterator[Row]:
+    """Yield the rows of a file; note the columns that cannot be taken.
+
+    Raises:
+        UsageError: it holds no vectors in that format; the message names the row.
+    """
+    pa, pq = _arrow()
+    try:
+        schema = pq.read_schema(path)
+        texts = [field.name for field in schema if _is_text(pa, field.type)]
+        file = pq.ParquetFile(path, read_dictionary=texts)
+        wished = _columns(pa, schema, name, left_out)
+        _check_size(file.metadata, name)
+        number = 0
+        for batch in file.iter_batches(batch_size=ROWS_AT_A_TIME, columns=wished):
+            for line in _lines(pa, batch):
+                number += 1
+                where = f"{name}, row {number}"
+                for column in ("options", "extra"):
+                    if isinstance(line.get(column), str):
+                        line[column] = _json(line[column], where)
+                yield row_of(line, where, left_out)
+    except (pa.ArrowException, ValueError, MemoryError) as exc:
+        raise UsageError(f"{name} is no Parquet file of vectors: {exc or 'too large'}") from exc
+
+
+def _is_text(pa: Any, kind: Any) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _columns(pa: Any, schema: Any, name: str, left_out: set[str]) -> list[str]:
+    """Return the columns to read: vectors, and what holds one plain value a row.
+
+    Raises:
+        UsageError: two columns have one name.
+    """
+    twice = [column for column, count in Counter(schema.names).items() if count > 1]
+    if twice:
+        raise UsageError(f"{name} has the column {twice[0]!r} more than once: rename one")
+    wished = []
+    for field in schema:
+        nested = pa.types.is_nested(field.type) or pa.types.is_binary(field.type)
+        if field.name in VECTOR_NAMES or not (nested or pa.types.is_large_binary(field.type)):
+            wished.append(field.name)
+        else:
+            left_out.add(field.name)
+    return wished
+
+
+def _check_size(metadata: Any, name: str) -> None:
+    """Refuse a file that unpacks to far more than it can mean.
+
+    Raises:
+        UsageError: it does; the message has the figure.
+    """
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        for index in range(group.num_columns):
+            chunk = group.column(index)
+            column = chunk.path_in_schema.partition(".")[0]
+            if column in VECTOR_NAMES and chunk.num_values > MAX_DIM * max(1, group.num_rows):
+                raise UsageError(f"{name}: vectors have more than {MAX_DIM:,} numbers")
+            packed = max(1, chunk.total_compressed_size)
+            size = chunk.total_uncompressed_size
+            if size > _SUSPICIOUS_BYTES and size > _SUSPICIOUS_RATIO * packed:
+                raise UsageError(
+                    f"{name}: the column {column} unpacks from {packed:,} to {size:,} bytes: "
+                    "that holds no vectors"
+                )
+
+
+def _lines(pa: Any, batch: Any) -> Iterator[dict[str, Any]]:
+    """Yield a record batch's rows; vectors go through NumPy, texts that repeat are one object."""
+    columns: dict[str, Any] = {}
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if name in VECTOR_NAMES:
+            columns[name] = column.to_numpy(zero_copy_only=False)
+        elif pa.types.is_dictionary(column.type):
+            words = column.dictionary.to_pylist()
+            indices = column.indices.to_pylist()
+            columns[name] = [None if at is None else words[at] for at in indices]
+        else:
+            columns[name] = column.to_pylist()
+    for values in zip(*columns.values(), strict=True):
+        yield dict(zip(columns, values, strict=True))
+
+
+def _json(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as exc:
+        raise UsageError(f"{where}: options and extra are JSON: {exc}") from exc
+
+
+def _arrow() -> tuple[Any, Any]:
+    import pyarrow
+    import pyarrow.parquet
+
+    return pyarrow, pyarrow.parquet
