@@ -15,6 +15,7 @@ import typer.main
 from pydantic import BaseModel
 
 from tests.clips import write_clips
+from vidrec import cli
 from vidrec.cli import app
 from vidrec.config import Settings, load_settings, tomllib
 
@@ -57,6 +58,7 @@ def test_every_command_is_in_the_readme_and_no_other() -> None:
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_command_explains_itself(name: str) -> None:
     command = COMMANDS[name]
+    assert (command.help or "").splitlines()[0] == cli.COMMANDS[name]
     sentence, _, example = (command.help or "").partition("Example: ")
     assert sentence.strip()[:1].isupper() and "." in sentence, f"{name}: one sentence first"
     assert example.startswith(f"vidrec {name}"), f"{name}: help ends in an example"

@@ -10,30 +10,18 @@ from __future__ import annotations
 import errno
 import gc
 import sys
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from keyword import iskeyword
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import typer.core
+from typer.main import get_command_from_info
+from typer.models import CommandInfo
 
 from vidrec import __version__, display, interrupts
-from vidrec.commands import (
-    demo,
-    doctor,
-    embed,
-    evaluate,
-    export,
-    fetch_ucf,
-    import_,
-    index,
-    list_,
-    recommend,
-    remove,
-    status,
-    train,
-    upload,
-    usage,
-)  # fmt: skip
 from vidrec.commands.options import use_config
 from vidrec.errors import UsageError, VidrecError
 from vidrec.voice import with_voice
@@ -42,8 +30,64 @@ from vidrec.voice import with_voice
 _WrongUsage: Any = typer.BadParameter.__base__
 
 
+# Each command and the first line of its help, which stands here so that the list of them needs no
+# command's module: it is imported, and its options are read, when the command is asked for.
+COMMANDS = {
+    "demo": "Render a small library, embed and index it, and ask it three texts and a clip.",
+    "embed": "Embed videos into the library; what is done already is skipped.",
+    "index": "Bring a store up to date with the library; no model is called.",
+    "recommend": "Recommend videos for a text, a clip, an image or a video of the library.",
+    "evaluate": "Measure how well texts find their videos and videos their like, against chance.",
+    "fetch-ucf": "Fetch a subset of UCF101, only the bytes of the chosen clips.",
+    "train": "Train a network on labelled clips, for the resnet embedder.",
+    "upload": "Upload videos to S3; what is there already is left alone.",
+    "usage": "Show what was paid for, by the library's own record.",
+    "export": "Write an embedder's vectors and their metadata to a file.",
+    "import": "Take vectors made elsewhere, or another library, into the library.",
+    "status": "Show what the library holds, what is indexed, and what failed.",
+    "doctor": "Check config, credentials, services, packages and disk; say how to mend each.",
+    "list": "List the videos of the library.",
+    "remove": "Forget videos: their embeddings leave the library and its index. Files stay.",
+}
+
+
+class _Built(Mapping[str, Any]):
+    """The commands, each built when it is asked for."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in COMMANDS:
+            raise KeyError(name)
+        word = name.replace("-", "_") + "_" * (iskeyword(name) or name == "list")
+        function = getattr(import_module(f"vidrec.commands.{word}"), word)
+        info = CommandInfo(name=name, callback=with_voice(function))
+        return get_command_from_info(info, pretty_exceptions_short=True, rich_markup_mode="rich")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
 class _Commands(typer.core.TyperGroup):
     """Turns what a command raises into one line and an exit code."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.commands: Any = _Built()
+        self._listing = False
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        self._listing = True
+        super().format_help(ctx, formatter)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if self._listing and cmd_name in COMMANDS:
+            return typer.core.TyperCommand(cmd_name, help=COMMANDS[cmd_name])
+        return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: Any) -> Any:
         words = [*ctx._protected_args, *ctx.args]
@@ -108,15 +152,6 @@ def root(
     ] = False,
 ) -> None:
     use_config(config)
-
-
-for _command in (
-    demo.demo, embed.embed, index.index, recommend.recommend, evaluate.evaluate,
-    fetch_ucf.fetch_ucf, train.train, upload.upload, usage.usage,
-    export.export, import_.import_,
-    status.status, doctor.doctor, list_.list_, remove.remove,
-):  # fmt: skip
-    app.command(name=_command.__name__.rstrip("_").replace("_", "-"))(with_voice(_command))
 
 
 def main() -> None:

@@ -31,7 +31,6 @@ The number is the exit code. A message is one line: what, which, and what to do.
 from __future__ import annotations
 
 import errno
-import logging
 import traceback
 from collections.abc import Callable
 from typing import ClassVar
@@ -201,6 +200,8 @@ def failure_of(exc: Exception) -> VidrecError:
     reason = " ".join(str(exc).split())
     error = UnexpectedError(f"{type(exc).__name__}: {reason}" if reason else type(exc).__name__)
     error.trace = "".join(traceback.format_exception(type(exc), exc, exc.__traceback__, limit=-8))
+    import logging
+
     logging.getLogger("vidrec").debug("unexpected failure", exc_info=exc)
     return error
 

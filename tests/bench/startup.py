@@ -139,9 +139,9 @@ def show(title: str, figures: dict[str, tuple[float, float]], base: str) -> None
 
 
 def help_against_bare_app(folder: Path, environment: dict[str, str], rounds: int) -> None:
-    from vidrec.cli import app
+    from vidrec.cli import COMMANDS
 
-    names = [f"command_{number}" for number in range(len(app.registered_commands))]
+    names = [f"command_{number}" for number in range(len(COMMANDS))]
     script = folder / "app.py"
     commands = "".join(BARE_COMMAND.format(name=name) for name in names)
     script.write_text(BARE_APP.format(commands=commands))
