@@ -353,7 +353,7 @@ def test_calibrating_gives_recommend_a_confidence(
     assert rows["video"] == ["12", "1.000", "0.000", "1.000"]  # 1 with the colour, 0.5 without
     sure = ask(settings, ["red"]).results[0].confidence
     assert sure is not None and sure > 0.8
-    unsure = ask(settings, ["red"], where={"label": ["blue"]})
+    unsure = ask(settings, ["red"], where=["label=blue"])
     assert not unsure.confident and "confidence" in unsure.reason and unsure.results
 
 

@@ -336,7 +336,7 @@ def test_status_and_list_read_well(indexed: dict[str, Path]) -> None:
 
 
 def test_a_condition_is_text_or_what_it_reads_as() -> None:
-    from vidrec.search.query import meanings
+    from vidrec.search.conditions import meanings
 
     assert meanings("2007") == ["2007", 2007] and meanings("true") == ["true", True]
     assert meanings("Cats") == ["Cats"] and meanings("1e3x") == ["1e3x"]

@@ -104,7 +104,7 @@ def test_a_text_query_is_one_request(words: Settings, server: StandinQdrant) -> 
     assert len(answer.results) == 10
     assert made == ["POST /collections/vidrec-words/points/query/groups"]
     with server.counting() as made:
-        answer = ask(words, ["red cat"], clips=True, k=3, where={"label": ["label 1"]})
+        answer = ask(words, ["red cat"], clips=True, k=3, where=["label=label 1"])
     assert {row.label for row in answer.results} == {"label 1"}
     assert made == ["POST /collections/vidrec-words/points/query"]
 

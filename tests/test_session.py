@@ -13,7 +13,6 @@ import pytest
 
 from tests.asking import ask
 from tests.clips import write_clips
-from tests.test_readme import README
 from tests.word_library import FINGERPRINT, put, shown, word_settings
 from vidrec.config import Settings
 from vidrec.errors import LibraryError, NoIndexError, UsageError
@@ -21,6 +20,8 @@ from vidrec.ingest.index import index
 from vidrec.library import Library
 from vidrec.search.query import Part, Query
 from vidrec.search.session import Answer, open_session
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -110,7 +111,7 @@ def test_a_locked_catalog_is_not_waited_for(words: Settings) -> None:
 def test_confidence_is_a_value(words: Settings) -> None:
     low = ask(words, ["dog"], min_score=1.5)
     assert not low.confident and "below 1.5" in low.reason and low.results == []
-    none = ask(words, ["dog"], where={"filename": ["absent"]})
+    none = ask(words, ["dog"], where=["filename=absent"])
     assert not none.confident and "nothing that is indexed" in none.reason
 
 
@@ -144,7 +145,11 @@ def test_the_only_embedder_is_asked_if_none_was_named(
 
 
 def test_the_readmes_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (block,) = [b.split("```")[0] for b in README.split("```python\n")[1:] if "vidrec.open" in b]
+    (block,) = [
+        b.split("```")[0]
+        for b in (ROOT / "README.md").read_text(encoding="utf-8").split("```python\n")[1:]
+        if "vidrec.open" in b
+    ]
     write_clips(tmp_path / "Videos", ["red", "blue"])
     write_clips(tmp_path, ["green"])
     (tmp_path / "green.mp4").rename(tmp_path / "clip.mp4")

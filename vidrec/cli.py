@@ -47,6 +47,9 @@ COMMANDS = {
     "status": "Show what the library holds, what is indexed, and what failed.",
     "doctor": "Check config, credentials, services, packages and disk; say how to mend each.",
     "list": "List the videos of the library.",
+    "open": "Play a result of the last answer at its moment.",
+    "tag": "Give videos fields of your own, which --where can ask for.",
+    "label": "Label videos; the index shows it after the next `vidrec index`.",
     "remove": "Forget videos: their embeddings leave the library and its index. Files stay.",
 }
 
@@ -57,7 +60,7 @@ class _Built(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name not in COMMANDS:
             raise KeyError(name)
-        word = name.replace("-", "_") + "_" * (iskeyword(name) or name == "list")
+        word = name.replace("-", "_") + "_" * (iskeyword(name) or name in ("list", "open"))
         function = getattr(import_module(f"vidrec.commands.{word}"), word)
         info = CommandInfo(name=name, callback=with_voice(function))
         return get_command_from_info(info, pretty_exceptions_short=True, rich_markup_mode="rich")

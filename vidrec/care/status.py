@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from vidrec.errors import VidrecError
 from vidrec.files import is_file
 from vidrec.library import Failure, Library
 from vidrec.library.videos import is_gone
-from vidrec.types import Video
+from vidrec.types import Condition, Video
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +68,22 @@ def status(settings: Settings) -> Status:
         )
 
 
-def list_videos(settings: Settings) -> list[tuple[Video, list[str]]]:
-    """Return every video with the names of the embedders that have embedded it."""
+def list_videos(
+    settings: Settings, conditions: Sequence[Condition] = ()
+) -> list[tuple[Video, list[str]]]:
+    """Return the videos that meet conditions, with the names of their embedders.
+
+    Raises:
+        UsageError: a field is not known.
+    """
     with Library(settings.library, create=False) as library:
         done = library.embedders_by_video()
-        return [(video, done.get(video.id, [])) for video in library.videos()]
+        met = library.videos_where(conditions)
+        return [
+            (video, done.get(video.id, []))
+            for video in library.videos()
+            if met is None or video.id in met
+        ]
 
 
 def _embedder(

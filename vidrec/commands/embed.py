@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -97,6 +98,13 @@ def embed(
         int | None,
         typer.Option(min=1, help="Requests a minute, at most (marengo).", show_default="60"),
     ] = None,
+    metadata: Annotated[
+        Path | None,
+        typer.Option(
+            help="Set your own fields from a CSV or JSON lines file, joined by its column file.",
+            show_default=False,
+        ),
+    ] = None,
     checkpoint: CheckpointFolder = None,
     index: Annotated[
         bool,
@@ -156,10 +164,20 @@ def embed(
         show_embed_report(report, wished, rows)
     if report.interrupted:
         raise typer.Exit(130)
+    if metadata is not None and not dry_run:
+        _describe(settings, metadata)
     if index and not dry_run and (report.videos or report.skipped):
         _follow(settings, report)
     if report.failed or (strict and report.known_failures):
         raise typer.Exit(PartialFailure.exit_code)
+
+
+def _describe(settings: Settings, path: Path) -> None:
+    from vidrec.commands.tag import show_metadata
+    from vidrec.ingest.metadata import read_metadata
+    from vidrec.search.conditions import scalar
+
+    show_metadata(read_metadata(settings, path, scalar), strict=False)
 
 
 def _show_row(row: Mapping[str, Any]) -> None:

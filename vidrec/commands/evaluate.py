@@ -15,6 +15,7 @@ from vidrec.commands.options import (
     EmbedderName,
     Library,
     OutputFormat,
+    Where,
     settings_for,
 )
 from vidrec.display import Format, note, show_json, show_lines, show_table
@@ -40,8 +41,9 @@ def evaluate(
         bool, typer.Option("--exclude-group", help="Leave out neighbours of the query's group.")
     ] = False,
     scope: Annotated[
-        str, typer.Option(help="Rank videos for a caption by their best clip, or by video.")
+        str, typer.Option(help="Rank videos for a caption by their best clip, by video, or best.")
     ] = "clip",
+    where: Where = None,
     min: Annotated[
         list[str] | None,
         typer.Option(help="Exit 1 if smaller, as R@1=0.45; may be repeated.", metavar="METRIC=V"),
@@ -62,15 +64,18 @@ def evaluate(
     """
     from vidrec.evaluate.evaluate import evaluate as stage
     from vidrec.evaluate.quality import check_minimums, parse_minimums
+    from vidrec.search.conditions import parse_conditions
 
     wished = display.choose_format(format, paths=False)
-    if scope not in ("clip", "video"):
-        raise UsageError(f"--scope is clip or video. Received: {scope}")
+    if scope not in ("clip", "video", "best"):
+        raise UsageError(f"--scope is clip, video or best. Received: {scope}")
     minimums = parse_minimums(min or [])
     settings = settings_for(embedder__name=embedder, resnet__checkpoint=checkpoint, library=library)
     report = stage(
         settings, captions=captions, by=by, exclude_group=exclude_group, seed=seed,
-        scope="video" if scope == "video" else "clip", calibrate=calibrate,
+        scope=scope,  # type: ignore[arg-type]
+        calibrate=calibrate,
+        conditions=parse_conditions(where or []),
     )  # fmt: skip
     show_evaluation(report, wished)
     check_minimums(report, minimums)

@@ -11,6 +11,7 @@ from vidrec import display
 from vidrec.commands.options import (
     EmbedderName,
     Library,
+    Where,
     settings_for,
 )
 
@@ -30,6 +31,7 @@ def export(
     force: Annotated[
         bool, typer.Option("--force", help="Replace a file that vidrec did not write.")
     ] = False,
+    where: Where = None,
     library: Library = None,
 ) -> None:
     """Write an embedder's vectors and their metadata to a file.
@@ -37,9 +39,12 @@ def export(
     Example: vidrec export vectors.parquet
     """
     from vidrec.exchange.exchange import export as stage
+    from vidrec.search.conditions import parse_conditions
 
     settings = settings_for(embedder__name=embedder, library=library)
+    conditions = parse_conditions(where or [])
     report = stage(
-        settings, file, kind=format, fingerprint=fingerprint, force=force, progress=display.Bar()
-    )
+        settings, file, kind=format, fingerprint=fingerprint, conditions=conditions, force=force,
+        progress=display.Bar(),
+    )  # fmt: skip
     display.note(f"wrote {report.rows} embeddings of {report.fingerprint} to {report.path}")

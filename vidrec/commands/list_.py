@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from vidrec import display
 from vidrec.commands.options import (
     Library,
     OutputFormat,
+    Where,
     settings_for,
 )
 from vidrec.display import (
@@ -25,15 +28,27 @@ if TYPE_CHECKING:
     from vidrec.types import Video
 
 
-def list_(format: OutputFormat = Format.auto, library: Library = None) -> None:
+def list_(
+    where: Where = None,
+    unlabelled: Annotated[
+        bool, typer.Option("--unlabelled", help="Only videos without a label.")
+    ] = False,
+    format: OutputFormat = Format.auto,
+    library: Library = None,
+) -> None:
     """List the videos of the library.
 
     Example: vidrec list --format paths
     """
     from vidrec.care.status import list_videos as stage
+    from vidrec.search.conditions import parse_conditions
+    from vidrec.types import Condition
 
     wished = display.choose_format(format)
-    show_videos(stage(settings_for(library=library)), wished)
+    conditions = parse_conditions(where or [])
+    if unlabelled:
+        conditions += (Condition("label", "=", None),)
+    show_videos(stage(settings_for(library=library), conditions), wished)
 
 
 def show_videos(videos: Sequence[tuple[Video, Sequence[str]]], wished: Format) -> None:

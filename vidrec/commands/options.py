@@ -34,6 +34,14 @@ CheckpointFolder = Annotated[
 StoreName = Annotated[
     str | None, typer.Option("--store", "-s", help="Which store.", show_default="knn")
 ]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        help='Only videos with this: label=Cats, "duration_sec >= 60", "year in 2006,2007", '
+        '"filename ~ *.mkv", "added > 2026-11-01"; may be repeated.',
+        metavar="CONDITION",
+    ),
+]
 OutputFormat = Annotated[
     Format,
     typer.Option("--format", "-f", help="auto: a table on a terminal, JSON lines in a pipe."),

@@ -15,6 +15,7 @@ from vidrec.commands.options import (
     Library,
     OutputFormat,
     StoreName,
+    Where,
     settings_for,
 )
 from vidrec.display import (
@@ -30,14 +31,15 @@ from vidrec.errors import NoConfidentMatch, UsageError
 
 if TYPE_CHECKING:
     from vidrec.search.session import Answer
-    from vidrec.types import Condition, Recommendation, Scalar
+    from vidrec.types import Recommendation
 
 
 def recommend(
     query: Annotated[
         list[str] | None,
         typer.Argument(
-            help="A text, a video, an image, or the name or id:… of a video of the library.",
+            help="A text, a video, an image, the name or id:… of a video of the library, or #2 of "
+            "the last answer.",
             show_default=False,
         ),
     ] = None,
@@ -94,10 +96,7 @@ def recommend(
         str,
         typer.Option(help="Rank a video by its best clip, as a whole (video), or by the best."),
     ] = "clip",
-    where: Annotated[
-        list[str] | None,
-        typer.Option(help="Only videos with this, as key=value; may be repeated.", metavar="K=V"),
-    ] = None,
+    where: Where = None,
     min_score: Annotated[
         float | None, typer.Option(help="Leave out lower scores.", show_default=False)
     ] = None,
@@ -123,7 +122,9 @@ def recommend(
 
     Example: vidrec recommend "sci-fi dark tone"
     """
+    from vidrec.search.conditions import parse_conditions
     from vidrec.search.history import read_history
+    from vidrec.search.last import keep_last, named
     from vidrec.search.playable import playable
     from vidrec.search.query import Query, parse_parts
     from vidrec.search.session import open_session
@@ -137,8 +138,12 @@ def recommend(
         library=library,
     )
     asked = Query(
-        parse_parts(query or [], like or [], unlike or [], may_be_none=like_history),
-        k=top_k, clips=clips, conditions=_conditions(where or []), min_score=min_score,
+        parse_parts(
+            *([named(settings.library, word) for word in words or []]
+              for words in (query, like, unlike)),
+            may_be_none=like_history,
+        ),
+        k=top_k, clips=clips, conditions=parse_conditions(where or []), min_score=min_score,
         scope=scope, pool=pool, diversity=diversity, max_per=_caps(max_per or []),  # type: ignore[arg-type]
         dedupe=dedupe, history=read_history(history) if history else (), like_history=like_history,
     )  # fmt: skip
@@ -147,6 +152,7 @@ def recommend(
     if not answer.confident:
         hint = "; --min-confidence 0 shows it" if answer.results else ""
         raise NoConfidentMatch(f"{answer.reason}{hint}")
+    keep_last(settings.library, answer)
     show_recommended(playable(settings, answer, url_expires), wished)
 
 
@@ -158,19 +164,6 @@ def _caps(wished: list[str]) -> tuple[tuple[str, int], ...]:
             raise UsageError(f"--max-per takes a field and a number: label=2. Received: {cap}")
         caps.append((key.strip(), int(count)))
     return tuple(caps)
-
-
-def _conditions(where: list[str]) -> tuple[Condition, ...]:
-    from vidrec.search.query import meanings
-    from vidrec.types import Condition
-
-    values: dict[str, list[Scalar]] = {}
-    for condition in where:
-        key, equals, value = condition.partition("=")
-        if not equals or not key:
-            raise UsageError(f"--where takes key=value. Received: {condition}")
-        values.setdefault(key.strip(), []).extend(meanings(value.strip()))
-    return tuple(Condition(key, "in", tuple(found)) for key, found in values.items())
 
 
 def show_recommended(answer: Answer, wished: Format) -> None:
@@ -206,12 +199,13 @@ def _recommended_table(answer: Answer) -> None:
     labelled = any(row.label for row in answer.results)
     sure = any(row.confidence is not None for row in answer.results)
     columns = [
-        "#", "score", *(["confidence"] if sure else []), "video", "best moment", "length",
+        "#", "id", "score", *(["confidence"] if sure else []), "video", "best moment", "length",
         *(["label"] if labelled else []),
     ]  # fmt: skip
     rows = [
         [
             str(row.rank),
+            row.video_id[:8],
             f"{row.score:.3f}",
             *([_share(row.confidence)] if sure else []),
             _linked(row) + (" (gone)" if row.gone else ""),

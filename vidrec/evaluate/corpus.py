@@ -11,7 +11,7 @@ from vidrec.embedders.base import Embedder
 from vidrec.errors import LibraryError
 from vidrec.library import Library
 from vidrec.search.texts import asked_texts
-from vidrec.types import Scope
+from vidrec.types import Condition, Scope
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,32 +29,50 @@ class Rows:
 class Corpus:
     """What the library holds of one embedder."""
 
-    def __init__(self, library: Library, embedder: Embedder) -> None:
+    def __init__(
+        self, library: Library, embedder: Embedder, conditions: Sequence[Condition] = ()
+    ) -> None:
+        """Load the whole-video vectors of the videos that meet the conditions.
+
+        Raises:
+            LibraryError: there is none.
+            UsageError: a condition's field is not known.
+        """
+        self._met = library.videos_where(conditions)
         self.library = library
         self.embedder = embedder
         self.fingerprint = str(embedder.fingerprint)
         self.whole = self.rows("video")
         if not self.whole.video_ids:
+            if self._met is not None:
+                raise LibraryError("no embedded video meets the conditions")
             raise LibraryError(
                 f"{library.folder} holds no embeddings of {self.fingerprint}: "
                 f"run `vidrec embed --embedder {embedder.name}` first"
             )
-        self.videos = {video.id: video for video in library.videos()}
+        self.videos = {v.id: v for v in library.videos() if self._met is None or v.id in self._met}
 
     @cached_property
     def clips(self) -> Rows:
         """The vectors of all clips."""
         return self.rows("clip")
 
-    def rows(self, scope: Scope) -> Rows:
-        """Load the vectors of a scope."""
+    @cached_property
+    def all(self) -> Rows:
+        """The vectors of clips and whole videos."""
+        return self.rows(None)
+
+    def rows(self, scope: Scope | None) -> Rows:
+        """Load the vectors of a scope, or of all."""
         import numpy as np
 
         total = self.library.count_embeddings(self.fingerprint)[1]
         vectors = np.empty((total, self.embedder.dim), dtype=np.float32)
         ids: list[tuple[str, str]] = []
         for _, embedding in self.library.embeddings(self.fingerprint):
-            if embedding.scope == scope and len(ids) < total:
+            if self._met is not None and embedding.video_id not in self._met:
+                continue
+            if scope in (None, embedding.scope) and len(ids) < total:
                 vectors[len(ids)] = embedding.vector
                 ids.append((embedding.point_id, embedding.video_id))
         order = sorted(range(len(ids)), key=ids.__getitem__)

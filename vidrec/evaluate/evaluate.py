@@ -26,7 +26,8 @@ from vidrec.evaluate.captions import (
 from vidrec.evaluate.corpus import Corpus, Rows, drawn, numbered
 from vidrec.evaluate.quality import EvaluateReport, Metric, NeighbourReport, TextReport
 from vidrec.library import Library
-from vidrec.types import Scope
+from vidrec.search.query import QueryScope
+from vidrec.types import Condition
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,7 +43,8 @@ def evaluate(
     captions: Path | None = None,
     by: str | None = None,
     exclude_group: bool = False,
-    scope: Scope = "clip",
+    scope: QueryScope = "clip",
+    conditions: Sequence[Condition] = (),
     seed: int = 0,
     calibrate: bool = False,
 ) -> EvaluateReport:
@@ -53,7 +55,9 @@ def evaluate(
         captions: a CSV with the columns ``file`` and ``caption``.
         by: what makes two videos alike: ``label``, ``group``, or a column of the captions.
         exclude_group: neighbours of the query's own group are no candidates.
-        scope: rank videos for a text by their best ``clip``, or by the whole-``video`` vector.
+        scope: rank videos for a text by their best ``clip``, by the whole-``video`` vector, or by
+            the ``best`` of all.
+        conditions: only videos that meet them are asked for and found.
         seed: of the bootstrap, and of the draw of queries in a very large library.
         calibrate: measure what scores mean and keep it in the library.
 
@@ -66,9 +70,10 @@ def evaluate(
     embedder = load_embedder(settings)
     try:
         with Library(settings.library, create=False) as library:
-            corpus = Corpus(library, embedder)
+            corpus = Corpus(library, embedder, conditions)
             names = VideoNames(corpus.videos.values())
             ranked = corpus.whole if scope == "video" or not rows else corpus.clips
+            ranked = corpus.all if rows and scope == "best" else ranked
             matched, skipped = match_captions(rows, names, set(ranked.video_ids))
             if captions and not matched:
                 raise UsageError(_unmatched(captions, skipped))

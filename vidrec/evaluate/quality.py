@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from vidrec.errors import BelowMinimum, UsageError
 from vidrec.evaluate.captions import SkippedRow
-from vidrec.types import Modality, Scope
+from vidrec.types import Modality
 
 TEXT_METRICS = ("R@1", "R@5", "R@10", "MRR")
 NEIGHBOUR_METRICS = ("P@1", "P@10", "mAP")
@@ -34,7 +34,7 @@ class TextReport:
 
     queries: int
     videos: int
-    scope: Scope
+    scope: str
     metrics: Sequence[Metric]
     skipped: Sequence[SkippedRow]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby, islice
@@ -23,7 +23,7 @@ from vidrec.exchange.imported import (
 from vidrec.files import exists, expanded, is_folder
 from vidrec.library import Library
 from vidrec.progress import Progress, Silent, finishing
-from vidrec.types import Embedding, Fingerprint, Video
+from vidrec.types import Condition, Embedding, Fingerprint, Video
 
 if TYPE_CHECKING:
     from vidrec.exchange.rows import Row
@@ -60,13 +60,15 @@ def export(
     kind: str | None = None,
     fingerprint: str | None = None,
     force: bool = False,
+    conditions: Sequence[Condition] = (),
     progress: Progress | None = None,
 ) -> ExportReport:
     """Write an embedder's embeddings, with what is known of their videos, to a file.
 
     ``fingerprint`` chooses among several of the embedder's; by default the latest is taken. A
     pipe or a device is written into, ``-`` is stdout; a file that is there is replaced if it is
-    an earlier export, another one only with ``force``.
+    an earlier export, another one only with ``force``. Only videos that meet all ``conditions``
+    are written.
 
     Raises:
         NoIndexError: the library holds no such embeddings.
@@ -79,10 +81,11 @@ def export(
     progress = progress or Silent()
     with Library(settings.library, create=False) as library, library.snapshot():
         chosen = _choose(library, settings.embedder.name, fingerprint)
-        total = library.count_embeddings(str(chosen))[1]
+        met = library.videos_where(conditions)
+        total = library.count_embeddings(str(chosen), met)[1]
         progress.start("exporting", total, "row")
         with finishing(progress):
-            rows = _rows(library, chosen, progress)
+            rows = _rows(library, chosen, met, progress)
             written = write_rows(path, wished, rows, chosen.dim, force=force)
     return ExportReport(path, str(chosen), written)
 
@@ -98,11 +101,13 @@ def _choose(library: Library, embedder: str, wished: str | None) -> Fingerprint:
     )
 
 
-def _rows(library: Library, fingerprint: Fingerprint, progress: Progress) -> Iterator[Row]:
+def _rows(
+    library: Library, fingerprint: Fingerprint, met: set[str] | None, progress: Progress
+) -> Iterator[Row]:
     """Yield an embedder's rows, video by video."""
     lengths = library.clip_seconds(str(fingerprint))
     for video in library.videos():
-        if video.id not in lengths:
+        if video.id not in lengths or (met is not None and video.id not in met):
             continue
         for embedding in library.video_embeddings(video.id, str(fingerprint)):
             yield _row(video, embedding, fingerprint, lengths[video.id])

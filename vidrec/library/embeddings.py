@@ -166,14 +166,16 @@ class Embeddings(Catalog):
             found.update((row[0], vector_of(row[1])) for row in rows)
         return found
 
-    def count_embeddings(self, fingerprint: str) -> tuple[int, int]:
-        """Return (videos, embeddings) stored under a fingerprint."""
+    def count_embeddings(self, fingerprint: str, among: set[str] | None = None) -> tuple[int, int]:
+        """Return (videos, embeddings) stored under a fingerprint, of all videos or some."""
         number = self._fingerprint_id(fingerprint)
+        if among is not None:
+            select = "SELECT video_id, count(*) FROM embeddings WHERE fingerprint_id = ? GROUP BY 1"
+            counts = [row[1] for row in self.read(select, number) if row[0] in among]
+            return len(counts), sum(counts)
         videos = self.read("SELECT count(*) FROM embedded WHERE fingerprint_id = ?", number)
         rows = self.read("SELECT count(*) FROM embeddings WHERE fingerprint_id = ?", number)
         return int(videos[0][0]), int(rows[0][0])
-
-    # How far the stores have followed
 
     def position(self, fingerprint: str) -> tuple[int, int]:
         """Return the latest (revision of videos, number of an embedding under a fingerprint)."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from vidrec.errors import LibraryError
 
-VERSION = 5
+VERSION = 6
 PAGE_BYTES = 16384  # of a vector of 512 numbers seven lie on a page, of 4,096 bytes only one
 SCHEMA = """
 CREATE TABLE videos (
@@ -29,6 +29,13 @@ CREATE TABLE videos (
 );
 CREATE INDEX videos_revision ON videos(revision);
 CREATE INDEX videos_filename ON videos(filename);
+CREATE TABLE fields (               -- the user's own
+    video_id TEXT NOT NULL,
+    key TEXT NOT NULL,
+    value NOT NULL,                 -- a number or a text
+    PRIMARY KEY (video_id, key)
+) WITHOUT ROWID;
+CREATE INDEX fields_key ON fields(key, value);
 CREATE TABLE removed (              -- so that each store can follow
     video_id TEXT PRIMARY KEY,
     revision INTEGER NOT NULL

@@ -108,10 +108,15 @@ class Videos(Catalog):
             raise UsageError(f"{what} with {prefix}: `vidrec list` shows them")
         return _video(rows[0])
 
-    def videos_named(self, name: str) -> list[Video]:
-        """Return the videos whose file has that name, by id."""
-        rows = self.read(f"SELECT {_VIDEO} FROM videos WHERE filename = ? ORDER BY id", name)
-        return [_video(row) for row in rows]
+    def set_label(self, video_id: str, label: str | None) -> None:
+        """Give a video a label, or none; each store that shows the video has to follow."""
+        with self.transaction() as db:
+            _next_revision(db)
+            db.execute(
+                "UPDATE videos SET label = ?, revision = "
+                "(SELECT value FROM counters WHERE name = 'revision') WHERE id = ?",
+                (label, video_id),
+            )
 
     def ids_of(self, names: Sequence[str]) -> dict[str, list[str]]:
         """Return the ids of all videos that have such a file name, path, URL or whole id, by it."""
@@ -124,6 +129,10 @@ class Videos(Catalog):
                 for name, video_id in rows:
                     found.setdefault(name, []).append(video_id)
         return found
+
+    def other_ids(self, ids: set[str]) -> frozenset[str]:
+        """Return the ids of all videos that are not among some."""
+        return frozenset(row[0] for row in self.read("SELECT id FROM videos")) - ids
 
     def videos(self) -> Iterator[Video]:
         """Iterate over all videos by file name, then id."""
@@ -163,7 +172,7 @@ class Videos(Catalog):
                 "INSERT OR REPLACE INTO removed SELECT ?, value FROM counters "
                 "WHERE name = 'revision'", (video_id,),
             )  # fmt: skip
-            for table in ("embeddings", "embedded", "jobs", "uploads", "files"):
+            for table in ("embeddings", "embedded", "jobs", "uploads", "files", "fields"):
                 db.execute(f"DELETE FROM {table} WHERE video_id = ?", (video_id,))
             db.execute("DELETE FROM videos WHERE id = ?", (video_id,))
 

@@ -80,16 +80,12 @@ class Asker:
         Raises:
             UsageError: there is none, or there are several.
         """
-        named = self.library.videos_named(name)
-        if len(named) == 1:
-            return named[0]
-        if named:
-            ids = ", ".join(f"id:{video.id[:12]}" for video in named[:5])
-            raise UsageError(f"{len(named)} videos of the library are named {name}: choose {ids}")
+        from vidrec.ingest.metadata import find_video
+
         try:
-            return self.library.find_video(name.removeprefix("id:"))
-        except UsageError:
-            if name.startswith("id:"):
+            return find_video(self.library, name)
+        except UsageError as exc:
+            if "is not in the library" not in str(exc):
                 raise
         raise UsageError(
             f"{name} looks like a file but does not exist, here or in the library: give a video, "

@@ -6,7 +6,6 @@ name a file, so that nothing which comes from elsewhere ever opens one.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 from vidrec.errors import UsageError
 from vidrec.files import expanded, is_file, is_folder, is_text
 from vidrec.media.extensions import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
-from vidrec.types import Condition, Scalar
+from vidrec.types import Condition
 
 PartKind: TypeAlias = Literal["text", "video", "image", "id", "name", "vector"]
 QueryScope: TypeAlias = Literal["clip", "video", "best"]
@@ -148,15 +147,6 @@ def parse_parts(
     if not parts and not may_be_none:
         raise UsageError("nothing to look for: give a text, a video, an image or id:…")
     return tuple(parts)
-
-
-def meanings(value: str) -> list[Scalar]:
-    """Return a condition's value as text and, where it reads as one, as a number, truth or null."""
-    try:
-        parsed = json.loads(value)
-    except ValueError:
-        return [value]
-    return [value] if isinstance(parsed, (str, list, dict)) else [value, parsed]
 
 
 def _sum(word: str) -> list[Part]:

@@ -20,12 +20,22 @@ from vidrec.files import exists
 from vidrec.library import Library
 from vidrec.library.videos import is_gone
 from vidrec.search.asked import AskedPart, Asker
-from vidrec.search.gather import Gatherer
+from vidrec.search.gather import Gathered, Gatherer
 from vidrec.search.query import Part, Pool, Query, check_query
 from vidrec.stores import open_store
-from vidrec.types import Candidate, Condition, Filter, Payload, Recommendation, Scalar, Scope
+from vidrec.types import (
+    PAYLOAD_FIELDS,
+    Candidate,
+    Condition,
+    Filter,
+    Payload,
+    Recommendation,
+    Scalar,
+    Scope,
+)
 
 LATEST = 50  # videos of a history that are liked
+FEW = 10_000  # videos that a filter names; of more it names the others
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,17 +127,11 @@ class Session:
         if not any(part.part.weight > 0 for part in parts):
             raise UsageError("nothing of the history is in the library: there is nothing to like")
         seeds = {part.video_id for part in parts if part.video_id is not None}
-        chosen = filter_of(query, frozenset(seeds.union(seen)))
-        found = Gatherer(
-            self.library,
-            self.store,
-            self._store_mutex,
-            self.fingerprint,
-            self.embedder.copies_from,
-            query,
-            parts,
-            chosen,
-        ).gather()
+        chosen = filter_of(self.library, query, frozenset(seeds.union(seen)))
+        try:
+            found = self._gathered(query, parts, chosen)
+        except UsageError as exc:
+            raise self._with_fields(exc, chosen) from exc
         meanings = parts if chosen.scope == "clip" else []
         rows = [
             self._row(rank, candidate, confidence_of(candidate, meanings, query.pool))
@@ -142,6 +146,19 @@ class Session:
             unindexed=self._unindexed(), paid_minutes=self._asker.paid_minutes - paid_before,
         )  # fmt: skip
         return self._judged(answer, query, parts)
+
+    def _gathered(self, query: Query, parts: Sequence[AskedPart], chosen: Filter) -> Gathered:
+        return Gatherer(
+            self.library, self.store, self._store_mutex, self.fingerprint,
+            self.embedder.copies_from, query, parts, chosen,
+        ).gather()  # fmt: skip
+
+    def _with_fields(self, refused: UsageError, chosen: Filter) -> UsageError:
+        """A field that the store does not know: name those that the library does."""
+        for key in chosen.equals:
+            if key not in PAYLOAD_FIELDS and f"{key!r} to filter on" in str(refused):
+                return UsageError(f"{refused}; {self.library.unknown_field(key)}")
+        return refused
 
     def _seen(self, query: Query) -> list[str]:
         """Return the ids of the videos of the history that the library knows, in its order."""
@@ -224,23 +241,35 @@ def confidence_of(found: Candidate, parts: Sequence[AskedPart], pool: Pool) -> f
     return round(weighted / sum(weights), 4)
 
 
-def filter_of(query: Query, excluded: frozenset[str]) -> Filter:
+def filter_of(library: Library, query: Query, excluded: frozenset[str]) -> Filter:
     """Return which points may match.
+
+    Whether a payload equals something is left to the store; all else is decided from the library,
+    so that what was just tagged counts at once.
 
     Raises:
         UsageError: a condition is wrong.
     """
     scope: Scope | None = None if query.scope == "best" else query.scope
     equals: dict[str, tuple[Scalar, ...]] = {}
+    others: list[Condition] = []
     for condition in query.conditions:
-        if condition.key == "scope":
+        key, one_of = condition.key, condition.op in ("=", "in")
+        if key == "scope":
             scope = _scope_of(condition)
-        elif condition.op in ("=", "in"):
+        elif one_of and (key in PAYLOAD_FIELDS or not library.knows_field(key)):
             values = condition.value if condition.op == "in" else (condition.value,)
-            equals[condition.key] = (*equals.get(condition.key, ()), *values)
+            equals[key] = (*equals.get(key, ()), *values)
         else:
-            raise UsageError(f"conditions are =. Received: {condition.key}{condition.op}")
-    return Filter(scope, equals, excluded)
+            others.append(condition)
+    met = library.videos_where(others)
+    if met is None:
+        return Filter(scope, equals, excluded)
+    if len(met) <= FEW:
+        mine = equals.get("video_id")
+        kept = met if mine is None else met & {str(value) for value in mine}
+        return Filter(scope, {**equals, "video_id": tuple(sorted(kept))}, excluded)
+    return Filter(scope, equals, excluded | library.other_ids(met))
 
 
 def _scope_of(condition: Condition) -> Scope:

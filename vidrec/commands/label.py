@@ -1,0 +1,49 @@
+"""Label videos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vidrec.commands.options import Library, settings_for
+from vidrec.commands.tag import show_metadata
+from vidrec.errors import UsageError
+
+
+def label(
+    videos: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Videos: id:…, paths, names or #2 of the last answer.", show_default=False
+        ),
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option("--label", "-l", help="The label; '' removes it.")
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", help="A CSV or JSON lines file: columns file and label.", show_default=False
+        ),
+    ] = None,
+    library: Library = None,
+) -> None:
+    """Label videos; the index shows it after the next `vidrec index`.
+
+    Example: vidrec label dune.mp4 --label Films
+    """
+    from vidrec.ingest import metadata
+    from vidrec.search.last import named
+
+    settings = settings_for(library=library)
+    if (source is None) == (label is None) or (source is not None and videos):
+        raise UsageError("label takes videos and --label, or --from and a file")
+    if source is not None:
+        show_metadata(metadata.read_metadata(settings, source, str))
+        return
+    if not videos:
+        raise UsageError("label which videos? Name some")
+    names = [named(settings.library, video) for video in videos]
+    show_metadata(metadata.tag(settings, names, {"label": label}))

@@ -1,0 +1,70 @@
+"""Give videos fields of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vidrec.commands.options import Library, settings_for
+from vidrec.display import note
+from vidrec.errors import PartialFailure, UsageError
+
+if TYPE_CHECKING:
+    from vidrec.ingest.metadata import MetadataReport
+
+
+def tag(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Videos (id:…, paths, names, #2 of the last answer), then key=value; "
+            "key= removes.",
+            show_default=False,
+        ),
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="A CSV or JSON lines file: a column file, and one for each field.",
+            show_default=False,
+        ),
+    ] = None,
+    library: Library = None,
+) -> None:
+    """Give videos fields of your own, which --where can ask for.
+
+    Example: vidrec tag dune.mp4 year=2021 mood=dark
+    """
+    from vidrec.ingest import metadata
+    from vidrec.search.conditions import scalar
+    from vidrec.search.last import named
+
+    settings = settings_for(library=library)
+    pairs = [word for word in words or [] if "=" in word and not Path(word).exists()]
+    videos = [named(settings.library, word) for word in words or [] if word not in pairs]
+    if source is not None:
+        if words:
+            raise UsageError("--from takes the videos from the file: name none beside it")
+        show_metadata(metadata.read_metadata(settings, source, scalar))
+        return
+    if not videos or not pairs:
+        raise UsageError("tag takes videos and then fields: vidrec tag dune.mp4 year=2021")
+    split = [pair.partition("=") for pair in pairs]
+    fields = {key.strip(): scalar(value.strip()) if value else None for key, _, value in split}
+    if "label" in fields:
+        raise UsageError("label is a field of vidrec's own: use `vidrec label`")
+    show_metadata(metadata.tag(settings, videos, fields))
+
+
+def show_metadata(report: MetadataReport, *, strict: bool = True) -> None:
+    """Say what was set, and which names were not found; then exit with 4 if ``strict``."""
+    for name in report.unknown[:5]:
+        note(f"left out: {name}: not in the library")
+    if len(report.unknown) > 5:
+        note(f"left out: {len(report.unknown) - 5} more")
+    note(f"values set: {report.values}; videos: {report.videos}")
+    if report.unknown and strict:
+        raise typer.Exit(PartialFailure.exit_code)

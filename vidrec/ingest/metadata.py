@@ -1,0 +1,147 @@
+"""Metadata: what the user says of videos: fields of their own, and labels."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from vidrec.config import Settings
+from vidrec.errors import UsageError
+from vidrec.files import expanded
+from vidrec.library import Library
+from vidrec.types import Scalar, Video
+
+NAMES = ("file", "filename", "path", "url", "video_id", "id")
+# Turns a word into what it reads as.
+Reading = Callable[[str], Scalar]
+
+
+@dataclass(slots=True)
+class MetadataReport:
+    """What was said of how many videos; ``unknown`` names are not in the library, or several."""
+
+    videos: int = 0
+    values: int = 0
+    unknown: list[str] = field(default_factory=list)
+
+
+def tag(settings: Settings, names: Sequence[str], fields: Mapping[str, Scalar]) -> MetadataReport:
+    """Set fields of videos; None removes one, and ``label`` is the video's own.
+
+    Raises:
+        UsageError: a video is not in the library, or a field's name cannot be.
+    """
+    with Library(settings.library, create=False) as library:
+        videos = [find_video(library, name) for name in names]
+        return _apply(library, [(video.id, fields) for video in videos])
+
+
+def read_metadata(settings: Settings, path: Path, reading: Reading) -> MetadataReport:
+    """Set the fields that a CSV or JSON lines file says, joined by file name.
+
+    Raises:
+        UsageError: it cannot be read, or has no column that names a video.
+    """
+    rows = list(_rows(path, reading))
+    with Library(settings.library, create=False) as library:
+        known = library.ids_of([name for name, _ in rows])
+        short = {name: PurePosixPath(name.replace("\\", "/")).name for name, _ in rows}
+        known |= library.ids_of(sorted({short[name] for name, _ in rows if name not in known}))
+        found, unknown = [], []
+        for name, fields in rows:
+            ids = set(known.get(name) or known.get(short[name]) or ())
+            if len(ids) == 1:
+                found.append((ids.pop(), fields))
+            else:
+                unknown.append(f"{name} ({len(ids)} videos are named so)" if ids else name)
+        report = _apply(library, found)
+    report.unknown = unknown
+    return report
+
+
+def find_video(library: Library, name: str) -> Video:
+    """Return the one video of an ``id:…``, a path, a URL, a file name or a whole id.
+
+    Raises:
+        UsageError: there is none, or there are several.
+    """
+    if name.startswith("id:"):
+        return library.find_video(name.removeprefix("id:"))
+    path = str(expanded(name).absolute())
+    known = library.ids_of([path, name])
+    ids = list(dict.fromkeys(known.get(path) or known.get(name, [])))
+    if len(ids) > 1:
+        shown = ", ".join(f"id:{one[:12]}" for one in ids[:5])
+        raise UsageError(f"{len(ids)} videos of the library are named {name}: choose {shown}")
+    if not ids:
+        raise UsageError(f"{name} is not in the library: `vidrec list` shows what is")
+    found = library.video(ids[0])
+    assert found is not None
+    return found
+
+
+def _apply(library: Library, rows: Sequence[tuple[str, Mapping[str, Scalar]]]) -> MetadataReport:
+    report = MetadataReport(len({video_id for video_id, _ in rows}))
+    own = [
+        (video_id, {key: value for key, value in fields.items() if key != "label"})
+        for video_id, fields in rows
+    ]
+    with library.transaction():
+        report.values = library.set_fields(own)
+        for video_id, fields in rows:
+            if "label" in fields:
+                value = fields["label"]
+                library.set_label(video_id, None if value in (None, "") else str(value))
+                report.values += 1
+    return report
+
+
+def _rows(path: Path, reading: Reading) -> Iterator[tuple[str, dict[str, Scalar]]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as exc:
+        raise UsageError(f"cannot read {path}: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise UsageError(f"{path} is not UTF-8: save it as UTF-8") from exc
+    parsed = _json_rows(path, text) if text.lstrip()[:1] == "{" else _csv_rows(path, text, reading)
+    for number, row in enumerate(parsed, 1):
+        key = next((key for key in NAMES if isinstance(row.get(key), str) and row[key]), None)
+        if key is None:
+            raise UsageError(f"{path}, row {number} names no video: it needs {' or '.join(NAMES)}")
+        name = str(row.pop(key))
+        for other in NAMES:
+            row.pop(other, None)
+        yield name, row
+
+
+def _json_rows(path: Path, text: str) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as exc:
+            raise UsageError(f"{path}, line {number} is no JSON object: {exc}") from exc
+        if not isinstance(row, dict) or any(isinstance(v, (dict, list)) for v in row.values()):
+            raise UsageError(f"{path}, line {number} is no flat JSON object")
+        yield row
+
+
+def _csv_rows(path: Path, text: str, reading: Reading) -> Iterator[dict[str, Any]]:
+    head = text.partition("\n")[0]
+    delimiter = max(",;\t", key=head.count)
+    try:
+        for row in csv.DictReader(text.splitlines(), delimiter=delimiter, strict=True):
+            named = {(key or "").strip(): (value or "").strip() for key, value in row.items()
+                     if isinstance(value, str) or value is None}  # fmt: skip
+            yield {
+                key: value if key in (*NAMES, "label") else reading(value)
+                for key, value in named.items()
+                if key and (value or key == "label")
+            }
+    except csv.Error as exc:
+        raise UsageError(f"{path} is not a CSV file: {exc}") from exc

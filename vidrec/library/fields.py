@@ -1,0 +1,170 @@
+"""Fields: what is known of each video, the user's own fields too, and who meets conditions.
+
+A user's field holds a number or a text. Numbers compare with numbers and texts with texts, letter
+by letter; a video without a field meets only conditions with ``!=``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+from vidrec.errors import UsageError
+from vidrec.library.catalog import Catalog
+from vidrec.types import Condition, Scalar
+
+# Names that conditions use, and the catalog's columns.
+COLUMNS = {
+    "video_id": "id", "filename": "filename", "path": "path", "url": "url", "label": "label",
+    "group": "grp", "duration_sec": "duration_sec", "width": "width", "height": "height",
+    "fps": "fps", "codec": "codec", "size": "size", "added": "added_at",
+}  # fmt: skip
+OTHERS = ("folder", "split")  # made of the place; a user's field that others may set
+OPERATORS = {"<": "<", "<=": "<=", ">": ">", ">=": ">="}
+
+
+class Fields(Catalog):
+    """The user's own fields, and conditions on all fields."""
+
+    def set_fields(self, values: Iterable[tuple[str, Mapping[str, Scalar]]]) -> int:
+        """Set fields of (video id, fields) in one transaction; None removes one.
+
+        Returns:
+            How many values were set or removed.
+
+        Raises:
+            UsageError: a name is the catalog's own, or no name.
+        """
+        count = 0
+        with self.transaction() as db:
+            for video_id, fields in values:
+                for key, value in fields.items():
+                    check_field(key)
+                    count += 1
+                    if value is None:
+                        where = (video_id, key)
+                        db.execute("DELETE FROM fields WHERE video_id = ? AND key = ?", where)
+                    else:
+                        row = (video_id, key, _stored(value))
+                        db.execute("INSERT OR REPLACE INTO fields VALUES (?, ?, ?)", row)
+        return count
+
+    def fields_of(self, video_ids: Sequence[str]) -> dict[str, dict[str, Scalar]]:
+        """Return the user's fields of those of some videos that have any."""
+        found: dict[str, dict[str, Scalar]] = {}
+        for start in range(0, len(video_ids), 500):
+            some = video_ids[start : start + 500]
+            rows = self.read(
+                "SELECT video_id, key, value FROM fields WHERE video_id IN "
+                f"({', '.join('?' * len(some))})", *some,
+            )  # fmt: skip
+            for video_id, key, value in rows:
+                found.setdefault(video_id, {})[key] = value
+        return found
+
+    def field_names(self) -> list[str]:
+        """Return the names of the user's fields."""
+        return [row[0] for row in self.read("SELECT DISTINCT key FROM fields ORDER BY key")]
+
+    def knows_field(self, key: str) -> bool:
+        """Whether conditions on a field can be met by what the catalog knows."""
+        if key in COLUMNS or key in OTHERS:
+            return True
+        return bool(self.read("SELECT 1 FROM fields WHERE key = ? LIMIT 1", key))
+
+    def videos_where(self, conditions: Sequence[Condition]) -> set[str] | None:
+        """Return the ids of the videos that meet all conditions; None if there is none to meet.
+
+        Raises:
+            UsageError: a field is not known; the message names those that are.
+        """
+        met: set[str] | None = None
+        for condition in conditions:
+            ids = self._meeting(condition)
+            met = ids if met is None else met & ids
+        return met
+
+    def unknown_field(self, key: str, others: Iterable[str] = ()) -> UsageError:
+        """Return what to raise for a field that nobody knows."""
+        known = dict.fromkeys([*COLUMNS, *OTHERS, *self.field_names(), *others])
+        return UsageError(f"no video has a field {key!r}: choose one of {', '.join(known)}")
+
+    def _meeting(self, condition: Condition) -> set[str]:
+        key = condition.key
+        if not self.knows_field(key):
+            raise self.unknown_field(key)
+        if condition.op == "!=":
+            every = {row[0] for row in self.read("SELECT id FROM videos")}
+            return every - self._meeting(Condition(key, "in", (condition.value,)))
+        if key == "folder":
+            rows = self.read("SELECT id, coalesce(path, url) FROM videos")
+            return {row[0] for row in rows if row[1] and _in_folder(row[1], condition)}
+        source, column, first = "videos", COLUMNS.get(key, ""), "id"
+        values: list[Any] = []
+        if not column:
+            source, column, first = "fields", "value", "video_id"
+            values.append(key)
+        test, wanted = _test(column, condition)
+        where = f"key = ? AND {test}" if source == "fields" else test
+        rows = self.read(f"SELECT {first} FROM {source} WHERE {where}", *values, *wanted)
+        return {row[0] for row in rows}
+
+
+def check_field(key: str) -> None:
+    """Refuse a name that a user's field cannot have.
+
+    Raises:
+        UsageError: it is the catalog's own, empty, or could not be asked for.
+    """
+    if key in COLUMNS or key == "folder":
+        more = "; `vidrec label` sets labels" if key == "label" else ""
+        raise UsageError(f"{key} is a field of vidrec's own: choose another name{more}")
+    if not key or not all(c.isalnum() or c in "_-." for c in key):
+        raise UsageError(f"a field's name is of letters, digits, _, - and dots. Received: {key!r}")
+
+
+def _stored(value: Scalar) -> str | int | float:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return float(value)
+    assert value is not None
+    return value
+
+
+def _test(column: str, condition: Condition) -> tuple[str, list[Any]]:
+    """Return a condition in SQL and its values."""
+    value = condition.value
+    if condition.op in ("=", "in"):
+        wanted = value if condition.op == "in" else (value,)
+        stored = [_stored(one) for one in wanted if one is not None]
+        test = f"{column} IN ({', '.join('?' * len(stored))})"
+        return (f"({test} OR {column} IS NULL)" if None in wanted else test), stored
+    if condition.op == "~":
+        return f"{column} GLOB ?", [str(value)]
+    kinds = "('text')" if isinstance(value, str) else "('integer', 'real')"
+    return f"typeof({column}) IN {kinds} AND {column} {OPERATORS[condition.op]} ?", [value]
+
+
+def _in_folder(place: str, condition: Condition) -> bool:
+    """Whether a video lies in a folder: a name is compared with its name, a path with its path."""
+    folder = PurePath(place).parent
+    values = condition.value if condition.op == "in" else (condition.value,)
+    for value in map(str, values):
+        mine = str(folder) if "/" in value or "\\" in value else folder.name
+        if condition.op == "~":
+            if PurePath(mine).match(value) or _globs(mine, value):
+                return True
+        elif mine == value.rstrip("/"):
+            return True
+    return False
+
+
+def _globs(text: str, pattern: str) -> bool:
+    from fnmatch import fnmatchcase
+
+    return fnmatchcase(text, pattern)
