@@ -25,9 +25,10 @@ def hook(event, arguments):
         print(event, *map(repr, arguments), file=LOG)
 sys.addaudithook(hook)
 """
-NETWORK = re.compile(r"socket\(AF_INET|sin6?_port|resolv\.conf|nscd/socket|/etc/hosts")
-# Of what a process says of itself to no one else.
-HARMLESS = re.compile(r"socket\.bind|ENOENT.*__pycache__")
+NETWORK = re.compile(
+    r"(connect|sendto|sendmsg|sendmmsg)\(.*AF_INET|resolv\.conf|nscd/socket|/etc/hosts"
+)
+HARMLESS = re.compile(r"socket\.bind")  # whether there is IPv6: of the machine itself
 
 
 def can_trace() -> bool:
@@ -105,6 +106,23 @@ def test_offline_work_is_silent(tmp_path: Path, prepared_models: Path) -> None:
         assert left == set(), words
         if words[0] == "recommend":
             assert json.loads(out)["results"]
+
+
+def test_the_embedder_clip_is_silent_where_its_networks_are_here(tmp_path: Path) -> None:
+    pytest.importorskip("fastembed")
+    from tests.tower_pairs import siglip_pair
+
+    write_clip(tmp_path / "clips" / "red.mp4", plain("red"))
+    where = {
+        "VIDREC_LIBRARY": str(tmp_path / "library"), "VIDREC_CACHE": str(tmp_path / "cache"),
+        "VIDREC_EMBEDDER_NAME": "clip", "VIDREC_CLIP_PATH": str(siglip_pair(tmp_path / "pair")),
+    }  # fmt: skip
+    for number, words in enumerate(
+        (("embed", str(tmp_path / "clips")), ("index",), ("recommend", "red", "--format", "json"))
+    ):
+        command = [sys.executable, "-m", "vidrec", *words]
+        _, seen, left = observe(command, tmp_path, tmp_path / f"log{number}", **where)
+        assert (seen, left) == ([], set()), words
 
 
 @pytest.mark.parametrize("first", ["import vidrec", "from vidrec.embedders.base import Embedder"])

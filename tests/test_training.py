@@ -584,14 +584,17 @@ def test_saved_networks_load_in_a_fresh_process(tmp_path: Path) -> None:
 
     build_temporal_head(2, n_frames=3, n_features=5, dim=4).save(tmp_path / "head.keras")
     code = (
-        "import sys; from vidrec.models.backend import prepare_keras; prepare_keras();"
+        "import sys; from pathlib import Path; from vidrec.models.backend import prepare_keras;"
+        "prepare_keras(Path(sys.argv[2]));"
         "import vidrec.models.training; import keras;"
         "print(keras.saving.load_model(sys.argv[1]).name)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "head.keras")], capture_output=True, text=True
-    )
+        [sys.executable, "-c", code, str(tmp_path / "head.keras"), str(tmp_path / "cache")],
+        capture_output=True, text=True, env={**os.environ, "HOME": str(tmp_path / "home")},
+    )  # fmt: skip
     assert done.stdout.strip() == "temporal_head", done.stderr
+    assert not (tmp_path / "home" / ".keras").exists()  # nor is anything left in the home folder
 
 
 def test_labels_as_words() -> None:

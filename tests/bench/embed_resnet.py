@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,7 @@ def compare(folder: Path, paths: list[Path]) -> None:
 
 def sources_model(checkpoint: Checkpoint) -> Any:
     """The (2+1)D ResNet as an embedder in Keras."""
-    prepare_keras()
+    prepare_keras(Path(gettempdir()))
     import keras
 
     from vidrec.models.r2plus1d import build_r2plus1d, embedding_model

@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("--plain-clips", type=int, default=16)
     parser.add_argument("--compute-steps", type=int, default=4)
     options = parser.parse_args()
-    prepare_keras()
+    prepare_keras(Path(tempfile.gettempdir()))
     from vidrec.datasets.folder import read_dataset
 
     clips = [c for c in read_dataset(options.dataset, seed=0) if c.split == "train"]

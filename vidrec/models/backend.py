@@ -6,14 +6,18 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
-def prepare_keras() -> None:
+def prepare_keras(cache: Path) -> None:
     """Imports Keras on TensorFlow without the remarks that TensorFlow starts with.
 
     Those come from C++, before its own log level counts, and look like failures (no CUDA driver).
-    What the environment says already is respected.
+    What Keras and matplotlib would write into the home folder goes into the cache. What the
+    environment says already is respected.
     """
+    os.environ.setdefault("KERAS_HOME", str(cache / "keras"))
+    os.environ.setdefault("MPLCONFIGDIR", str(cache / "matplotlib"))
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("tensorflow").setLevel(logging.ERROR)

@@ -163,7 +163,7 @@ def _prepare(
         np.array([i for i in good if clips[i].split == side], np.int64)
         for side in ("train", "val", "test")
     )
-    prepare_keras()
+    prepare_keras(settings.cache)
     from vidrec.models.training import Run
 
     learning_rate = options.learning_rate or recipe.learning_rate
