@@ -195,6 +195,23 @@ def test_the_shipped_sayings_are_those_of_the_table(recipe: Conse) -> None:
     assert all(set(meaning.axes) <= set(AXES) for meaning in MEANINGS)
 
 
+@pytest.mark.parametrize(
+    ("texts", "known"),
+    [
+        (["a red bus", "dog", "chess", "sci-fi dark tone", "how-to tutorial", "cosy"], True),
+        (["a person is making a green clay model of a monster using different tools"], True),
+        (["ein Hund läuft am Strand", "собака бежит по пляжу", "夜の街"], False),
+        (["un chien court sur la plage", "Angela Merkel", "Zendaya", "xqzwv"], False),
+        (["", "?!", "1234"], False),
+    ],
+)  # fmt: skip
+def test_what_is_no_english_is_not_understood(recipe: Conse, texts: list[str], known: bool) -> None:
+    assert [sure >= 0.5 for sure in recipe.understood(texts)] == [known] * len(texts)
+    assert recipe.understood(texts) == pytest.approx(
+        [sure for text in texts for sure in recipe.understood([text])], abs=1e-5
+    )
+
+
 def test_a_tone_is_found(tmp_path: Path) -> None:
     """The same blots, in four tones, as videos."""
     embedder = ConseEmbedder(load_settings())
@@ -213,6 +230,9 @@ def test_a_tone_is_found(tmp_path: Path) -> None:
         (outcome,) = embedder.embed_videos([video], EmbedContext())
         assert outcome.error is None
         found.append(outcome.embeddings[0].vector)
+        assert name in embedder.describe(outcome.embeddings[-1].vector)
     texts = ["dark and gloomy", "bright", "warm golden colours", "cold blue tones"]
     scores = embedder.embed_texts(texts) @ np.stack(found).T
     assert scores.argmax(axis=1).tolist() == [0, 1, 2, 3]
+    assert embedder.explain_text("dark") == "dark 1.0"
+    assert embedder.explain_text("a dog") == ""

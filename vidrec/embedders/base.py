@@ -244,6 +244,14 @@ class Embedder(ABC):
         """Return the probability, 0 to 1, that the embedder knows what each text is about."""
         return [1.0] * len(texts)
 
+    def describe(self, vector: Vector) -> str:
+        """Say in a few words what a stored vector tells by itself ("dark, still"), or nothing."""
+        return ""
+
+    def explain_text(self, text: str) -> str:
+        """Say in a few words what a text asks for beyond things ("dark 1.0"), or nothing."""
+        return ""
+
     def close(self) -> None:
         """Release what the embedder holds."""
         return None

@@ -12,8 +12,9 @@ from vidrec.calibration import Calibration
 from vidrec.config import ConseSettings, Settings
 from vidrec.embedders.frames import FrameEmbedder
 from vidrec.media.tone import LAG_SEC, measure
-from vidrec.models.conse import DIM, Conse, recipe_id
+from vidrec.models.conse import DIM, SEEN_DIM, Conse, recipe_id
 from vidrec.models.efficientnet_lite import FRAME_SIZE, FrameClassifier
+from vidrec.models.tone import WORDS, coordinates_of, tone_words
 from vidrec.types import Fingerprint, Modality, Scalar
 
 if TYPE_CHECKING:
@@ -75,3 +76,13 @@ class ConseEmbedder(FrameEmbedder):
 
     def _encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         return self._recipe.texts_to_vectors(texts)
+
+    def understood(self, texts: Sequence[str]) -> list[float]:
+        return self._recipe.understood(texts)
+
+    def describe(self, vector: Vector) -> str:
+        return ", ".join(tone_words(coordinates_of(vector[SEEN_DIM:])))
+
+    def explain_text(self, text: str) -> str:
+        says = self._recipe.says(text).items()
+        return ", ".join(f"{WORDS[axis][weight > 0]} {abs(weight):.1f}" for axis, weight in says)

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from vidrec.errors import EmbedderError
 from vidrec.models import efficientnet_lite, text, tone
 from vidrec.models.efficientnet_lite import N_FEATURES
+from vidrec.models.understood import understood
 from vidrec.vectors import unit
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class Conse:
     def __init__(self, cache: Path) -> None:
         """``cache`` is the folder that keeps what the text encoder prepares."""
         self._cache = cache
+        self._last: tuple[tuple[str, ...], NDArray[np.float32]] | None = None
 
     def frames_to_vector(
         self,
@@ -110,14 +112,32 @@ class Conse:
         vectors[:, SEEN_DIM : SEEN_DIM + len(tone.AXES)] = weights
         return unit(vectors)
 
+    def understood(self, texts: Sequence[str]) -> list[float]:
+        """Return the probability, 0 to 1, that each text means something."""
+        about = self.about(texts)
+        labels = (about @ unit(self._labels).T).max(axis=1)
+        close = np.maximum(labels, self._phrasebook.closeness(about).max(axis=1)).tolist()
+        words = self._encoder.words(texts)
+        return [understood(w, c) for w, c in zip(words, close, strict=True)]
+
+    def says(self, text: str) -> dict[str, float]:
+        """Return what a text says of tone: weights on the axes that it speaks of."""
+        weights, _ = self._phrasebook.read(self.about([text]))
+        found = zip(tone.AXES, weights[0].tolist(), strict=True)
+        return {axis: weight for axis, weight in found if abs(weight) >= 0.05}
+
     def load(self) -> None:
         """Load now what frames need, so that several threads may share it."""
         _ = self._numbers
 
     def about(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return ``(n, 384)``: what texts are about, centred and whitened, unit vectors."""
+        if (known := self._last) is not None and known[0] == tuple(texts):
+            return known[1]  # what a text means and whether it does are asked one after the other
         centred = self._encoder.encode(texts) - self._space[0]
-        return unit(centred @ self._space[1 : 1 + text.TEXT_DIM])
+        about = unit(centred @ self._space[1 : 1 + text.TEXT_DIM])
+        self._last = tuple(texts), about
+        return about
 
     @cached_property
     def _phrasebook(self) -> tone.Phrasebook:

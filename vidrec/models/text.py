@@ -64,6 +64,17 @@ class TextEncoder:
                 vectors[batch] = self._run(np.array([tokens[i] for i in batch], np.int64))
         return vectors
 
+    def words(self, texts: Sequence[str]) -> list[list[list[str]]]:
+        """Return each text's words, each as the pieces it is cut into; marks are no words."""
+        found = []
+        for encoding in self._tokenizer.encode_batch(list(texts)):
+            words: dict[int, list[str]] = defaultdict(list)
+            for piece, word in zip(encoding.tokens, encoding.word_ids, strict=True):
+                if word is not None:
+                    words[word].append(piece.removeprefix("##"))
+            found.append([w for w in words.values() if any(map(str.isalpha, "".join(w)))])
+        return found
+
     def _run(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:  # (b, t) -> (b, d)
         feed = {
             "input_ids": ids,

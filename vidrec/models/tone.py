@@ -183,12 +183,17 @@ class Phrasebook:
         lengths = np.linalg.norm(means, axis=1, keepdims=True)
         self._things = np.stack(means) / np.maximum(lengths, 1e-9)  # m d
 
+    def closeness(self, texts: Floats) -> Floats:
+        """Return ``(n, m)``: the cosine of each text with the closest phrase of each meaning."""
+        close: Floats = np.maximum.reduceat(texts @ self._phrases.T, self._starts, axis=1)
+        return close
+
     def read(self, texts: Floats) -> tuple[Floats, Floats]:
         """Return what texts say: ``(n, 5)`` weights on the axes and ``(n, d)`` things to add.
 
         ``texts`` are ``(n, d)`` unit vectors. Both are zero for a text that speaks of no tone.
         """
-        close = np.maximum.reduceat(texts @ self._phrases.T, self._starts, axis=1)  # n m
+        close = self.closeness(texts)
         sure = np.clip((close.max(axis=1, keepdims=True) - CLOSE) / (SURE - CLOSE), 0, 1)
         beaten = (close[:, None, :] > close[:, :, None]) & self._opposite
         shares = np.where(beaten.any(axis=2), 0, np.maximum(close - CLOSE, 0)) ** 2
