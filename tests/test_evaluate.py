@@ -176,8 +176,8 @@ def test_unused_rows_are_named(settings: Settings, tmp_path: Path) -> None:
         (3, "absent.mp4", "no such video in the library"),
         (4, "same.mp4", "2 videos have this name: write more of the path"),
         (6, "bare.mp4", "the video is not embedded"),
-        (7, "blue.mp4", "no caption"),
-        (8, "blue.mp4", "no caption"),
+        (7, "blue.mp4", "no text"),
+        (8, "blue.mp4", "no text"),
     ]
     only = captions_file(tmp_path, "absent.mp4,red")
     with pytest.raises(UsageError, match=r"no row.*line 2, absent\.mp4: no such video"):

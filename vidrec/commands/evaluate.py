@@ -18,17 +18,25 @@ from vidrec.commands.options import (
     Where,
     settings_for,
 )
-from vidrec.display import Format, note, show_json, show_lines, show_table
+from vidrec.display import Format, escaped, note, show_json, show_lines, show_table
 from vidrec.errors import UsageError
 
 if TYPE_CHECKING:
-    from vidrec.evaluate.quality import ConfidenceReport, EvaluateReport, Metric
+    from vidrec.evaluate.captions import SkippedRow
+    from vidrec.evaluate.quality import AskedQuery, ConfidenceReport, EvaluateReport, Metric
 
 
 def evaluate(
     captions: Annotated[
         Path | None,
         typer.Option(help="A CSV with the columns file and caption.", show_default=False),
+    ] = None,
+    queries: Annotated[
+        Path | None,
+        typer.Option(
+            help="A CSV with the columns file and query: a row for each file that fits.",
+            show_default=False,
+        ),
     ] = None,
     by: Annotated[
         str | None,
@@ -72,7 +80,7 @@ def evaluate(
     minimums = parse_minimums(min or [])
     settings = settings_for(embedder__name=embedder, resnet__checkpoint=checkpoint, library=library)
     report = stage(
-        settings, captions=captions, by=by, exclude_group=exclude_group, seed=seed,
+        settings, captions=captions, queries=queries, by=by, exclude_group=exclude_group, seed=seed,
         scope=scope,  # type: ignore[arg-type]
         calibrate=calibrate,
         conditions=parse_conditions(where or []),
@@ -93,10 +101,16 @@ def show_evaluation(report: EvaluateReport, wished: Format) -> None:
         if wished is Format.table:
             print(f"\ntext → video: {text.queries} captions, {text.videos} videos by {text.scope}")
             _metric_table(text.metrics)
-        for row in text.skipped[:5]:
-            note(f"left out: line {row.line}, {row.file or 'no file'}: {row.reason}")
-        if len(text.skipped) > 5:
-            note(f"left out: {len(text.skipped) - 5} more rows")
+        _note_skipped(text.skipped)
+    if queries := report.queries:
+        if wished is Format.table:
+            print(
+                f"\nqueries → videos: {len(queries.queries)} queries, {queries.videos} videos by "
+                f"{queries.scope}"
+            )
+            _metric_table(queries.metrics)
+            _query_table(queries.queries)
+        _note_skipped(queries.skipped)
     if (near := report.neighbours) and wished is Format.table:
         without = ", without the query's group" if near.exclude_group else ""
         alone = f"; {near.alone} more are alone with theirs" if near.alone else ""
@@ -107,6 +121,25 @@ def show_evaluation(report: EvaluateReport, wished: Format) -> None:
         _metric_table(near.metrics)
     if report.confidence and wished is Format.table:
         _confidence_table(report.confidence)
+
+
+def _note_skipped(skipped: Sequence[SkippedRow]) -> None:
+    for row in skipped[:5]:
+        note(f"left out: line {row.line}, {row.file or 'no file'}: {row.reason}")
+    if len(skipped) > 5:
+        note(f"left out: {len(skipped) - 5} more rows")
+
+
+def _query_table(queries: Sequence[AskedQuery]) -> None:
+    columns = ["query", "fit", "AP", "P@5", "chance", "best score"]
+    rows = [
+        [
+            escaped(row.query), str(row.relevant), f"{row.average_precision:.2f}",
+            f"{row.precision_5:.2f}", f"{row.chance:.2f}", f"{row.score:.3f}",
+        ]
+        for row in queries
+    ]  # fmt: skip
+    show_table(columns, rows, right=columns[1:])
 
 
 def _confidence_table(measured: Sequence[ConfidenceReport]) -> None:

@@ -1,4 +1,4 @@
-"""Captions: a CSV with the columns ``file`` and ``caption``, matched to the library's videos."""
+"""Captions and queries: a CSV of files and texts, matched to the library's videos."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from pathlib import Path, PurePosixPath
 
 from vidrec.errors import UsageError
 from vidrec.types import Video
-
-REQUIRED = ("file", "caption")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +35,20 @@ class SkippedRow:
     reason: str
 
 
-def read_captions(path: Path) -> list[Caption]:
-    """Read a captions file: UTF-8, named columns in any order.
+def read_captions(path: Path, text: str = "caption") -> list[Caption]:
+    """Read a captions file: UTF-8, named columns in any order; ``text`` names that of the texts.
 
     Columns are apart by commas, semicolons or tabs, as the header is.
 
     Raises:
         UsageError: it cannot be read, is not UTF-8 or no CSV, lacks a column, or has no row.
     """
-    reader = None
+    reader, needed = None, ("file", text)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             first = file.readline()
             file.seek(0)
-            reader = csv.reader(file, strict=True, delimiter=_delimiter(first))
+            reader = csv.reader(file, strict=True, delimiter=_delimiter(first, needed))
             header = [name.strip().lower() for name in next(reader, [])]
             rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except OSError as exc:
@@ -63,35 +61,35 @@ def read_captions(path: Path) -> list[Caption]:
             f"{path}, line {line}, is not a CSV row: {exc}; a quote within quotes is written twice"
         ) from exc
     if not header:
-        raise UsageError(f"{path} is empty: it needs the columns file and caption")
-    for name in REQUIRED:
+        raise UsageError(f"{path} is empty: it needs the columns file and {text}")
+    for name in needed:
         if header.count(name) != 1:
             found = ", ".join(header)
             raise UsageError(f"{path} needs one column {name!r}, it has: {found}")
     if not rows:
         raise UsageError(f"{path} has a header but no rows")
-    return [_caption(line, header, row) for line, row in rows]
+    return [_caption(line, header, row, text) for line, row in rows]
 
 
-def _delimiter(header: str) -> str:
+def _delimiter(header: str, needed: Sequence[str]) -> str:
     """Return what sets columns apart: what stands between the names that are needed."""
     for mark in (",", ";", "\t"):
         names = {name.strip().strip('"').lower() for name in header.split(mark)}
-        if names.issuperset(REQUIRED):
+        if names.issuperset(needed):
             return mark
     return ","
 
 
-def _caption(line: int, header: list[str], row: list[str]) -> Caption:
+def _caption(line: int, header: list[str], row: list[str], text: str) -> Caption:
     cells = zip(header, row, strict=False)
     columns = {name: " ".join(value.split()) for name, value in cells}
     if any(cell.strip() for cell in row[len(header) :]):
         problem = (
-            f"the row has {len(row)} columns, the header {len(header)}: put a caption that holds "
+            f"the row has {len(row)} columns, the header {len(header)}: put a {text} that holds "
             "the separator in quotes"
         )
         return Caption(line, columns.get("file", ""), "", columns, problem)
-    return Caption(line, columns.get("file", ""), columns.get("caption", ""), columns)
+    return Caption(line, columns.get("file", ""), columns.get(text, ""), columns)
 
 
 class VideoNames:
@@ -120,7 +118,7 @@ def match_captions(
         found = names.find(caption.file)
         reason = ""
         if not caption.text:
-            reason = caption.problem or "no caption"
+            reason = caption.problem or "no text"
         elif not found:
             reason = "no such video in the library"
         elif len(found) > 1:

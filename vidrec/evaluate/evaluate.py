@@ -1,8 +1,9 @@
 """Evaluate: how well the library's embeddings find what they should, against chance.
 
-Two questions. *Text to video*: each caption asks for its own video among all embedded ones, ranked
-as ``recommend`` ranks (by default each video by its best clip). *Neighbours*: each labelled
-whole-video vector asks for all others, and those with its label are right (leave-one-out).
+Three questions. *Text to video*: each caption asks for its own video among all embedded ones,
+ranked as ``recommend`` ranks (by default each video by its best clip). *Queries*: the same where
+several videos fit a text. *Neighbours*: each labelled whole-video vector asks for all others, and
+those with its label are right (leave-one-out).
 Intervals are 95 % bootstrap percentiles over queries, which they take as independent of each
 other; chance is computed exactly for the same queries.
 """
@@ -24,7 +25,14 @@ from vidrec.evaluate.captions import (
     read_captions,
 )
 from vidrec.evaluate.corpus import Corpus, Rows, drawn, numbered
-from vidrec.evaluate.quality import EvaluateReport, Metric, NeighbourReport, TextReport
+from vidrec.evaluate.quality import (
+    AskedQuery,
+    EvaluateReport,
+    Metric,
+    NeighbourReport,
+    QueriesReport,
+    TextReport,
+)
 from vidrec.library import Library
 from vidrec.search.query import QueryScope
 from vidrec.types import Condition
@@ -41,6 +49,7 @@ def evaluate(
     settings: Settings,
     *,
     captions: Path | None = None,
+    queries: Path | None = None,
     by: str | None = None,
     exclude_group: bool = False,
     scope: QueryScope = "clip",
@@ -53,6 +62,7 @@ def evaluate(
     Args:
         settings: name the library and the embedder.
         captions: a CSV with the columns ``file`` and ``caption``.
+        queries: a CSV with the columns ``file`` and ``query``, a row for each file that fits.
         by: what makes two videos alike: ``label``, ``group``, or a column of the captions.
         exclude_group: neighbours of the query's own group are no candidates.
         scope: rank videos for a text by their best ``clip``, by the whole-``video`` vector, or by
@@ -62,18 +72,18 @@ def evaluate(
         calibrate: measure what scores mean and keep it in the library.
 
     Raises:
-        UsageError: the captions cannot be used, or there is nothing to measure with.
+        UsageError: the captions or queries cannot be used, or there is nothing to measure with.
         LibraryError: the library holds no embeddings of this embedder.
-        CapabilityError: captions were given but this embedder embeds no text.
+        CapabilityError: captions or queries were given but this embedder embeds no text.
     """
     rows = read_captions(captions) if captions else []
+    asked = read_captions(queries, "query") if queries else []
     embedder = load_embedder(settings)
     try:
         with Library(settings.library, create=False) as library:
             corpus = Corpus(library, embedder, conditions)
             names = VideoNames(corpus.videos.values())
-            ranked = corpus.whole if scope == "video" or not rows else corpus.clips
-            ranked = corpus.all if rows and scope == "best" else ranked
+            ranked = _ranked(corpus, scope) if rows or asked else corpus.whole
             matched, skipped = match_captions(rows, names, set(ranked.video_ids))
             if captions and not matched:
                 raise UsageError(_unmatched(captions, skipped))
@@ -82,6 +92,9 @@ def evaluate(
                 metrics = _text_metrics(corpus, ranked, matched, seed)
                 total = len(set(ranked.video_ids))
                 text = TextReport(len(matched), total, scope, metrics, skipped)
+            found = None
+            if queries:
+                found = _queries(corpus, ranked, queries, asked, names, scope, seed)
             labels = _labels(corpus, by, matched)
             neighbours = _neighbours(corpus, labels, by or "label", exclude_group, seed)
             confidence = []
@@ -93,15 +106,21 @@ def evaluate(
                 )
     finally:
         embedder.close()
-    if neighbours is None and (by or not captions):
+    if neighbours is None and (by or not (captions or queries)):
         raise UsageError(
             f"no two videos share a {by or 'label'}, so there is nothing to compare: "
-            f"{_how_to_share(by)} or give --captions CSV"
+            f"{_how_to_share(by)} or give --captions CSV or --queries CSV"
         )
     return EvaluateReport(
         embedder.name, corpus.fingerprint, len(corpus.whole.video_ids), seed, text, neighbours,
-        confidence,
+        found, confidence,
     )  # fmt: skip
+
+
+def _ranked(corpus: Corpus, scope: QueryScope) -> Rows:
+    if scope == "best":
+        return corpus.all
+    return corpus.whole if scope == "video" else corpus.clips
 
 
 def _text_metrics(
@@ -128,6 +147,43 @@ def _text_metrics(
     low, high = metrics.bootstrap_interval(ranks, np.median, seed=seed)
     median = Metric("median rank", float(np.median(ranks)), low, high, (total + 1) / 2)
     return [*found, median]
+
+
+def _queries(
+    corpus: Corpus,
+    rows: Rows,
+    path: Path,
+    asked: Sequence[Caption],
+    names: VideoNames,
+    scope: QueryScope,
+    seed: int,
+) -> QueriesReport:
+    import numpy as np
+
+    from vidrec.evaluate import metrics
+
+    matched, skipped = match_captions(asked, names, set(rows.video_ids))
+    if not matched:
+        raise UsageError(_unmatched(path, skipped))
+    texts = list(dict.fromkeys(query.text for query, _ in matched))
+    numbers = {video_id: at for at, video_id in enumerate(sorted(set(rows.video_ids)))}
+    relevant = np.zeros((len(texts), len(numbers)), np.bool_)
+    for query, video_id in matched:
+        relevant[texts.index(query.text), numbers[video_id]] = True
+    videos = np.array([numbers[video_id] for video_id in rows.video_ids], np.int64)
+    quality = metrics.relevant_quality(corpus.text_vectors(texts), relevant, rows.vectors, videos)
+    chance = metrics.chance_precision(quality)
+    table = zip(
+        texts, quality.relevant.tolist(), quality.average_precision.tolist(),
+        quality.precision_5.tolist(), (quality.relevant / quality.candidates).tolist(),
+        quality.best.tolist(), strict=True,
+    )  # fmt: skip
+    average = metrics.chance_average_precision(quality)
+    found = [
+        _metric("AP", quality.average_precision, average, seed),
+        _metric("P@5", quality.precision_5, chance, seed),
+    ]
+    return QueriesReport([AskedQuery(*row) for row in table], len(numbers), scope, found, skipped)
 
 
 def _labels(

@@ -47,6 +47,49 @@ class NeighbourQuality:
     candidates: Integers
 
 
+@dataclass(frozen=True, slots=True)
+class RelevantQuality:
+    """What queries gave that several videos fit, one entry a query.
+
+    Attributes:
+        precision_5, average_precision: ``(q,)`` in [0, 1], over videos.
+        relevant: ``(q,)`` how many videos fit.
+        candidates: ``(q,)`` how many there were to rank.
+        best: ``(q,)`` the best score.
+    """
+
+    precision_5: Floats
+    average_precision: Floats
+    relevant: Integers
+    candidates: Integers
+    best: Floats
+
+
+def relevant_quality(
+    queries: Vectors, relevant: NDArray[np.bool_], vectors: Vectors, videos: Integers
+) -> RelevantQuality:
+    """Rank all videos for each query, each where its best row stands.
+
+    Args:
+        queries: ``(q, dim)`` unit vectors.
+        relevant: ``(q, m)`` which videos fit; at least one each.
+        vectors: ``(n, dim)`` unit vectors; equal scores rank in row order.
+        videos: ``(n,)`` the video of each row, 0 to m - 1; every video has a row.
+    """
+    total = relevant.shape[1]
+    precision, average, best = (np.empty(len(queries)) for _ in range(3))
+    ranks = np.arange(1, total + 1)
+    for block, scores in _score_blocks(queries, vectors):
+        best[block] = scores.max(axis=1)
+        for at, row in enumerate(np.argsort(-scores, axis=1, kind="stable"), block.start):
+            _, first = np.unique(videos[row], return_index=True)
+            fits = relevant[at, np.argsort(first)]
+            precision[at] = fits[:5].mean()
+            average[at] = (fits * fits.cumsum() / ranks).sum() / fits.sum()
+    count = relevant.sum(axis=1)
+    return RelevantQuality(precision, average, count, np.full(len(queries), total), best)
+
+
 def target_ranks(
     queries: Vectors, targets: Integers, vectors: Vectors, videos: Integers
 ) -> Integers:
@@ -156,12 +199,12 @@ def best_scores(
     return best[kept], without[kept]
 
 
-def chance_precision(quality: NeighbourQuality) -> float:
+def chance_precision(quality: NeighbourQuality | RelevantQuality) -> float:
     """Return the expected precision, at any rank, of a random ranking."""
     return float(np.mean(quality.relevant / quality.candidates))
 
 
-def chance_average_precision(quality: NeighbourQuality) -> float:
+def chance_average_precision(quality: NeighbourQuality | RelevantQuality) -> float:
     """Return the expected average precision of a random ranking, exactly.
 
     With R right answers among N, the expected precision at the place of a right answer at rank i

@@ -11,6 +11,7 @@ from vidrec.evaluate.captions import SkippedRow
 from vidrec.types import Modality
 
 TEXT_METRICS = ("R@1", "R@5", "R@10", "MRR")
+QUERY_METRICS = ("AP", "P@5")
 NEIGHBOUR_METRICS = ("P@1", "P@10", "mAP")
 
 
@@ -33,6 +34,32 @@ class TextReport:
     """Captions as queries: ``queries`` of them over ``videos`` ranked by ``scope``."""
 
     queries: int
+    videos: int
+    scope: str
+    metrics: Sequence[Metric]
+    skipped: Sequence[SkippedRow]
+
+
+@dataclass(frozen=True, slots=True)
+class AskedQuery:
+    """One query: how many videos fit it, how well they were found, and the best score."""
+
+    query: str
+    relevant: int
+    average_precision: float
+    precision_5: float
+    chance: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class QueriesReport:
+    """Queries that several of ``videos`` fit, ranked by ``scope``.
+
+    AP is the mean of the queries' average precisions, P@5 that of their precisions at 5.
+    """
+
+    queries: Sequence[AskedQuery]
     videos: int
     scope: str
     metrics: Sequence[Metric]
@@ -85,12 +112,13 @@ class EvaluateReport:
     seed: int
     text: TextReport | None
     neighbours: NeighbourReport | None
+    queries: QueriesReport | None = None
     confidence: Sequence[ConfidenceReport] = ()
 
     @property
     def metrics(self) -> list[Metric]:
-        """All metrics of both parts."""
-        parts = (self.text, self.neighbours)
+        """All metrics of all parts."""
+        parts = (self.text, self.queries, self.neighbours)
         return [metric for part in parts if part is not None for metric in part.metrics]
 
 
@@ -104,6 +132,7 @@ def check_minimums(report: EvaluateReport, minimums: Mapping[str, float]) -> Non
     for name in minimums:
         if name not in measured:
             needs = "--captions" if name in TEXT_METRICS else "labels"
+            needs = "--queries" if name in QUERY_METRICS else needs
             raise BelowMinimum(f"{name} was not measured (it needs {needs}), but --min asks for it")
     short = [
         f"{name} is {measured[name]:.3f}, below the {wanted:g} that --min asks for"
@@ -120,7 +149,7 @@ def parse_minimums(conditions: Sequence[str]) -> dict[str, float]:
     Raises:
         UsageError: no such metric, or no number from 0 to 1.
     """
-    names = {name.lower(): name for name in (*TEXT_METRICS, *NEIGHBOUR_METRICS)}
+    names = {name.lower(): name for name in (*TEXT_METRICS, *QUERY_METRICS, *NEIGHBOUR_METRICS)}
     minimums = {}
     for condition in conditions:
         name, _, text = condition.partition("=")
