@@ -27,7 +27,7 @@ from vidrec.display import (
     show_lines,
     show_table,
 )
-from vidrec.errors import NoConfidentMatch, UsageError
+from vidrec.errors import NoConfidentMatch, PartialFailure, UsageError
 
 if TYPE_CHECKING:
     from vidrec.search.session import Answer
@@ -106,6 +106,20 @@ def recommend(
             min=0, max=1, help="Exit 3 if the best has less; 0: never.", show_default="0.25"
         ),
     ] = None,
+    save_clips: Annotated[
+        Path | None,
+        typer.Option(help="Cut the moments into a folder, from keyframes on.", show_default=False),
+    ] = None,
+    exact: Annotated[
+        bool,
+        typer.Option(
+            "--exact", help="With --save-clips: cut exactly; encodes again, without sound."
+        ),
+    ] = False,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(help="Draw a contact sheet: a .png or .html file.", show_default=False),
+    ] = None,
     url_expires: Annotated[
         int | None,
         typer.Option(
@@ -153,7 +167,28 @@ def recommend(
         hint = "; --min-confidence 0 shows it" if answer.results else ""
         raise NoConfidentMatch(f"{answer.reason}{hint}")
     keep_last(settings.library, answer)
+    if sheet is not None:
+        from vidrec.search.sheet import write_sheet
+
+        write_sheet(answer, sheet)
+        note(f"wrote {sheet}")
     show_recommended(playable(settings, answer, url_expires), wished)
+    if save_clips is not None:
+        _save_clips(answer, save_clips, exact=exact)
+
+
+def _save_clips(answer: Answer, folder: Path, *, exact: bool) -> None:
+    from vidrec.search.clips import save_clips
+
+    failed = 0
+    for _, saved in save_clips(answer, folder, exact=exact):
+        if isinstance(saved, Path):
+            note(f"wrote {saved}")
+        else:
+            failed += 1
+            note(f"skipping {saved}")
+    if failed:
+        raise typer.Exit(PartialFailure.exit_code)
 
 
 def _caps(wished: list[str]) -> tuple[tuple[str, int], ...]:
