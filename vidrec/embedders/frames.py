@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, ClassVar
@@ -68,6 +69,8 @@ class FrameEmbedder(Embedder):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._first_call = Lock()
+        self._counting = Lock()
+        self._at_work = 0
         self._called = False
 
     @property
@@ -104,22 +107,45 @@ class FrameEmbedder(Embedder):
     def _clips(
         self, video: Video, context: EmbedContext, warnings: list[str]
     ) -> Iterator[tuple[Clip, Vector]]:
-        from vidrec.media.sampling import iter_clip_frames
+        from vidrec.media.sampling import ClipFrames, open_film
         from vidrec.media.source import load_decoder
+        from vidrec.media.stretches import in_order, in_stretches
+
+        def encoded(sample: ClipFrames) -> Vector:
+            return self._vector(sample.frames, sample.counts, sample.later)
+
+        def at_once() -> int:
+            return max(1, context.workers // self._at_work)
 
         load_decoder()
-        samples = iter_clip_frames(
+        found = False
+        with self._working(), open_film(
             require_path(video), context.clip_seconds, self.options.frames, self.size,
             fit=self.fit, lag_sec=self.lag_sec, info=video.info,
             tell=None if video.info else context.probed, warnings=warnings,
             cancelled=context.cancelled,
-        )  # fmt: skip
-        shown: Frames | None = None
-        for sample in ahead(samples):
-            if sample.frames is not shown:  # a slide that stands for hours is looked at once
-                vector = self._vector(sample.frames, sample.counts, sample.later)
-            shown = sample.frames
-            yield sample.clip, vector
+        ) as film:  # fmt: skip
+            with ExitStack() as threads:  # that end before the file is closed
+                if context.workers > 1 and film.can_be_parted:
+                    clips = threads.enter_context(closing(in_stretches(film, encoded, at_once)))
+                else:
+                    samples = threads.enter_context(closing(ahead(film.sample())))
+                    clips = in_order(samples, encoded)
+                for clip in clips:
+                    found = True
+                    yield clip
+            film.conclude(found)
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        """Count the videos that are in work: idle workers help with a long one."""
+        with self._counting:
+            self._at_work += 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._at_work -= 1
 
     def _encode_image(self, path: Path) -> Vector:
         from vidrec.media.image import read_image

@@ -5,7 +5,7 @@ Threads are enough: the decoder and ONNX Runtime let go of the interpreter while
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -59,7 +59,7 @@ def side_by_side(
             stop.set()
 
 
-def ahead(items: Iterator[T]) -> Iterator[T]:
+def ahead(items: Iterator[T]) -> Generator[T, None, None]:
     """Yield what ``items`` yields, while another thread already makes the next.
 
     So one long video keeps two cores busy: one decodes, the other embeds.

@@ -139,12 +139,17 @@ class GopReader:
                 return gop
         return None
 
+    @property
+    def can_seek(self) -> bool:
+        """Whether stamps tell places: neither counted nor made up, nor used twice."""
+        return not (self._restarts or self._shift_sec or self._counts)
+
     def seek(self, sec: float) -> Gop | None:
         """Jump to the GOP that holds ``sec``, or to one before it; None if nothing was moved."""
         from av.error import FFmpegError
 
         counted = self._last is not None and self._last.counted
-        if self._restarts or self._shift_sec or self._origin is None or counted:
+        if not self.can_seek or self._origin is None or counted:
             return None
         landed: Gop | None = None
         for back in (0.0, 10.0, 60.0, sec):

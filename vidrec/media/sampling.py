@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field, replace
 from itertools import chain, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from vidrec.media.alpha import AlphaTrack
 from vidrec.media.clips import split_clips
+from vidrec.media.easel import Easel
 from vidrec.media.gops import GopReader
 from vidrec.media.picking import Pick, Report, pick_frames, pick_from
 from vidrec.media.picture import Fit, Painter
 from vidrec.media.probe import describe, header_end, measure_duration
-from vidrec.media.source import Source, never, open_video, undecodable
+from vidrec.media.source import Source, has_index, never, open_video, undecodable
 from vidrec.types import Clip, VideoInfo
 
 if TYPE_CHECKING:
@@ -63,48 +63,117 @@ class ClipFrames:
         return self.frames[[order[i * len(order) // n_frames] for i in range(n_frames)]]
 
 
-class _Easel:
-    """Paints frames, and neither a frame nor a clip that stands still a second time."""
-
-    def __init__(self, painter: Painter, source: Source) -> None:
-        self._painter = painter
-        self._alpha = AlphaTrack(source)
-        self.shown: VideoFrame | None = None  # the last frame
-        self._picture: NDArray[np.uint8] = np.empty((0, 0, 3), np.uint8)
-        self._still: tuple[NDArray[np.uint8], Frames] | None = None  # a clip of one frame
-
-    def paint(self, pick: Pick) -> NDArray[np.uint8]:
-        if pick.frame is not self.shown:
-            alpha = self._alpha.at(pick.frame.pts)
-            self._picture = self._painter.paint(pick.frame, pick.sample_aspect, alpha)
-            self.shown = pick.frame
-        return self._picture
-
-    def close(self) -> None:
-        self._alpha.close()
-
-    def stack(self, pictures: list[NDArray[np.uint8]]) -> Frames:
-        if len(pictures) > 1:
-            self._still = None
-            return np.stack(pictures)
-        if self._still is None or self._still[0] is not pictures[0]:
-            self._still = pictures[0], pictures[0][None]
-        return self._still[1]
-
-
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """How one file is sampled."""
+    """How one file is sampled, and what is found wrong with it meanwhile."""
 
     path: Path
     clip_sec: float
     n_frames: int
-    easel: _Easel
+    size: tuple[int, int]
+    fit: Fit
     reach_sec: float
     lag_sec: float
     threads: int
     cancelled: Callable[[], bool]
     notes: list[str]
+    reports: list[Report] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """An open video that is about to be sampled.
+
+    Attributes:
+        clips: as its header has it; what is there may be less or more.
+        end_sec: when it ends by its header.
+    """
+
+    source: Source
+    clips: list[Clip]
+    end_sec: float
+    _plan: _Plan
+    _reader: GopReader
+    _tell: Callable[[VideoInfo], None] | None
+
+    @property
+    def can_be_parted(self) -> bool:
+        """Whether sampling several stretches at once gives the same frames, sooner."""
+        return self._plan.reach_sec > 0 and self._reader.can_seek and has_index(self.source)
+
+    def sample(
+        self,
+        first: int = 0,
+        stop: int | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Iterator[ClipFrames]:
+        """Yield the frames of some of the clips, and of those that come after the last.
+
+        The stretch from clip 0 on can be sampled once, as it reads on where the file was opened;
+        the others open it anew, and may be sampled by other threads meanwhile.
+        """
+        plan = replace(self._plan, cancelled=cancelled) if cancelled else self._plan
+        stop = len(self.clips) if stop is None else stop
+        with ExitStack() as kept:
+            source, reader = self.source, self._reader
+            if first:
+                source = kept.enter_context(open_video(plan.path, plan.cancelled))
+                reader = GopReader(source, exact=False)
+            easel = kept.enter_context(closing(Easel(Painter(plan.size, plan.fit), source)))
+            tell = None if first else self._tell
+            for sample in _sample(plan, easel, reader, self.clips, first, stop, self.end_sec):
+                if tell is not None and easel.shown is not None:
+                    tell(describe(self.source, easel.shown, self.end_sec))
+                    tell = None
+                yield sample
+
+    def conclude(self, found: bool) -> None:
+        """Note what was wrong with the file, now that it was sampled.
+
+        Raises:
+            MediaError: nothing was ``found``.
+        """
+        if not found:
+            raise undecodable(self.source)
+        _remark(self._plan.reports, self.end_sec, self._plan.notes)
+
+
+@contextmanager
+def open_film(
+    path: Path,
+    clip_sec: float,
+    n_frames: int,
+    size: tuple[int, int],
+    *,
+    fit: Fit = "squash",
+    sparing: Literal["auto", "never"] = "auto",
+    lag_sec: float = 0.0,
+    threads: int = 1,
+    info: VideoInfo | None = None,
+    tell: Callable[[VideoInfo], None] | None = None,
+    warnings: list[str] | None = None,
+    cancelled: Callable[[], bool] = never,
+) -> Iterator[Film]:
+    """Open a video that is to be sampled; the arguments are those of ``iter_clip_frames``."""
+    if n_frames < 1:
+        raise ValueError(f"n_frames must be positive. Received: n_frames={n_frames}")
+    notes = warnings if warnings is not None else []
+    with open_video(path, cancelled) as source:
+        end_sec = info.duration_sec if info else None
+        if end_sec is None and header_end(source, 0.0) is None:
+            end_sec = measure_duration(path, cancelled)
+        reach_sec = 0.0
+        if sparing == "auto" and (end_sec or header_end(source, 0.0) or 0) >= SPARING_MIN_SEC:
+            n_frames = (n_frames + 1) // 2
+            reach_sec = min(SPARING_REACH_SEC, clip_sec / n_frames / 2)
+        reader = GopReader(source, exact=reach_sec <= 0)
+        start_sec = reader.start_sec
+        end_sec = end_sec or header_end(source, start_sec) or measure_duration(path, cancelled)
+        end_sec = max(end_sec, start_sec + 0.001)
+        plan = _Plan(
+            path, clip_sec, n_frames, size, fit, reach_sec, lag_sec, threads, cancelled, notes
+        )
+        yield Film(source, _clips(start_sec, end_sec, clip_sec), end_sec, plan, reader, tell)
 
 
 def iter_clip_frames(
@@ -150,69 +219,74 @@ def iter_clip_frames(
         TransientError: it cannot be read now.
         Cancelled: ``cancelled`` said so.
     """
-    if n_frames < 1:
-        raise ValueError(f"n_frames must be positive. Received: n_frames={n_frames}")
-    notes = warnings if warnings is not None else []
-    found = False
-    with ExitStack() as kept:
-        source = kept.enter_context(open_video(path, cancelled))
-        end_sec = info.duration_sec if info else None
-        if end_sec is None and header_end(source, 0.0) is None:
-            end_sec = measure_duration(path, cancelled)
-        reach_sec = 0.0
-        if sparing == "auto" and (end_sec or header_end(source, 0.0) or 0) >= SPARING_MIN_SEC:
-            n_frames = (n_frames + 1) // 2
-            reach_sec = min(SPARING_REACH_SEC, clip_sec / n_frames / 2)
-        easel = kept.enter_context(closing(_Easel(Painter(size, fit), source)))
-        plan = _Plan(path, clip_sec, n_frames, easel, reach_sec, lag_sec, threads, cancelled, notes)
-        reader = GopReader(source, exact=reach_sec <= 0)
-        start_sec = reader.start_sec
-        end_sec = end_sec or header_end(source, start_sec) or measure_duration(path, cancelled)
-        clips = _sample(plan, reader, start_sec, max(end_sec, start_sec + 0.001))
-        for clip_frames in clips:
-            if not found and tell is not None and easel.shown is not None:
-                tell(describe(source, easel.shown, end_sec))
+    with open_film(
+        path, clip_sec, n_frames, size, fit=fit, sparing=sparing, lag_sec=lag_sec, threads=threads,
+        info=info, tell=tell, warnings=warnings, cancelled=cancelled,
+    ) as film:  # fmt: skip
+        found = False
+        for sample in film.sample():
             found = True
-            yield clip_frames
-        if not found:
-            raise undecodable(source)
+            yield sample
+        film.conclude(found)
+
+
+def _clips(start_sec: float, end_sec: float, clip_sec: float) -> list[Clip]:
+    return [
+        Clip(start_sec + clip.start_sec, start_sec + clip.end_sec)
+        for clip in split_clips(end_sec - start_sec, clip_sec)
+    ]
 
 
 def _sample(
-    plan: _Plan, reader: GopReader, start_sec: float, end_sec: float
+    plan: _Plan,
+    easel: Easel,
+    reader: GopReader,
+    clips: list[Clip],
+    first: int,
+    stop: int,
+    end_sec: float,
 ) -> Iterator[ClipFrames]:
-    """Sample the clips between two times, and those after them if the video goes on."""
-    clips = [
-        Clip(start_sec + clip.start_sec, start_sec + clip.end_sec)
-        for clip in split_clips(end_sec - start_sec, plan.clip_sec)
-    ]
+    """Sample the clips from ``first`` up to ``stop``, and those after them if the video goes on.
+
+    Wanted are the instants of all clips that come, so that a GOP is decoded in the same way where
+    a stretch ends in its middle.
+    """
     beyond_sec = end_sec + max(1.0, 0.05 * end_sec)
-    times = chain((t for clip in clips for t in _instants(clip, plan.n_frames)), [beyond_sec])
+    wanted = (t for clip in clips[first:] for t in _instants(clip, plan.n_frames))
     report = Report()
+    plan.reports.append(report)
     picks = pick_from(
-        reader, times, reach_sec=plan.reach_sec, lag_sec=plan.lag_sec,
+        reader, chain(wanted, [beyond_sec]), reach_sec=plan.reach_sec, lag_sec=plan.lag_sec,
         threads=plan.threads, report=report,
     )  # fmt: skip
     last: ClipFrames | None = None
-    for number, of_clip in groupby(picks, lambda pick: pick.index // plan.n_frames):
+    for number, of_clip in groupby(picks, lambda pick: first + pick.index // plan.n_frames):
         if last is not None:
             yield last
-        if number == len(clips):  # there is a frame beyond the end that the header tells
-            real_sec = measure_duration(plan.path, plan.cancelled)
-            plan.notes.append(f"lasts {real_sec:.1f} s, not {end_sec:.1f} s as its header says")
-            with open_video(plan.path, plan.cancelled) as again:
-                rest = GopReader(again, exact=plan.reach_sec <= 0)
-                yield from _sample(plan, rest, end_sec, real_sec)
+        last = None
+        if number >= stop < len(clips):
             return
-        last = _paint(plan, clips[number], of_clip)
-    last = _mend_tail(plan, last, report, start_sec)
+        if number == len(clips):  # there is a frame beyond the end that the header tells
+            yield from _sample_rest(plan, easel, end_sec)
+            return
+        last = _paint(easel, clips[number], of_clip)
+    last = _mend_tail(plan, easel, last, report, clips[first].start_sec)
     if last is not None:
         yield last
-    _remark(report, end_sec, plan.notes)
+
+
+def _sample_rest(plan: _Plan, easel: Easel, end_sec: float) -> Iterator[ClipFrames]:
+    """Sample what comes after the end that the header tells."""
+    real_sec = measure_duration(plan.path, plan.cancelled)
+    plan.notes.append(f"lasts {real_sec:.1f} s, not {end_sec:.1f} s as its header says")
+    with open_video(plan.path, plan.cancelled) as source:
+        reader = GopReader(source, exact=plan.reach_sec <= 0)
+        clips = _clips(end_sec, real_sec, plan.clip_sec)
+        yield from _sample(plan, easel, reader, clips, 0, len(clips), real_sec)
 
 
 def _mend_tail(
-    plan: _Plan, last: ClipFrames | None, report: Report, start_sec: float
+    plan: _Plan, easel: Easel, last: ClipFrames | None, report: Report, start_sec: float
 ) -> ClipFrames | None:
     """Sample the last clip anew over what there is of it, if the video ends within it."""
     clip = last.clip if last is not None else Clip(start_sec, math.inf)
@@ -224,7 +298,7 @@ def _mend_tail(
         plan.path, _instants(clip, plan.n_frames), lag_sec=plan.lag_sec,
         threads=plan.threads, cancelled=plan.cancelled,
     )  # fmt: skip
-    return _paint(plan, clip, picks) or last
+    return _paint(easel, clip, picks) or last
 
 
 def _instants(clip: Clip, n_frames: int) -> Iterator[float]:
@@ -232,7 +306,7 @@ def _instants(clip: Clip, n_frames: int) -> Iterator[float]:
     return (clip.start_sec + (i + 0.5) * step for i in range(n_frames))
 
 
-def _paint(plan: _Plan, clip: Clip, picks: Iterable[Pick]) -> ClipFrames | None:
+def _paint(easel: Easel, clip: Clip, picks: Iterable[Pick]) -> ClipFrames | None:
     """Collect a clip's frames; those picked several times in a row are kept once."""
     pictures: list[NDArray[np.uint8]] = []
     times: list[float] = []
@@ -242,28 +316,30 @@ def _paint(plan: _Plan, clip: Clip, picks: Iterable[Pick]) -> ClipFrames | None:
     for pick in picks:
         if pick.later:
             if pictures and pick.frame is not shown:
-                later[len(pictures) - 1] = plan.easel.paint(pick)
+                later[len(pictures) - 1] = easel.paint(pick)
         elif pick.frame is shown:
             counts[-1] += 1
         else:
             shown = pick.frame
-            pictures.append(plan.easel.paint(pick))
+            pictures.append(easel.paint(pick))
             times.append(pick.sec)
             counts.append(1)
     if not pictures:
         return None
-    return ClipFrames(clip, plan.easel.stack(pictures), tuple(times), tuple(counts), later)
+    return ClipFrames(clip, easel.stack(pictures), tuple(times), tuple(counts), later)
 
 
-def _remark(report: Report, end_sec: float, notes: list[str]) -> None:
-    if report.finished and report.end_sec < end_sec - max(1.0, 0.05 * end_sec):
-        notes.append(f"the picture ends at {report.end_sec:.1f} s of {end_sec:.1f} s")
-    if report.error:
-        notes.append(f"cannot be read to its end ({report.error})")
-    if report.skipped_sec:
-        notes.append(f"its clock jumps by {report.skipped_sec / 3600:.1f} h, which is left out")
-    if report.damaged:
-        notes.append(f"damaged in {report.damaged} places")
+def _remark(reports: list[Report], end_sec: float, notes: list[str]) -> None:
+    real_sec = max(report.end_sec for report in reports)
+    finished = any(report.finished for report in reports)
+    if finished and real_sec < end_sec - max(1.0, 0.05 * end_sec):
+        notes.append(f"the picture ends at {real_sec:.1f} s of {end_sec:.1f} s")
+    for error in dict.fromkeys(report.error for report in reports if report.error):
+        notes.append(f"cannot be read to its end ({error})")
+    if skipped_sec := max(report.skipped_sec for report in reports):
+        notes.append(f"its clock jumps by {skipped_sec / 3600:.1f} h, which is left out")
+    if damaged := sum(report.damaged for report in reports):
+        notes.append(f"damaged in {damaged} places")
 
 
 def frames_at(
@@ -290,7 +366,7 @@ def frames_at(
     report = Report()
     with (
         open_video(path, cancelled) as source,
-        closing(_Easel(Painter(size, fit), source)) as easel,
+        closing(Easel(Painter(size, fit), source)) as easel,
     ):
         reader = GopReader(source)
         start_sec = reader.start_sec

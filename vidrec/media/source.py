@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -36,6 +36,8 @@ FORMATS = (
 # A file may name others all the same (references of QuickTime); none but local ones are reached,
 # and FFmpeg leaves even these alone unless told otherwise.
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(FORMATS)}
+# How often whoever reads is asked whether to go on.
+_PACKETS_BETWEEN_LOOKS = 32
 
 
 def never() -> bool:
@@ -167,6 +169,29 @@ def _declared_size(path: Path, stream: VideoStream) -> tuple[int, int]:
     return stream.width, stream.height
 
 
+def has_index(source: Source) -> bool:
+    """Whether any place of the file is found at once, by an index of keyframes or of all frames."""
+    from av.error import FFmpegError
+
+    name = source.container.format.name
+    if "mp4" in name:
+        return _indexed_sec(source) > 0
+    if "matroska" not in name:
+        return False
+    with open_video(source.path, source.cancelled) as other:
+        with suppress(FFmpegError):
+            other.container.seek(0, stream=other.stream)  # only now is Matroska's index read
+        whole_sec = (other.container.duration or 0) / 1_000_000
+        return 0 < 0.8 * whole_sec < _indexed_sec(other)
+
+
+def _indexed_sec(source: Source) -> float:
+    """Return how far the stream's index reaches."""
+    entries = getattr(source.stream, "index_entries", ())
+    tick = float(source.stream.time_base or 0)
+    return entries[len(entries) - 1].timestamp * tick if len(entries) else 0.0
+
+
 def read_packets(source: Source) -> Iterator[Packet[VideoStream]]:
     """Yield the picture's packets in file order.
 
@@ -178,8 +203,9 @@ def read_packets(source: Source) -> Iterator[Packet[VideoStream]]:
     from av.error import FFmpegError
 
     try:
-        for packet in source.container.demux(source.stream):
-            source.go_on()
+        for number, packet in enumerate(source.container.demux(source.stream)):
+            if number % _PACKETS_BETWEEN_LOOKS == 0:
+                source.go_on()
             if packet.size:  # the last one is empty: it tells decoders of the end
                 yield packet
     except (FFmpegError, OSError) as exc:

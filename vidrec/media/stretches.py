@@ -1,0 +1,71 @@
+"""A long film worked on in several places at once, each of its stretches by one thread.
+
+The results are those of one thread that reads it from the beginning to the end: what a stretch
+shows does not depend on where it is cut off (see ``media.sampling``).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
+from typing import TypeVar
+
+from vidrec.media.sampling import ClipFrames, Film
+from vidrec.types import Clip
+
+T = TypeVar("T")
+
+# How many clips make a stretch: opening the file and finding the place costs as much as a clip.
+STRETCH_CLIPS = 12
+
+
+def in_order(
+    samples: Iterable[ClipFrames], use: Callable[[ClipFrames], T]
+) -> Generator[tuple[Clip, T], None, None]:
+    """Yield each clip with what ``use`` makes of it; a slide that stands for hours is used once."""
+    shown, result = None, None
+    for sample in samples:
+        if result is None or sample.later or sample.frames is not shown:
+            result = use(sample)
+        shown = sample.frames
+        yield sample.clip, result
+
+
+def in_stretches(
+    film: Film, use: Callable[[ClipFrames], T], at_once: Callable[[], int]
+) -> Generator[tuple[Clip, T], None, None]:
+    """Yield each clip with what ``use`` makes of it, in order; as many stretches as may be at once.
+
+    ``use`` is called by several threads; ``at_once`` is asked again before each stretch.
+    """
+    stop = Event()
+    cancelled = film.source.cancelled
+
+    def work(first: int) -> list[tuple[Clip, T]]:
+        end = min(first + STRETCH_CLIPS, len(film.clips))
+        ended = lambda: stop.is_set() or cancelled()  # noqa: E731
+        return list(in_order(film.sample(first, end, ended), use))
+
+    waiting = iter(range(0, len(film.clips), STRETCH_CLIPS))
+    running: deque[Future[list[tuple[Clip, T]]]] = deque()
+    with ThreadPoolExecutor(thread_name_prefix="stretch") as pool:
+        try:
+            while True:
+                while not running or len(running) < _ahead(at_once()):
+                    first = next(waiting, None)
+                    if first is None:
+                        break
+                    running.append(pool.submit(work, first))
+                if not running:
+                    return
+                yield from running.popleft().result()
+        finally:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+
+
+def _ahead(at_once: int) -> int:
+    """One more than may be at once, so that none idles while the first is waited for."""
+    return at_once + (at_once > 1)
