@@ -106,6 +106,23 @@ def embed(
         ),
     ] = None,
     checkpoint: CheckpointFolder = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(help="Do only part I of N (1/4): files are told apart by their content, URLs "
+                     "by themselves. `vidrec import --library` joins the libraries.",
+                     metavar="I/N", show_default=False),
+    ] = None,
+    engine: Annotated[
+        str, typer.Option(help="Where: local, or ray for a cluster (needs vidrec[ray]).")
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(help="The Ray cluster (auto, HOST:PORT).",
+                     show_default="one on this machine"),
+    ] = None,
+    gpus: Annotated[
+        float, typer.Option(min=0, help="GPUs, or parts of one, a Ray worker takes.")
+    ] = 0.0,
     index: Annotated[
         bool,
         typer.Option("--index/--no-index", help="Bring the local index up to date at the end."),
@@ -131,6 +148,8 @@ def embed(
 
     if label_from not in (None, "folder", "none"):
         raise UsageError(f"--label-from is folder or none. Received: {label_from}")
+    if engine not in ("local", "ray"):
+        raise UsageError(f"--engine is local or ray. Received: {engine}")
     wished = display.choose_format(format, paths=False)
     settings = settings_for(
         embedder__name=embedder,
@@ -153,6 +172,11 @@ def embed(
         exclude=tuple(exclude or ()),
         dry_run=dry_run,
         wait=wait,
+        shard=_shard(shard),
+        engine=engine,  # type: ignore[arg-type]
+        address=address,
+        workers=workers,
+        gpus=gpus,
     )
     named = with_stdin(paths, nul=nul) if paths else None
     rows: list[Mapping[str, Any]] = []
@@ -178,6 +202,15 @@ def _describe(settings: Settings, path: Path) -> None:
     from vidrec.search.conditions import scalar
 
     show_metadata(read_metadata(settings, path, scalar), strict=False)
+
+
+def _shard(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    which, slash, of = text.partition("/")
+    if not (slash and which.isdecimal() and of.isdecimal() and 1 <= int(which) <= int(of)):
+        raise UsageError(f"--shard is I/N, the I-th of N parts. Received: {text}")
+    return int(which), int(of)
 
 
 def _show_row(row: Mapping[str, Any]) -> None:
@@ -209,7 +242,8 @@ def show_embed_report(
         "fingerprint": report.fingerprint, "videos": report.videos, "clips": report.clips,
         "footage_sec": report.footage_sec, "seconds": report.seconds, "skipped": report.skipped,
         "known_failures": report.known_failures, "failed": report.failed, "left": report.left,
-        "over_cap": report.over_cap, "interrupted": report.interrupted,
+        "over_cap": report.over_cap,
+        "elsewhere": report.elsewhere, "interrupted": report.interrupted,
         "paid_jobs": report.bill.jobs if report.bill else 0,
         "paid_minutes": report.bill.minutes if report.bill else 0.0,
     }  # fmt: skip
@@ -227,10 +261,11 @@ def show_embed_report(
         f"{report.failed} failed" if report.failed else "",
         f"{report.left} left by --limit" if report.left else "",
         f"{report.over_cap} left by --max-minutes" if report.over_cap else "",
+        f"{report.elsewhere} of other shards" if report.elsewhere else "",
         f"{report.bill.jobs} paid jobs, {report.bill.minutes:.1f} minutes" if report.bill else "",
     ]
     counted = (report.videos, report.skipped, report.known_failures, report.failed, report.left,
-               report.over_cap)  # fmt: skip
+               report.over_cap, report.elsewhere)  # fmt: skip
     if not any(counted) and not report.interrupted:
         note("no video was found: folders are searched for files with a video's extension")
     head = "interrupted; embedded" if report.interrupted else "embedded"

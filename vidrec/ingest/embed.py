@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 from vidrec.config import Settings
 from vidrec.embedders import load_embedder
@@ -24,7 +24,7 @@ from vidrec.errors import TransientError, UnexpectedError, VidrecError
 from vidrec.files import is_text
 from vidrec.ingest.engines.threads import in_threads
 from vidrec.ingest.paid import Bill, Gate
-from vidrec.ingest.plan import Planner, Task, sources_of
+from vidrec.ingest.plan import Planner, Shard, Task, sources_of
 from vidrec.ingest.remote import Remote
 from vidrec.ingest.remove import forget_failures_of_gone
 from vidrec.ingest.scan import NOT_THERE, LabelFrom, Source, note
@@ -52,6 +52,11 @@ class EmbedOptions:
     exclude: tuple[str, ...] = ()
     dry_run: bool = False
     wait: bool = False
+    shard: Shard | None = None
+    engine: Literal["local", "ray"] = "local"
+    address: str | None = None  # of a Ray cluster; None starts one here
+    workers: int | None = None  # on the cluster; None as many as it has room for
+    gpus: float = 0.0  # of a graphics card, for each of them
 
 
 @dataclass(slots=True)
@@ -73,6 +78,7 @@ class EmbedReport:
     failed: int = 0
     left: int = 0
     over_cap: int = 0
+    elsewhere: int = 0  # of another shard
     bill: Bill | None = None
     price: float | None = None
     interrupted: bool = False
@@ -127,6 +133,8 @@ class _Run:
                 if not self.options.dry_run:
                     self.library.clear_failure(self.embedder.name, source.name)
                 self.report.skipped += 1
+            case "elsewhere":
+                self.report.elsewhere += 1
             case "over cap":
                 self._see(outcome)
                 self.report.over_cap += 1
@@ -272,7 +280,7 @@ def _run(
     clip_seconds = 0.0 if embedder.own_clips else settings.embedder.clip_seconds
     planner = Planner(
         library, embedder, Remote(settings, cancel.is_set), clip_seconds, options.label_from,
-        options.retry_failed, options.force, cancel.is_set,
+        options.retry_failed, options.force, cancel.is_set, options.shard,
     )  # fmt: skip
     context = replace(
         gate.context(cancel.is_set),
@@ -297,32 +305,54 @@ def _drain(
         )
     )  # fmt: skip
     run.progress.start("looking" if options.dry_run else "embedding", len(sources), "video")
-    admit = partial(_admitted, run, gate) if embedder.paid else None
-    claim = FirstComes(planner.is_done, admit, cancel.is_set)
     with ExitStack() as until_the_end:
-        embed_one = None
-        if not options.dry_run:
-            embed_one = until_the_end.enter_context(embedder.run(run.context))
-        work = Worker(
-            planner.remote,
-            claim,
-            embed_one,
-            cancel.is_set,
-            probes=embedder.probes,
-            paid=embedder.paid,
-        )
-        tasks = run.tasks(sources)
-        for outcome in in_threads(
-            tasks, work, workers=embedder.at_once(run.context), may_begin=run.may_begin,
-            cancelled=cancel.is_set, spare=0 if embedder.paid else 1,
-            patience_sec=PAID_PATIENCE_SEC if embedder.paid else PATIENCE_SEC,
-        ):  # fmt: skip
+        for outcome in _outcomes(run, gate, settings, run.tasks(sources), cancel, until_the_end):
             run.commit(outcome)
     if options.limit is not None and run.taken >= options.limit:
         report = run.report
-        seen = (report.videos + len(report.todo), report.skipped, report.known_failures,
-                report.failed + len(report.problems), report.over_cap)  # fmt: skip
+        seen = (report.videos, len(report.todo), report.skipped, report.known_failures,
+                report.failed, len(report.problems), report.over_cap, report.elsewhere)  # fmt: skip
         report.left = len(sources) - sum(seen)
+
+
+def _outcomes(
+    run: _Run,
+    gate: Gate,
+    settings: Settings,
+    tasks: Iterator[Task],
+    cancel: threading.Event,
+    until_the_end: ExitStack,
+) -> Iterator[Outcome]:
+    """Have the tasks done by the engine that is wished; what is paid for is done here."""
+    options, embedder, planner = run.options, run.embedder, run.planner
+    if options.engine == "ray" and not (options.dry_run or embedder.paid):
+        from vidrec.ingest.engines.cluster import Order, on_ray, without_keys
+
+        order = Order(
+            without_keys(settings), str(embedder.fingerprint), options.force, options.shard
+        )
+        done = frozenset() if options.force else frozenset(
+            video_id
+            for video_id, length in run.library.clip_seconds(order.fingerprint).items()
+            if length == run.clip_seconds
+        )  # fmt: skip
+        return on_ray(
+            tasks, order, done, address=options.address, workers=options.workers,
+            gpus=options.gpus, may_begin=run.may_begin, cancelled=cancel.is_set,
+        )  # fmt: skip
+    embed_one = None
+    if not options.dry_run:
+        embed_one = until_the_end.enter_context(embedder.run(run.context))
+    admit = partial(_admitted, run, gate) if embedder.paid else None
+    work = Worker(
+        planner.remote, FirstComes(planner.is_done, admit, cancel.is_set), embed_one,
+        cancel.is_set, probes=embedder.probes, shard=options.shard, paid=embedder.paid,
+    )  # fmt: skip
+    return in_threads(
+        tasks, work, workers=embedder.at_once(run.context), may_begin=run.may_begin,
+        cancelled=cancel.is_set, spare=0 if embedder.paid else 1,
+        patience_sec=PAID_PATIENCE_SEC if embedder.paid else PATIENCE_SEC,
+    )  # fmt: skip
 
 
 def _admitted(run: _Run, gate: Gate, task: Task, video: Video, stamp: FileStamp) -> Video | None:

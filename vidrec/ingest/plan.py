@@ -6,12 +6,13 @@ plan is the coordinator's; looking at many files and URLs at once is all that it
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from vidrec.embedders.base import Embedder
 from vidrec.errors import MediaError, UsageError, VidrecError, failure_of
@@ -23,8 +24,17 @@ from vidrec.types import Video
 SCOUTS = 8  # files and URLs that are looked at at once
 
 # What becomes of a source: it is worked on; it was done before, or is another's copy; it failed
-# before; it cannot be worked on; it would cost more than the user allows.
-Verdict = Literal["work", "done", "failed before", "failed", "over cap"]
+# before; it cannot be worked on; it would cost more than the user allows; another shard has it.
+Verdict = Literal["work", "done", "failed before", "failed", "over cap", "elsewhere"]
+
+
+# Which of how many: (1, 4) is the first of four.
+Shard: TypeAlias = tuple[int, int]
+
+
+def in_shard(name: str, shard: Shard | None) -> bool:
+    """Whether a hash (hexadecimal) is a shard's: the same in every run, whatever else is there."""
+    return shard is None or int(name[:16], 16) % shard[1] == shard[0] - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +65,7 @@ class Planner:
     retry_failed: bool = False
     force: bool = False
     cancelled: Callable[[], bool] = lambda: False
+    shard: Shard | None = None
     _number: int = 0
 
     def tasks(self, sources: Iterable[Source]) -> Iterator[Task]:
@@ -93,14 +104,18 @@ class Planner:
             return Task(source, self.label_from, "failed before")
         if not source.stamp.size:
             return self._failed(source, MediaError("the file is empty"))
+        if source.url and not in_shard(hashlib.sha256(source.url.encode()).hexdigest(), self.shard):
+            return Task(source, self.label_from, "elsewhere")
         known_id = self.library.known_id(source.path, source.stamp)
         if known_id is None:
             return Task(source, self.label_from)
         known = self.library.video(known_id)
         info = known.info if known else None
         video = described(source, known_id, source.stamp, self.label_from, info)
-        done = self.is_done(known_id)
-        return Task(source, self.label_from, "done" if done else "work", video)
+        verdict: Verdict = "done" if self.is_done(known_id) else "work"
+        if not source.url and not in_shard(known_id, self.shard):
+            verdict = "elsewhere"
+        return Task(source, self.label_from, verdict, video)
 
     def is_done(self, video_id: str) -> bool:
         """Whether there is nothing to do for a video."""

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from vidrec.embedders.base import EmbedOne
 from vidrec.errors import Cancelled, MediaError, TransientError, VidrecError, failure_of
-from vidrec.ingest.plan import Task, Verdict
+from vidrec.ingest.plan import Shard, Task, Verdict, in_shard
 from vidrec.ingest.remote import Remote
 from vidrec.ingest.scan import (
     described,
@@ -66,6 +66,7 @@ class Worker:
     embed_one: EmbedOne | None
     cancelled: Callable[[], bool] = lambda: False
     probes: bool = False  # embedding tells what a video is
+    shard: Shard | None = None
     paid: bool = False  # what was paid for is kept, even if the file is another by now
 
     def __call__(self, task: Task) -> Outcome | None:
@@ -79,6 +80,8 @@ class Worker:
             if self.embed_one is None and task.source.url and task.video is None:
                 return Outcome(task, "work")
             video, stamp = self._prepared(task)
+            if not task.source.url and not in_shard(video.id, self.shard):
+                return Outcome(task, "elsewhere", video, stamp)
             claimed = self.claim(task, video, stamp)
             if isinstance(claimed, str):
                 return Outcome(task, claimed, video, stamp)
@@ -109,6 +112,7 @@ class Worker:
         if self.cancelled():
             raise Cancelled("interrupted")
         later = source.url if self.embed_one is None else self.probes
+        later = later or not (source.url or in_shard(video.id, self.shard))
         if video.info is None and not later:
             video = replace(video, info=probe(source.path, self.cancelled))
         return video, stamp
