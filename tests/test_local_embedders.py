@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -164,76 +163,19 @@ def plain(name: str) -> Video:
     return Video(id=name, filename=name, path=Path(name))
 
 
-def one_clip(video: Video, warnings: list[str]) -> Iterator[tuple[Clip, np.ndarray]]:
-    yield Clip(0, 1), UNIT
-
-
-def test_videos_are_taken_no_further_ahead_than_there_are_workers() -> None:
-    taken = 0
-
-    def endless() -> Iterator[Video]:
-        nonlocal taken
-        while True:
-            taken += 1
-            yield plain(str(taken))
-
-    outcomes = Controlled(one_clip).embed_videos(endless(), EmbedContext(workers=2))
-    for received in range(1, 20):
-        next(outcomes)
-        assert taken <= received + 3
-    outcomes.close()
-
-
-def test_work_is_done_side_by_side_and_yielded_as_it_is_done() -> None:
-    release = threading.Event()
-
-    def clips(video: Video, warnings: list[str]) -> Iterator[tuple[Clip, np.ndarray]]:
-        if video.id == "slow":
-            assert release.wait(20)
-        yield Clip(0, 1), UNIT
-
-    videos = [plain("slow"), plain("a"), plain("b")]
-    outcomes = Controlled(clips).embed_videos(videos, EmbedContext(workers=2))
-    assert [next(outcomes).video.id, next(outcomes).video.id] == ["a", "b"]
-    release.set()
-    assert [outcome.video.id for outcome in outcomes] == ["slow"]
-
-
 def test_cancelling_keeps_what_is_finished_and_drops_what_is_not() -> None:
-    cancel, begun = threading.Event(), threading.Event()
+    cancel = threading.Event()
 
     def clips(video: Video, warnings: list[str]) -> Iterator[tuple[Clip, np.ndarray]]:
         yield Clip(0, 1), UNIT
         if video.id != "first":
-            begun.set()
-            assert cancel.wait(20)
+            cancel.set()
             yield Clip(1, 2), UNIT
 
     context = EmbedContext(workers=1, cancelled=cancel.is_set)
     videos = [plain("first"), plain("second"), plain("third")]
     outcomes = Controlled(clips).embed_videos(videos, context)
-    assert next(outcomes).video.id == "first"
-    threading.Thread(target=lambda: begun.wait(20) and cancel.set()).start()
-    assert list(outcomes) == []
-
-
-def test_a_consumer_that_leaves_is_not_kept_waiting() -> None:
-    """What is in work ends at its next clip."""
-    clips_made = 0
-
-    def clips(video: Video, warnings: list[str]) -> Iterator[tuple[Clip, np.ndarray]]:
-        nonlocal clips_made
-        yield Clip(0, 1), UNIT
-        while video.id == "endless":
-            clips_made += 1
-            time.sleep(0.01)
-            yield Clip(clips_made, clips_made + 1), UNIT
-
-    videos = [plain("first"), plain("endless")]
-    outcomes = Controlled(clips).embed_videos(videos, EmbedContext(workers=2))
-    assert next(outcomes).video.id == "first"
-    outcomes.close()
-    assert clips_made < 1000
+    assert [outcome.video.id for outcome in outcomes] == ["first"]
 
 
 def test_progress_and_warnings_are_passed_on() -> None:

@@ -8,12 +8,9 @@ refused by name; secrets are ``SecretStr`` and show as ``**********`` wherever t
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -31,15 +28,13 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from vidrec.errors import ConfigError
 from vidrec.files import expanded, is_file
+from vidrec.plugins import ENV_PREFIX, take_plugins
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-ENV_PREFIX = "VIDREC_"
-# Entry points whose names may be sections: ``[name]`` and ``VIDREC_NAME_…``.
-PLUGINS = ("vidrec.embedders", "vidrec.stores")
 # Environment variables under the prefix that are not settings.
 NOT_SETTINGS = ("VIDREC_CONFIG", "VIDREC_TEST_", "VIDREC_BENCH_")
 
@@ -310,7 +305,7 @@ def load_settings(
     global _file_values
     path = config_file(explicit)
     file_values, flags = _read_toml(path) if path else {}, _nested(overrides or {})
-    plugins = _plugin_values(file_values, _unknown_variables(), flags)
+    plugins = take_plugins(Settings.model_fields, file_values, _unknown_variables(), flags)
     _file_values = file_values
     try:
         settings = Settings(**flags)
@@ -364,49 +359,6 @@ def _unknown_variables() -> dict[str, str]:
         if whole is None and (field is None or not key):
             unknown[name] = value
     return unknown
-
-
-def _plugin_values(
-    file_values: dict[str, Any], variables: Mapping[str, str], flags: dict[str, Any]
-) -> dict[str, dict[str, Any]]:
-    """Take what is set for installed plug-ins out of file and flags, the stronger one above.
-
-    Raises:
-        ConfigError: a variable is no plug-in's either: a typo must not be ignored in silence.
-    """
-    names = {name for name in (*file_values, *flags) if name not in Settings.model_fields}
-    if not names and not variables:
-        return {}
-    from importlib.metadata import entry_points
-
-    installed = {entry.name for group in PLUGINS for entry in entry_points(group=group)}
-    found: dict[str, dict[str, Any]] = {}
-    for name in installed & names:
-        if isinstance(file_values.get(name, {}), dict):
-            found[name] = dict(file_values.pop(name, {}))
-    for variable, value in variables.items():
-        top = variable[len(ENV_PREFIX) :].lower()
-        of = [name for name in installed if top.startswith(f"{_variable(name)}_")]
-        if not of:
-            raise ConfigError(f"unknown environment variable {variable}: no such setting")
-        owner = max(of, key=len)
-        if value:
-            found.setdefault(owner, {})[top[len(owner) + 1 :]] = _parsed(value)
-    for name in installed & names & set(flags):
-        found.setdefault(name, {}).update(flags.pop(name))
-    return found
-
-
-def _variable(name: str) -> str:
-    return re.sub(r"\W", "_", name).lower()
-
-
-def _parsed(value: str) -> Any:
-    """A variable's list or table, as pydantic-settings reads those of our own settings."""
-    if value.startswith(("[", "{")):
-        with suppress(ValueError):
-            return json.loads(value)
-    return value
 
 
 def _first_problem(error: ValidationError, path: Path | None, section: str = "") -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
@@ -86,8 +87,10 @@ def compare(folder: Path, paths: list[Path]) -> None:
         videos = [Video(str(i), path.name, path) for i, path in enumerate(paths)]
 
         def run() -> None:
-            outcomes = embedder.embed_videos(videos, EmbedContext(workers=2))  # noqa: B023
-            assert all(outcome.error is None for outcome in outcomes)
+            context = EmbedContext()
+            with embedder.run(context) as embed_one, ThreadPoolExecutor(2) as pool:  # noqa: B023
+                for outcome in pool.map(embed_one, videos):  # noqa: B023
+                    assert outcome is not None and outcome.error is None
 
         run()
         fast, fast_cpu = best_of_both(run)

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from vidrec.embedders.checks import checked, sound
@@ -135,19 +134,16 @@ class Embedder(ABC):
             yield outcome_of
 
     def embed_videos(self, videos: Iterable[Video], context: EmbedContext) -> Iterator[Embedded]:
-        """Yield each video's outcome as it is done, in any order, several at a time.
+        """Yield the outcome of one video after the other; a run of many has threads of its own.
 
         A video's failure is its outcome, never an exception; exceptions end the run
         (``QuotaError``, a missing model).
         """
-        from vidrec.embedders.local import side_by_side
-
-        stop = Event()
-        ended = context.cancelled
-        context = replace(context, cancelled=lambda: stop.is_set() or ended())
         with self.run(context) as embed_one:
-            at_once = self.at_once(context)
-            for outcome in side_by_side(videos, embed_one, at_once, context.cancelled, stop):
+            for video in videos:
+                outcome = None if context.cancelled() else embed_one(video)
+                if outcome is None:
+                    return
                 yield outcome
                 # The consumer has come back: it has stored what it was given.
                 self.stored(outcome, context)
