@@ -294,6 +294,13 @@ def test_what_was_prepared_once_is_read_from_the_cache(
     assert files() == before
 
 
+def test_embedding_prepares_what_the_first_text_needs(tmp_path: Path) -> None:
+    Conse(tmp_path / "cache").load()
+    assert [path.name.split("-")[0] for path in (tmp_path / "cache").iterdir()] == ["minilm"]
+    (tmp_path / "file").write_text("")
+    Conse(tmp_path / "file").load()  # where it cannot, a text is answered all the same
+
+
 def test_the_shipped_numbers_are_those_that_are_named() -> None:
     assert hashlib.sha256(conse.SPACE.read_bytes()).hexdigest() == conse.SPACE_SHA256
 

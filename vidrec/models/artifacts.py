@@ -55,7 +55,7 @@ def prepared(cache: Path, name: str, build: Callable[[Path], None]) -> Path:
 
 def _publish(aside: Path, folder: Path) -> None:
     for path in aside.iterdir():
-        with path.open("rb") as file:
+        with path.open("rb+") as file:  # Windows syncs only what may be written
             os.fsync(file.fileno())
     (aside / MADE).write_text(json.dumps(_state(aside)), "utf-8")
     aside.chmod(0o755)

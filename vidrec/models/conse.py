@@ -127,8 +127,9 @@ class Conse:
         return {axis: weight for axis, weight in found if abs(weight) >= 0.05}
 
     def load(self) -> None:
-        """Load now what frames need, so that several threads may share it."""
+        """Load now what frames need, so that several threads may share it, and prepare the rest."""
         _ = self._numbers
+        self._encoder.prepare()
 
     def about(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return ``(n, 384)``: what texts are about, centred and whitened, unit vectors."""

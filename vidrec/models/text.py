@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,16 +85,23 @@ class TextEncoder:
         hidden = self._session.run(None, feed)[0]  # b t d
         return unit(hidden.mean(axis=1))
 
+    def prepare(self) -> None:
+        """Make now, once a machine, what the first text would wait for."""
+        with suppress(EmbedderError):
+            self._folded()
+
     @cached_property
     def _session(self) -> InferenceSession:
+        try:
+            return open_session(self._folded(), as_is=True)
+        except EmbedderError:  # the disk is full, say: slower, but it answers
+            return open_session(_installed_model(), as_is=True)
+
+    def _folded(self) -> Path:
         def build(folder: Path) -> None:
             fold(_installed_model(), folder)
 
-        try:
-            folder = prepared(self._cache, f"minilm-l6-{MODEL_SHA256[:8]}", build)
-        except EmbedderError:  # the disk is full, say: slower, but it answers
-            return open_session(_installed_model(), as_is=True)
-        return open_session(folder / FOLDED, as_is=True)
+        return prepared(self._cache, f"minilm-l6-{MODEL_SHA256[:8]}", build) / FOLDED
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
