@@ -173,9 +173,15 @@ def test_libraries_become_one(tmp_path: Path) -> None:
         turned = [Embedding(video.id, str(OWN), e.scope, e.start_sec, e.end_sec, -e.vector)
                   for e in found]  # fmt: skip
         library.save_embeddings(video.id, turned, 10.0)
+        library.set_fields([(video.id, {"year": 1999, "seen": "no"})])
+    with Library(one) as library:
+        library.set_fields([(video.id, {"year": 2001})])
     before = contents(one)
     said = vidrec("import", "--library", other).stderr
-    assert "took 2 videos and 8 embeddings" in said and "2 differences" in said
+    assert "took 2 videos and 8 embeddings" in said and "3 differences" in said
+    assert "year is 2001, there 1999" in said
+    with Library(one) as library:
+        assert library.fields_of([video.id])[video.id] == {"year": 2001, "seen": "no"}
     assert "label is cat, there dog" in said and "other vectors of words" in said
     after = contents(one)
     assert set(map(repr, before[3:])) < set(map(repr, after[3:]))

@@ -87,12 +87,28 @@ def _take(
                 report.conflicts.append(
                     f"{video.filename} ({video.id[:12]}): {fact} is {mine}, there {other}"
                 )
+    _take_fields(ours, theirs, video, report)
     upload = upload_of(theirs, video.id)
     if upload is not None and upload_of(ours, video.id) is None:
         add_upload(ours, upload)
     for fingerprint, by_video in lengths.items():
         if video.id in by_video:
             _take_embeddings(ours, theirs, video, fingerprint, by_video[video.id], report)
+
+
+def _take_fields(ours: Library, theirs: Library, video: Video, report: MergeReport) -> None:
+    """The user's own fields."""
+    mine = ours.fields_of([video.id]).get(video.id, {})
+    new = {}
+    for key, value in theirs.fields_of([video.id]).get(video.id, {}).items():
+        if key not in mine:
+            new[key] = value
+        elif mine[key] != value:
+            report.conflicts.append(
+                f"{video.filename} ({video.id[:12]}): {key} is {mine[key]}, there {value}"
+            )
+    if new:
+        ours.set_fields([(video.id, new)])
 
 
 def _take_embeddings(
