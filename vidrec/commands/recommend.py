@@ -30,6 +30,7 @@ from vidrec.display import (
 from vidrec.errors import NoConfidentMatch, PartialFailure, UsageError
 
 if TYPE_CHECKING:
+    from vidrec.config import Settings
     from vidrec.search.session import Answer
     from vidrec.types import Recommendation
 
@@ -106,6 +107,13 @@ def recommend(
             min=0, max=1, help="Exit 3 if the best has less; 0: never.", show_default="0.25"
         ),
     ] = None,
+    all_videos: Annotated[
+        Path | None,
+        typer.Option(
+            help="Instead of a query: write each video's nearest to a .jsonl or .parquet file.",
+            show_default=False,
+        ),
+    ] = None,
     save_clips: Annotated[
         Path | None,
         typer.Option(help="Cut the moments into a folder, from keyframes on.", show_default=False),
@@ -151,6 +159,9 @@ def recommend(
         resnet__checkpoint=checkpoint,
         library=library,
     )
+    if all_videos is not None:
+        _all_videos(settings, all_videos, top_k, scope)
+        return
     asked = Query(
         parse_parts(
             *([named(settings.library, word) for word in words or []]
@@ -175,6 +186,18 @@ def recommend(
     show_recommended(playable(settings, answer, url_expires), wished)
     if save_clips is not None:
         _save_clips(answer, save_clips, exact=exact)
+
+
+def _all_videos(settings: Settings, target: Path, k: int, scope: str) -> None:
+    import sys
+
+    from vidrec.search.session import open_session
+    from vidrec.search.tables import write_all_nearest
+
+    with open_session(settings) as session:
+        out = sys.stdout.buffer
+        count = write_all_nearest(session, target, out, k, scope, display.Bar())
+    note(f"wrote the nearest of {display.count(count, 'video')} to {target}")
 
 
 def _save_clips(answer: Answer, folder: Path, *, exact: bool) -> None:

@@ -1,0 +1,102 @@
+"""Tables: neighbours of all videos as JSON lines or Parquet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from vidrec.errors import StorageError, UsageError
+from vidrec.files import writing
+from vidrec.progress import Progress, finishing
+from vidrec.search.everything import AllNearest, Neighbours, Table
+from vidrec.search.session import Session
+
+AT_A_TIME = 1024
+
+
+def write_all_nearest(
+    session: Session, target: Path, out: BinaryIO, k: int, scope: str, progress: Progress
+) -> int:
+    """Write each video's ``k`` nearest to a ``.jsonl`` or ``.parquet`` file, or ``-`` to ``out``.
+
+    Returns:
+        How many videos were asked with.
+
+    Raises:
+        UsageError: the file's name ends otherwise, or ``k`` is not positive.
+        LibraryError: there is nothing to compare.
+        StorageError: it cannot be written.
+    """
+    kind = ".jsonl" if str(target) == "-" else target.suffix.lower()
+    if kind not in (".jsonl", ".parquet"):
+        raise UsageError(f"--all-videos takes a .jsonl or .parquet file, or -. Received: {target}")
+    if k < 1:
+        raise UsageError(f"--top-k must be at least 1. Received: k={k}")
+    table = Table(session.library, session.fingerprint, session.embedder.dim, scope)
+    names = dict(zip(table.ids, table.names, strict=True))
+    found = AllNearest(table, k, session.embedder.copies_from)
+    write = _write_json if kind == ".jsonl" else _write_parquet
+    place: AbstractContextManager[Path | None] = nullcontext(None)
+    if str(target) != "-":
+        place = writing(target, durable=False)
+    try:
+        with finishing(progress), place as draft:
+            if draft is None:
+                return write(out, found.rows(progress), names)
+            with draft.open("wb") as file:
+                return write(file, found.rows(progress), names)
+    except BrokenPipeError:
+        raise
+    except OSError as exc:
+        raise StorageError(f"cannot write {target}: {exc.strerror or exc}") from exc
+    finally:
+        table.close()
+
+
+def _write_json(file: BinaryIO, rows: Iterable[Neighbours], names: dict[str, str]) -> int:
+    count = 0
+    for row in rows:
+        results = [
+            {"rank": rank, "video_id": video, "filename": names[video], "score": score,
+             "start_sec": start, "end_sec": end}
+            for rank, (video, score, start, end) in enumerate(row.results, 1)
+        ]  # fmt: skip
+        line = {"video_id": row.video_id, "filename": names[row.video_id], "results": results}
+        file.write(json.dumps(line, ensure_ascii=True).encode() + b"\n")
+        count += 1
+    return count
+
+
+def _write_parquet(file: BinaryIO, rows: Iterable[Neighbours], names: dict[str, str]) -> int:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    fields: dict[str, Any] = {
+        "video_id": pa.string(), "filename": pa.string(), "rank": pa.int32(),
+        "neighbour_id": pa.string(), "neighbour": pa.string(), "score": pa.float64(),
+        "start_sec": pa.float64(), "end_sec": pa.float64(),
+    }  # fmt: skip
+    schema = pa.schema(list(fields.items()))
+    count, iterator = 0, iter(rows)
+    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        while some := list(islice(iterator, AT_A_TIME)):
+            columns = list(zip(*_flat(some, names), strict=True)) or [()] * len(fields)
+            arrays = [
+                pa.array(column, kind)
+                for column, kind in zip(columns, fields.values(), strict=True)
+            ]
+            writer.write_batch(pa.record_batch(arrays, schema=schema))
+            count += len(some)
+    return count
+
+
+def _flat(rows: Iterable[Neighbours], names: dict[str, str]) -> Iterator[tuple[Any, ...]]:
+    for row in rows:
+        for rank, (video, score, start, end) in enumerate(row.results, 1):
+            yield (
+                row.video_id, names[row.video_id], rank, video, names[video], score, start, end,
+            )  # fmt: skip
