@@ -15,7 +15,7 @@ from vidrec.config import MediaSettings
 from vidrec.errors import MediaError
 from vidrec.media import limits
 from vidrec.media.probe import measure_duration, probe
-from vidrec.media.sampling import frames_at, iter_clip_frames
+from vidrec.media.sampling import clips_of, frames_at, iter_clip_frames
 
 SIZE = (64, 96)
 
@@ -63,6 +63,7 @@ def test_a_picture_that_begins_after_the_sound(tmp_path: Path, suffix: str) -> N
     assert clips[0].clip.start_sec == pytest.approx(8.0, abs=0.1)
     assert clips[-1].clip.end_sec == pytest.approx(10.0, abs=0.1)
     assert numbers(clips[0].frames) == pytest.approx([1, 3, 5, 7, 9], abs=1)
+    assert clips_of(path, 1.0) == [clip.clip for clip in clips]
     assert there.tolist() == [False, True, True] and not frames[0].any()
     assert numbers(frames[1:]) == pytest.approx([5, 19], abs=1)
 
@@ -103,7 +104,14 @@ def test_a_jump_of_hours_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "codec"), [("mpegts", "libx264"), ("mpeg", "mpeg2video"), ("mpegts", "mpeg2video")]
+    ("kind", "codec"),
+    [
+        ("mpegts", "libx264"),
+        ("mpeg", "mpeg2video"),
+        ("mpegts", "mpeg2video"),
+        ("flv", "libx264"),
+        ("flv", "flv"),
+    ],
 )
 @pytest.mark.parametrize("lengths", [(60, 30), (12, 12), (1, 40)])
 def test_recordings_joined_end_to_end(

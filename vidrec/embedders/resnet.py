@@ -98,13 +98,11 @@ class ResnetEmbedder(Embedder):
         self, video: Video, clip_sec: float, warnings: list[str]
     ) -> Iterator[tuple[Clip, NDArray[np.uint8]]]:
         """The frames of each clip, `(g, h, w, 3)`, as far as the picture goes."""
-        from vidrec.media.clips import split_clips
-        from vidrec.media.probe import probe
+        from vidrec.media.sampling import clips_of
         from vidrec.models.windows import read_grid
 
         path = require_path(video)
-        duration_sec = (video.info or probe(path)).duration_sec
-        for number, clip in enumerate(split_clips(duration_sec, clip_sec)):
+        for number, clip in enumerate(clips_of(path, clip_sec, video.info)):
             times = self._sampling.grid_times(clip.start_sec, clip.end_sec)
             grid, n_seen = read_grid(path, times, self._sampling)
             if n_seen:

@@ -230,6 +230,17 @@ def iter_clip_frames(
         film.conclude(found)
 
 
+def clips_of(path: Path, clip_sec: float, info: VideoInfo | None = None) -> list[Clip]:
+    """Return the clips of a video as its header has them, from when its picture begins.
+
+    Raises:
+        MediaError: the file is no video.
+        TransientError: it cannot be read now.
+    """
+    with open_film(path, clip_sec, 1, (1, 1), sparing="never", info=info) as film:
+        return film.clips
+
+
 def _clips(start_sec: float, end_sec: float, clip_sec: float) -> list[Clip]:
     return [
         Clip(start_sec + clip.start_sec, start_sec + clip.end_sec)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from vidrec.errors import Cancelled, MediaError, TransientError, may_pass
 from vidrec.media import limits
+from vidrec.media.flv import joined_flv
 from vidrec.media.streams import choose_stream
 
 if TYPE_CHECKING:
@@ -107,8 +108,9 @@ def _open(path: Path) -> InputContainer:
     options = {**_OPTIONS, "max_pixels": str(limits.max_pixels())}
     try:
         # An absolute path cannot be taken for a URL ("http:clip.mp4").
+        file: Any = joined_flv(path) or str(path.absolute())
         container: InputContainer = av.open(
-            str(path.absolute()), options=options, timeout=stall_sec, **_lenient(av.__version__)
+            file, options=options, timeout=stall_sec, **_lenient(av.__version__)
         )
     except (FFmpegError, OSError, ValueError) as exc:
         _refuse(path, exc, _open_reason(exc))

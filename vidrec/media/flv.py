@@ -1,0 +1,81 @@
+"""FLV recordings joined end to end, with the header of each part still in its place.
+
+FFmpeg takes an inner header for a tag of a few megabytes and loses what comes after it. Read
+without these headers the file is whole.
+"""
+
+from __future__ import annotations
+
+import io
+from bisect import bisect_right
+from pathlib import Path
+
+_HEADER = 13  # bytes of a header, with the length of the tag before it
+_TAGS = frozenset({8, 9, 18})  # sound, picture, data
+
+
+def joined_flv(path: Path) -> io.RawIOBase | None:
+    """Return the file without its inner headers, or None where it is no FLV or has none.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEADER)
+        if not _is_header(head):
+            return None
+        inner, at = [], _HEADER
+        while len(tag := file.read(11)) == 11:
+            if _is_header(tag):
+                inner.append(at)
+                at += _HEADER
+            elif tag[0] & 0x1F in _TAGS:
+                at += 11 + int.from_bytes(tag[1:4], "big") + 4
+            else:
+                break
+            file.seek(at)
+    return _Without(path, inner) if inner else None
+
+
+def _is_header(data: bytes) -> bool:
+    return data[:3] == b"FLV" and data[5:9] == b"\0\0\0\x09"
+
+
+class _Without(io.RawIOBase):
+    """A file in which headers at some places are left out."""
+
+    def __init__(self, path: Path, headers: list[int]) -> None:
+        self._file = path.open("rb")
+        self._starts = [0]  # of the stretches between headers, as they are counted without
+        self._offsets = [0]  # how much further back each lies in the file
+        for number, header in enumerate(headers):
+            self._starts.append(header - number * _HEADER)
+            self._offsets.append((number + 1) * _HEADER)
+        self._size = path.stat().st_size - len(headers) * _HEADER
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._at = offset + (0, self._at, self._size)[whence]
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        stretch = bisect_right(self._starts, self._at) - 1
+        ends = [*self._starts[1:], self._size]
+        room = max(0, ends[stretch] - self._at)
+        self._file.seek(self._at + self._offsets[stretch])
+        data = self._file.read(room if size < 0 else min(size, room))
+        self._at += len(data)
+        return data
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
