@@ -37,6 +37,8 @@ FORMATS = (
 # A file may name others all the same (references of QuickTime); none but local ones are reached,
 # and FFmpeg leaves even these alone unless told otherwise.
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(FORMATS)}
+# What the decoder runs out of; it says nothing of the file.
+_STARVED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 # How often whoever reads is asked whether to go on.
 _PACKETS_BETWEEN_LOOKS = 32
 
@@ -132,9 +134,9 @@ def _refuse(path: Path, exc: Exception, reason: str) -> NoReturn:
     if isinstance(exc, ExitError):
         stall_sec = limits.in_force().stall_sec
         raise TransientError(f"{path}: given up after {stall_sec:g} s without progress") from exc
-    if may_pass(exc) and getattr(exc, "errno", None) != errno.EIO:
+    if getattr(exc, "errno", None) in _STARVED:
         raise TransientError(f"{path}: cannot be read ({_short(exc)})") from exc
-    if getattr(exc, "errno", None) == errno.EIO:  # also what demuxers say of a file that is cut off
+    if may_pass(exc):  # demuxers say the same of a file that is cut off or damaged
         check_bytes(path)
     raise MediaError(f"{path}: {reason}") from exc
 
