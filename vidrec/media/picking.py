@@ -107,9 +107,9 @@ def pick_frames(
     keyframe if that is no further ahead (and nearer than the last one), and a GOP whose other
     wanted times are no further behind its keyframe is represented by the keyframe.
 
-    With ``lag_sec`` the frames of every other time are each followed by what is on screen that much
-    later, where that is another frame of the same GOP and comes before the next wanted one (of
-    codecs whose frames are all keyframes, none is).
+    With ``lag_sec`` the frames of every other time (with ``reach_sec``, of every fourth) are each
+    followed by what is on screen that much later, where that is another frame of the same GOP and
+    comes before the next wanted one. Of codecs whose frames are all keyframes, none is.
 
     Raises:
         MediaError: the file cannot be opened as a video.
@@ -189,7 +189,7 @@ def _picked(
         taken = targets.take_before(until_sec)
         wanted = _assign(gop, named, taken, reach_sec)
         if lag_sec > 0:
-            wanted = _followed(wanted, named, lag_sec, end_sec)
+            wanted = _followed(wanted, named, lag_sec, end_sec, 4 if reach_sec > 0 else 2)
         done: set[int] = set()
         try:
             for found, frame in decoder.decode(gop, following, wanted):
@@ -246,17 +246,21 @@ def _assign(
 
 
 def _followed(
-    wanted: list[Wanted], named: list[tuple[float, int]], lag_sec: float, end_sec: float
+    wanted: list[Wanted],
+    named: list[tuple[float, int]],
+    lag_sec: float,
+    end_sec: float,
+    every: int,
 ) -> list[Wanted]:
-    """Add what is on screen some time after every other frame, if that is before ``end_sec``."""
+    """Add what follows on every so many-th frame, if it is on screen before ``end_sec``."""
     times = [sec for sec, _ in named]
     both: list[Wanted] = []
     for at, found in enumerate(wanted, 1):
         both.append(found)
         later_sec = found.sec + lag_sec + _TOLERANCE_SEC
         sec, name = named[bisect_right(times, later_sec) - 1]
-        even = [index for index in found.indices if index % 2 == 0]
+        chosen = [index for index in found.indices if index % every == 0]
         first = at == len(wanted) or name < wanted[at].name
-        if even and first and name > found.name and later_sec < end_sec:
-            both.append(Wanted(name, sec, even[:1], later=True))
+        if chosen and first and name > found.name and later_sec < end_sec:
+            both.append(Wanted(name, sec, chosen[:1], later=True))
     return both

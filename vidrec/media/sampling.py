@@ -206,7 +206,7 @@ def iter_clip_frames(
         fit: how a frame comes to that size; see ``media.picture.fit_box``.
         sparing: ``auto`` takes half as many instants in a video of a minute or more, and lets
             keyframes stand for what is near them; ``never`` is always exact.
-        lag_sec: half of the frames come with that which follows so much later; 0 for none.
+        lag_sec: half of the frames (a quarter in sparing) come with what follows so much later.
         threads: of the decoder; 1 is best where several videos are decoded at once.
         info: the result of ``probe``, if known, to spare finding out the length.
         tell: is called with what ``probe`` would return, before the first clip: so a file need not

@@ -102,7 +102,7 @@ def _steps(size: tuple[int, ...]) -> tuple[int, int]:
 
 def _picture(points: Frames) -> tuple[slice, slice]:
     """Return the rows and the columns that are of no bar in some frame."""
-    lit = (points.max(axis=-1) > _BAR_LEVEL).any(axis=0)  # y x
+    lit = points.max(axis=0).max(axis=-1) > _BAR_LEVEL  # y x
     rows, columns = lit.mean(axis=1), lit.mean(axis=0)
     return _within(rows > 1 - _BAR_SHARE), _within(columns > 1 - _BAR_SHARE)
 
@@ -116,9 +116,11 @@ def _within(lit: NDArray[np.bool_]) -> slice:
 
 
 def _commonest(picture: NDArray[np.uint8]) -> float:
-    colours = (picture >> 4).astype(np.intp) @ np.array([256, 16, 1])
-    counts = np.bincount(colours.ravel(), minlength=4096)
-    return float(np.partition(counts, -_COMMONEST)[-_COMMONEST:].sum() / colours.size)
+    red, green, blue = (picture[..., channel] >> 4 for channel in range(3))
+    colours = (red.astype(np.uint16) << 8) + (green << 4) + blue
+    counts = np.bincount(colours.ravel())
+    counts = np.sort(counts[counts > 0])  # most of the 4,096 are not there
+    return float(counts[-_COMMONEST:].sum() / colours.size)
 
 
 def _grey(frame: NDArray[np.uint8]) -> Floats:

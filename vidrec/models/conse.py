@@ -115,7 +115,8 @@ class Conse:
     def understood(self, texts: Sequence[str]) -> list[float]:
         """Return the probability, 0 to 1, that each text means something."""
         about = self.about(texts)
-        labels = (about @ unit(self._labels).T).max(axis=1)
+        lengths = np.linalg.norm(self._labels, axis=1)
+        labels = (about @ self._labels.T / lengths).max(axis=1)
         close = np.maximum(labels, self._phrasebook.closeness(about).max(axis=1)).tolist()
         words = self._encoder.words(texts)
         return [understood(w, c) for w, c in zip(words, close, strict=True)]
