@@ -65,6 +65,10 @@ class BytesEmbedder(Embedder):
     section = BytesSection
     fingerprint = Fingerprint("bytes", "histogram", 16)
 
+    def load(self) -> None:
+        if self.options.goes_wrong == "load":
+            raise ValueError("in two\nlines")
+
     def _clips(self, video: Video, context: EmbedContext, warnings: list[str]) -> Any:
         assert video.path is not None
         data = np.frombuffer(video.path.read_bytes(), np.uint8)

@@ -133,11 +133,17 @@ def test_other_pairs_formats_are_told_apart(tmp_path: Path) -> None:
         str(opened(tmp_path / "nowhere").fingerprint)
 
 
-def test_without_weights_one_line_says_what_to_do(tmp_path: Path) -> None:
+def test_without_weights_one_line_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = load_settings(overrides={"embedder.name": "clip", "cache": tmp_path / "cache"})
     with pytest.raises(EmbedderError, match="vidrec doctor --fetch") as caught:
         str(load_embedder(settings).fingerprint)
     assert "\n" not in str(caught.value) and "copy" in str(caught.value)
+    monkeypatch.setenv("VIDREC_CACHE", str(tmp_path / "cache"))
+    path = write_clip(tmp_path / "red.mp4", plain("red"))
+    done = vidrec("embed", path, "--embedder", "clip", code=1)
+    assert done.stderr.count("\n") == 1 and "vidrec doctor --fetch" in done.stderr
 
 
 def fetch(hub: str, cache: Path) -> subprocess.CompletedProcess[str]:

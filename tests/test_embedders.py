@@ -14,11 +14,12 @@ from PIL import Image
 
 from tests import word_embedder
 from tests.clips import plain, write_clip
-from tests.embedder_kinds import KINDS, BytesEmbedder
+from tests.embedder_kinds import KINDS, BytesEmbedder, BytesSection
 from tests.test_pipeline import vidrec
 from vidrec.config import load_settings
 from vidrec.embedders import load_embedder
 from vidrec.embedders.base import EmbedContext, Embedded, Embedder
+from vidrec.embedders.frames import FrameEmbedder
 from vidrec.errors import CapabilityError, ConfigError, EmbedderError, TransientError
 from vidrec.ingest.scan import hash_file
 from vidrec.library import Library
@@ -202,6 +203,16 @@ def test_a_run_of_the_command_goes_on(
     assert [len(clips) for clips in found] == [3, 3]
 
 
+def test_what_every_video_lacks_is_said_once(
+    bytes_embedder: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDREC_BYTES_GOES_WRONG", "load")
+    for name in ("one", "two"):
+        write_clip(tmp_path / "v" / f"{name}.mp4", plain("red"), seconds=0.3)
+    done = vidrec("embed", tmp_path / "v", code=1)
+    assert done.stderr.count("ValueError: in two lines") == 1
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [
@@ -239,6 +250,23 @@ def test_a_plug_in_that_cannot_be_opened_is_one_line(
 
 
 # A plug-in's settings
+
+
+class Bare(FrameEmbedder):
+    """Without settings, and with some that are none of frames."""
+
+    name, model, dim, size, section = "bare", "m", 3, (8, 8), None
+    modalities = frozenset({"video"})
+
+    def _encode_frames(self, frames: np.ndarray) -> np.ndarray:
+        return frames.mean(axis=(1, 2)) + 1
+
+
+@pytest.mark.parametrize("section", [None, BytesSection])
+def test_an_embedder_of_frames_needs_no_settings(section: object, paths: dict[str, Path]) -> None:
+    kind = type("Bare", (Bare,), {"section": section})
+    (outcome,) = kind(load_settings()).embed_videos([as_video(paths["red"])], EmbedContext())
+    assert outcome.error is None and len(outcome.embeddings) == 2
 
 
 @pytest.fixture

@@ -82,6 +82,11 @@ class FrameEmbedder(Embedder):
                 options[name] = value if plain else str(value)
         return Fingerprint(self.name, self.model, self.dim, options)
 
+    @property
+    def n_frames(self) -> int:
+        """How many instants of a clip are looked at; the setting ``frames`` where there is one."""
+        return int(getattr(self.options, "frames", FrameSection().frames))
+
     @abstractmethod
     def _encode_frames(self, frames: Frames) -> NDArray[np.float32]:
         """Return ``(t, dim)`` for frames ``(t, h, w, 3)``: RGB bytes of the size asked for.
@@ -120,7 +125,7 @@ class FrameEmbedder(Embedder):
         load_decoder()
         found = False
         with self._working(), open_film(
-            require_path(video), context.clip_seconds, self.options.frames, self.size,
+            require_path(video), context.clip_seconds, self.n_frames, self.size,
             fit=self.fit, lag_sec=self.lag_sec, info=video.info,
             tell=None if video.info else context.probed, warnings=warnings,
             cancelled=context.cancelled,
