@@ -97,20 +97,20 @@ def test_vectors_made_elsewhere_can_be_asked_with(tmp_path: Path) -> None:
     ]  # fmt: skip
     file = tmp_path / "clip.jsonl"
     file.write_text("\n".join(json.dumps(line) for line in lines))
-    vidrec("import", file, "--embedder", "clip", "--model", "ViT-B-32")
-    vidrec("index", "--embedder", "clip")
+    vidrec("import", file, "--embedder", "theirs", "--model", "ViT-B-32")
+    vidrec("index", "--embedder", "theirs")
     with Library(load_settings().library) as library:
         first = next(library.videos())
         assert first.filename == "0.mp4"
         assert [f.model for f in library.fingerprints()] == ["ViT-B-32"]
         found = library.video_embeddings(first.id, str(library.fingerprints()[0]))
     assert [e.scope for e in found] == ["clip", "clip", "video"]
-    rows = recommended(f"id:{first.id}", "--embedder", "clip")
+    rows = recommended(f"id:{first.id}", "--embedder", "theirs")
     assert {row["filename"] for row in rows} == {"1.mp4", "2.mp4"}
-    rows = recommended(f"id:{first.id}", "--embedder", "clip", "--where", "camera=right")
+    rows = recommended(f"id:{first.id}", "--embedder", "theirs", "--where", "camera=right")
     assert [row["filename"] for row in rows] == ["2.mp4"]
-    said = vidrec("recommend", "a text", "--embedder", "clip", code=1).output
-    assert "clip cannot embed text" in said
+    said = vidrec("recommend", "a text", "--embedder", "theirs", code=1).output
+    assert "theirs cannot embed text" in said
 
 
 def test_a_whole_video_without_clips_is_found(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_a_qdrant_collection_comes_in(tmp_path: Path, monkeypatch: pytest.Monkey
             for n in range(1, 4)
         ])  # fmt: skip
         other = tmp_path / "other"
-        vidrec("import", "qdrant:theirs", "-e", "clip", "--library", other)
+        vidrec("import", "qdrant:theirs", "-e", "theirs", "--library", other)
         assert "no collection absent" in vidrec("import", "qdrant:absent", code=1).output
     with Library(other) as opened:
         assert [video.filename for video in opened.videos()] == ["1.mp4", "2.mp4", "3.mp4"]
