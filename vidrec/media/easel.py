@@ -31,7 +31,8 @@ class Easel:
     def paint(self, pick: Pick) -> NDArray[np.uint8]:
         if pick.frame is not self.shown:
             alpha = self._alpha.at(pick.frame.pts)
-            self._picture = self._painter.paint(pick.frame, pick.sample_aspect, alpha)
+            more = {} if alpha is None else {"alpha": alpha}
+            self._picture = self._painter.paint(pick.frame, pick.sample_aspect, **more)
             self.shown = pick.frame
         return self._picture
 
