@@ -234,9 +234,21 @@ class StandinQdrant:
         return self._query(name, asked, asked.filter, asked.limit or 10)
 
     def _query(self, name: str, asked: Any, where: Any, limit: int) -> Any:
-        return self.engine.query_points(
+        found = self.engine.query_points(
             name, query=asked.query, limit=limit, query_filter=where, with_payload=True
         )
+        kept = self.vectors[self.real(name)] if asked.with_vector else {}
+        found.points = [
+            p.model_copy(update={"vector": kept.get(str(p.id), p.vector)}) for p in found.points
+        ]
+        return found
+
+    def facet(self, name: str, body: Any) -> Any:
+        """As the server does, it wants the key indexed, and by texts."""
+        asked = models.FacetRequest.model_validate(body)
+        if self.indexes[self.real(name)].get(asked.key.strip('"')) != "keyword":
+            raise Refusal(400, f"Bad request: No appropriate index for faceting: `{asked.key}`")
+        return self.engine.facet(name, asked.key, limit=asked.limit or 10, exact=True)
 
     def query_groups(self, name: str, body: Any) -> Any:
         """As lib/collection/src/grouping of the server: five looks, then the groups are filled."""
@@ -298,6 +310,7 @@ ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("/collections/aliases", "POST", StandinQdrant.change_aliases),
     ("/aliases", "GET", StandinQdrant.aliases),
     (C, "GET", StandinQdrant.collection),
+    (f"{C}/facet", "POST", StandinQdrant.facet),
     (C, "PUT", StandinQdrant.create),
     (C, "DELETE", StandinQdrant.drop),
     (f"{C}/exists", "GET", StandinQdrant.exists),

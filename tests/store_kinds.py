@@ -11,25 +11,60 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import SecretStr
 from qdrant_client import QdrantClient
 
+from tests.plain_store import PlainStore
 from tests.standin_qdrant import StandinQdrant
 from vidrec.config import QdrantSettings
+from vidrec.search.rank import nearest
 from vidrec.stores.base import VectorStore
 from vidrec.stores.knn.store import KnnStore
 from vidrec.stores.qdrant.edge import EdgeEngine
 from vidrec.stores.qdrant.server import ServerEngine, connect
 from vidrec.stores.qdrant.store import QdrantStore
+from vidrec.types import Filter, Payload
 
 StoreMaker = Callable[[Path], VectorStore]
 StoreKind = Callable[[], AbstractContextManager[StoreMaker]]
 
 LIVE_URL = os.environ.get("VIDREC_TEST_QDRANT_URL")
+
+
+@dataclass(frozen=True)
+class Match:
+    """A candidate that can be compared."""
+
+    id: str
+    score: float
+    payload: Payload
+
+
+def find(
+    store: VectorStore,
+    vector: np.ndarray,
+    *,
+    k: int,
+    where: Filter | None = None,
+    by_video: bool = True,
+    fingerprint: str | None = None,
+) -> list[Match]:
+    """The first matches, as the shared ranking makes them of a store's candidates."""
+    found = nearest(store, vector, k, where, by_video=by_video, fingerprint=fingerprint)
+    return [Match(candidate.id, candidate.score, candidate.payload) for candidate in found]
+
+
+def make(store: VectorStore, fingerprint: str, dim: int) -> None:
+    """Make an empty collection where none is served."""
+    if store.info() is None:
+        with store.rebuild(fingerprint, dim):
+            pass
 
 
 def server_store(url: str, embedder: str = "test", **changes: Any) -> QdrantStore:
@@ -43,6 +78,12 @@ def server_store(url: str, embedder: str = "test", **changes: Any) -> QdrantStor
 @contextmanager
 def knn() -> Iterator[StoreMaker]:
     yield lambda folder: KnnStore(folder / "knn", "test")
+
+
+@contextmanager
+def plain() -> Iterator[StoreMaker]:
+    shelf: dict[str, Any] = {}
+    yield lambda folder: PlainStore(shelf, str(folder))
 
 
 @contextmanager
@@ -91,6 +132,7 @@ def qdrant_live(prefer_grpc: bool) -> Iterator[StoreMaker]:
 
 STORES: dict[str, StoreKind] = {
     "knn": knn,
+    "plain": plain,
     "qdrant-memory": qdrant_memory,
     "qdrant-http": qdrant_http,
     "qdrant-edge": qdrant_edge,

@@ -8,8 +8,10 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,10 +20,12 @@ import numpy as np
 import pytest
 
 import vidrec
+from tests.store_kinds import find, make
 from vidrec.errors import LockedError, NoIndexError, StoreError, UsageError
-from vidrec.stores import ranking
-from vidrec.stores.knn import filter as knn_filter
+from vidrec.stores.conditions import same_value
+from vidrec.stores.knn import changes
 from vidrec.stores.knn import store as knn
+from vidrec.stores.knn.manifest import read_manifest
 from vidrec.stores.knn.store import KnnStore
 from vidrec.types import Filter, Payload, Point
 
@@ -55,7 +59,7 @@ def open_store(folder: Path) -> KnnStore:
 
 def built(folder: Path, n: int = 40) -> KnnStore:
     store = open_store(folder)
-    store.create("A", DIM)
+    make(store, "A", DIM)
     store.upsert(points_of(n))
     return store
 
@@ -71,7 +75,7 @@ def assert_whole(store: KnnStore) -> list[int]:
         assert point.payload == expected.payload
     if names:
         asked = vector_of(7)
-        matches = store.query(asked, k=len(names), by_video=False)
+        matches = find(store, asked, k=len(names), by_video=False)
         scores = {name: float(vector_of(number_of(name)) @ asked) for name in names}
         assert {match.id for match in matches} == set(names)
         for match in matches:
@@ -105,8 +109,8 @@ for turn in range(100_000):
     print(turn, flush=True)
 """
 CHURN = """
-from vidrec.stores.knn import store as knn
-knn.MIN_DEAD = 20
+from vidrec.stores.knn import changes
+changes.MIN_DEAD = 20
 for start in range(0, 100_000, 60):
     store.upsert(points_of(start, start + 60))
     store.delete(point.id for point in points_of(start, start + 60))
@@ -142,9 +146,11 @@ def kill_at_random(folder: Path, body: str, rng: random.Random) -> int:
 
 
 def leftovers(folder: Path) -> list[str]:
-    inside = sorted(path.name for path in (folder / "knn" / "test").glob("gen-*"))
-    served = (folder / "knn" / "test" / "CURRENT").read_text().strip()
-    return [name for name in inside if name != served]
+    collection = folder / "knn" / "test"
+    manifest = read_manifest(collection)
+    assert manifest is not None
+    served = {part.name for part in manifest.parts}
+    return [path.name for path in collection.iterdir() if path.is_dir() and path.name not in served]
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
@@ -200,7 +206,7 @@ class TestKills:
 def assert_right_answer(store: KnnStore) -> tuple[str, int]:
     """Check one query against the vectors that its points must have; return what it saw."""
     asked = vector_of(3)
-    for match in store.query(asked, k=30, by_video=False, where=Filter(scope="clip")):
+    for match in find(store, asked, k=30, by_video=False, where=Filter(scope="clip")):
         number = number_of(match.id)
         assert match.score == pytest.approx(float(vector_of(number) @ asked), abs=1e-5)
         assert match.payload == point_of(number).payload
@@ -285,9 +291,11 @@ def test_a_rebuild_that_failed_is_not_served_even_if_the_caller_goes_on(tmp_path
 # Damage
 
 
-def generation(folder: Path) -> Path:
+def segment(folder: Path, at: int = 0) -> Path:
     collection = folder / "knn" / "test"
-    return collection / (collection / "CURRENT").read_text().strip()
+    manifest = read_manifest(collection)
+    assert manifest is not None
+    return collection / manifest.parts[at].name
 
 
 def cut(path: Path) -> None:
@@ -300,102 +308,140 @@ def overwrite(path: Path, data: bytes, at: int = 0) -> None:
         file.write(data)
 
 
-DAMAGE: dict[str, Any] = {
-    "vectors cut": lambda folder: cut(generation(folder) / "vectors.f32"),
-    "rows cut": lambda folder: cut(generation(folder) / "rows.bin"),
-    "vectors gone": lambda folder: (generation(folder) / "vectors.f32").unlink(),
-    "points gone": lambda folder: (generation(folder) / "points.sqlite3").unlink(),
-    "points garbage": lambda folder: overwrite(generation(folder) / "points.sqlite3", b"x" * 200),
-    "points empty": lambda folder: os.truncate(generation(folder) / "points.sqlite3", 0),
-    "vectors not finite": lambda folder: overwrite(generation(folder) / "vectors.f32", b"\xff" * 9),
-    "rows garbage": lambda folder: (generation(folder) / "rows.bin").write_bytes(b"\xee" * 48 * 40),
-    "CURRENT garbage": lambda folder: overwrite(generation(folder).parent / "CURRENT", b"\xffoops"),
-    "CURRENT wrong": lambda folder: (generation(folder).parent / "CURRENT").write_text("gen-9\n"),
-    "generation gone": lambda folder: generation(folder).rename(folder / "elsewhere"),
-}  # fmt: skip
+def edit(path: Path, change: Callable[[Any], None]) -> None:
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+
+
+MANIFEST = "knn/test/manifest.json"
+DAMAGE: dict[str, Callable[[Path], Any]] = {
+    "vectors cut": lambda folder: cut(segment(folder) / "vectors.f32"),
+    "rows cut": lambda folder: cut(segment(folder) / "rows.bin"),
+    "rows longer": lambda folder: (segment(folder) / "rows.bin").write_bytes(b"x" * 5000),
+    "payloads cut": lambda folder: os.truncate(segment(folder) / "payloads.bin", 20),
+    "payload garbage": lambda folder: overwrite(segment(folder) / "payloads.bin", b"{}" * 900),
+    "vectors gone": lambda folder: (segment(folder) / "vectors.f32").unlink(),
+    "columns gone": lambda folder: (segment(folder) / "columns.bin").unlink(),
+    "vectors not finite": lambda folder: overwrite(segment(folder) / "vectors.f32", b"\xff" * 9),
+    "rows garbage": lambda folder: (segment(folder) / "rows.bin").write_bytes(b"\xee" * 56 * 40),
+    "manifest garbage": lambda folder: overwrite(folder / MANIFEST, b"\xffoops"),
+    "manifest empty": lambda folder: (folder / MANIFEST).write_bytes(b""),
+    "manifest wrong": lambda folder: edit(folder / MANIFEST, lambda d: d["body"].update(dim=8)),
+    "segment gone": lambda folder: segment(folder).rename(folder / "elsewhere"),
+}
 
 
 @pytest.mark.parametrize("kind", sorted(DAMAGE))
-@pytest.mark.parametrize("mend", ["rebuild", "drop"])
-def test_damage_is_one_line_and_can_be_mended(tmp_path: Path, kind: str, mend: str) -> None:
+def test_damage_is_one_line_and_can_be_mended(tmp_path: Path, kind: str) -> None:
     built(tmp_path).close()
     DAMAGE[kind](tmp_path)
     store = open_store(tmp_path)
     with pytest.raises(StoreError, match="--recreate") as failure:
-        store.query(vector_of(1), k=3)
+        find(store, vector_of(1), k=3)
     assert "\n" not in str(failure.value) and "knn" in str(failure.value)
-    if mend == "drop":
-        store.drop()
-        store.create("A", DIM)
-        store.upsert(points_of(12))
-    else:
-        with store.rebuild("A", DIM) as writer:
-            writer.upsert(points_of(12))
+    with store.rebuild("A", DIM) as writer:
+        writer.upsert(points_of(12))
     assert assert_whole(store) == list(range(12))
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("bit", range(0, 32, 5))
+def test_a_flipped_bit_is_never_a_result(tmp_path: Path, bit: int) -> None:
+    built(tmp_path).close()
+    path = segment(tmp_path) / "vectors.f32"
+    at = 7 * DIM * 4 + bit // 8
+    overwrite(path, bytes([path.read_bytes()[at] ^ 1 << bit % 8]), at)
+    store = open_store(tmp_path)
+    with pytest.raises(StoreError, match="--recreate"):
+        find(store, vector_of(7), k=3)
+    assert [line for line in store.verify() if "1 rows" in line]
+
+
+def test_all_that_is_stored_can_be_verified(tmp_path: Path) -> None:
+    store = built(tmp_path)
+    assert list(store.verify()) == []
+    for name, at in (("rows.bin", 3), ("payloads.bin", 30), ("columns.bin", 5)):
+        path = segment(tmp_path) / name
+        before = path.read_bytes()
+        overwrite(path, bytes([before[at] ^ 4]), at)
+        assert [line for line in open_store(tmp_path).verify() if name in line]
+        path.write_bytes(before)
 
 
 def test_a_newer_layout_is_refused(tmp_path: Path) -> None:
-    import sqlite3
-
     built(tmp_path).close()
-    db = sqlite3.connect(generation(tmp_path) / "points.sqlite3")
-    db.execute("PRAGMA user_version = 99")
-    db.close()
+    edit(tmp_path / MANIFEST, lambda document: document.update(layout=99))
+    store = open_store(tmp_path)
     with pytest.raises(StoreError, match="newer vidrec"):
-        open_store(tmp_path).count()
+        store.count()
+    with pytest.raises(StoreError, match="newer vidrec"), store.rebuild("A", DIM):
+        pass
 
 
-def test_what_lies_behind_the_committed_rows_does_not_count(tmp_path: Path) -> None:
-    store = built(tmp_path)
-    for name in ("vectors.f32", "rows.bin"):
-        with (generation(tmp_path) / name).open("ab") as file:
-            file.write(os.urandom(5000))
-    assert assert_whole(store) == list(range(40))
-    store.upsert(points_of(55))
-    assert assert_whole(store) == list(range(55))
+# Threads
+
+
+def test_threads_ask_one_store_while_it_is_rebuilt(tmp_path: Path) -> None:
+    store = built(tmp_path, 500)
+    stop = threading.Event()
+
+    def asking() -> int:
+        asked = 0
+        while not stop.is_set():
+            assert_right_answer(store)
+            asked += 1
+        return asked
+
+    with ThreadPoolExecutor(3) as pool:
+        askers = [pool.submit(asking) for _ in range(3)]
+        for turn in range(12):
+            with store.rebuild("BA"[turn % 2], DIM) as writer:
+                writer.upsert(points_of(300 + turn))
+            store.upsert(points_of(400))
+            store.delete(point.id for point in points_of(0, 100))
+        stop.set()
+        assert all(asker.result() for asker in askers)
 
 
 # Files
 
 
-def test_deleted_and_replaced_points_are_compacted(
+def test_segments_with_many_dead_rows_are_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(knn, "MIN_DEAD", 10)
+    monkeypatch.setattr(changes, "MIN_DEAD", 100)
     store, reader = built(tmp_path, 400), open_store(tmp_path)
     assert reader.count() == 400
-    before = generation(tmp_path)
+    before = segment(tmp_path)
     size = (before / "vectors.f32").stat().st_size
     assert store.delete(point.id for point in points_of(0, 90)) == 90
-    assert generation(tmp_path) == before
+    assert segment(tmp_path) == before
     assert store.delete(point.id for point in points_of(90, 300)) == 210
-    assert generation(tmp_path) != before and not before.exists()
-    assert (generation(tmp_path) / "vectors.f32").stat().st_size == size // 4
+    assert segment(tmp_path) != before and not before.exists()
+    assert (segment(tmp_path) / "vectors.f32").stat().st_size == size // 4
     for one in (store, reader, open_store(tmp_path)):
         assert assert_whole(one) == list(range(300, 400))
     store.upsert(points_of(0, 20))
     assert reader.count() == 120
 
 
-def test_the_same_again_writes_nothing(tmp_path: Path) -> None:
-    store = built(tmp_path)
-    before = (generation(tmp_path) / "vectors.f32").stat().st_size
-    assert store.upsert(points_of(40)) == 40
-    assert (generation(tmp_path) / "vectors.f32").stat().st_size == before
+def test_small_segments_are_merged_and_large_ones_left(tmp_path: Path) -> None:
+    store = built(tmp_path, 2000)
+    first = segment(tmp_path)
+    for start in range(2000, 2400, 10):
+        store.upsert(points_of(start, start + 10))
+        manifest = read_manifest(tmp_path / "knn" / "test")
+        assert manifest is not None and len(manifest.parts) <= changes.MOST_SMALL
+    assert first.exists()
+    assert assert_whole(store) == list(range(2400))
 
 
 def test_points_of_one_video_share_its_payload(tmp_path: Path) -> None:
-    import sqlite3
-
     built(tmp_path, 40).close()
-    later = open_store(tmp_path)  # must find in the tables what it did not write
-    later.upsert(points_of(30, 50))
-    later.close()
-    db = sqlite3.connect(generation(tmp_path) / "points.sqlite3")
-    for table in ("payloads", "videos"):
-        assert db.execute(f"SELECT count(*) FROM {table}").fetchone() == (13,)
-    db.close()
-    assert assert_whole(open_store(tmp_path)) == list(range(50))
+    manifest = read_manifest(tmp_path / "knn" / "test")
+    assert manifest is not None
+    assert [part.payloads for part in manifest.parts] == [10]
 
 
 def test_ids_must_be_uuids(tmp_path: Path) -> None:
@@ -407,10 +453,10 @@ def test_ids_must_be_uuids(tmp_path: Path) -> None:
 
 
 def test_equal_values_are_compared_as_in_json() -> None:
-    assert knn_filter.same_value(1, 1.0)
-    assert knn_filter.same_value(None, None)
+    assert same_value(1, 1.0)
+    assert same_value(None, None)
     for stored, wanted in ((1, True), (True, 1), ("1", 1), (None, False), (0, None), ("a", "A")):
-        assert not knn_filter.same_value(stored, wanted)
+        assert not same_value(stored, wanted)
 
 
 def test_a_query_imports_no_more_than_it_needs(tmp_path: Path) -> None:
@@ -418,9 +464,10 @@ def test_a_query_imports_no_more_than_it_needs(tmp_path: Path) -> None:
     code = (
         "import json, sys; from pathlib import Path\n"
         "import numpy as np\n"
+        "from vidrec.search.rank import nearest\n"
         "from vidrec.stores.knn.store import KnnStore\n"
         f"store = KnnStore(Path({str(tmp_path / 'knn')!r}), 'test')\n"
-        f"assert len(store.query(np.ones({DIM}, dtype=np.float32), k=3)) == 3\n"
+        f"assert len(nearest(store, np.ones({DIM}, dtype=np.float32), 3)) == 3\n"
         "print(json.dumps(sorted(sys.modules)))"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -428,62 +475,11 @@ def test_a_query_imports_no_more_than_it_needs(tmp_path: Path) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
     )
     loaded = set(json.loads(done.stdout))
-    heavy = {"filelock", "pydantic", "typer", "rich", "asyncio", "vidrec.stores.knn.writer"}
+    heavy = {"filelock", "pydantic", "typer", "rich", "asyncio"}
     assert not loaded & heavy
 
 
 def test_no_index_names_the_folder(tmp_path: Path) -> None:
     with pytest.raises(NoIndexError, match="knn"):
-        open_store(tmp_path).query(vector_of(1), k=1)
+        find(open_store(tmp_path), vector_of(1), k=1)
     assert not (tmp_path / "knn").exists()  # asking makes nothing
-
-
-# Ranking
-
-
-def test_exact_scores_do_not_depend_on_where_a_row_lies() -> None:
-    noise = np.random.default_rng(0)
-    for dim in (3, 17, 512, 1023):
-        row, query = (noise.standard_normal(dim).astype(np.float32) for _ in range(2))
-        alone = ranking.exact_scores(row[None], query)[0]
-        rows = noise.standard_normal((ranking.ROWS_AT_A_TIME + 5, dim)).astype(np.float32)
-        for place in (0, 1, 2, 63, ranking.ROWS_AT_A_TIME, len(rows) - 1):
-            rows[place] = row
-            assert ranking.exact_scores(rows, query)[place] == alone
-            assert ranking.exact_scores(rows[place:], query)[0] == alone
-
-
-@pytest.mark.parametrize("by_video", [False, True])
-def test_a_shortlist_holds_the_first_k(by_video: bool) -> None:
-    noise = np.random.default_rng(1)
-    for n, k in ((1, 1), (5, 9), (500, 3), (5000, 10), (5000, 700)):
-        scores = noise.integers(0, 50, n).astype(np.float32) / 50
-        scores[noise.random(n) < 0.2] = -np.inf
-        videos = noise.integers(0, max(1, n // 40), n).astype(np.int32)
-        names = [f"{number:05d}" for number in noise.permutation(n)]
-        kept = ranking.shortlist(scores, k, 1e-6, videos if by_video else None)
-        assert np.isfinite(scores[kept]).all()
-        everything = np.flatnonzero(np.isfinite(scores))
-        best, best_kept = (
-            _first(scores, names, k, videos if by_video else None, positions)
-            for positions in (everything, kept)
-        )
-        assert best_kept == best
-
-
-def _first(
-    scores: np.ndarray, names: list[str], k: int, videos: np.ndarray | None, positions: np.ndarray
-) -> list[int]:
-    order = ranking.order(
-        scores[positions].tolist(),
-        [names[at] for at in positions],
-        k,
-        None if videos is None else videos[positions].tolist(),
-    )
-    return [int(positions[at]) for at in order]
-
-
-def test_candidates_are_settled_only_behind_the_margin() -> None:
-    assert ranking.settled([0.9, 0.8, 0.7], 2, 0.05)
-    assert not ranking.settled([0.9, 0.8, 0.76], 2, 0.05)
-    assert not ranking.settled([0.9, 0.8], 2, 0.05)

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.store_kinds import STORES
+from tests.store_kinds import STORES, Match, find, make
 from tests.test_stores import random_filter, random_points, unit
 from vidrec.errors import UsageError
 from vidrec.stores.base import VectorStore
-from vidrec.types import Filter, Match, Point
+from vidrec.types import Filter, Point
 
 QUERIES = 20
 FINGERPRINT = "test:model:any:0123456789"
@@ -49,7 +49,7 @@ def answer(
     store: VectorStore, vector: np.ndarray, k: int, where: Filter | None, by_video: bool
 ) -> list[Match] | str:
     try:
-        return store.query(vector, k=k, where=where, by_video=by_video, fingerprint=FINGERPRINT)
+        return find(store, vector, k=k, where=where, by_video=by_video, fingerprint=FINGERPRINT)
     except UsageError as exc:
         return str(exc)
 
@@ -69,7 +69,7 @@ def compare(tmp_path: Path, libraries: int, seed: int) -> tuple[int, float, list
             if subtle:
                 stores.pop("qdrant-memory").close()
             for store in stores.values():
-                store.create(FINGERPRINT, dim)
+                make(store, FINGERPRINT, dim)
                 store.upsert(points)
             for _ in range(QUERIES):
                 vector = unit(np.random.default_rng(rng.randrange(2**32)).standard_normal(dim))

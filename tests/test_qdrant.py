@@ -22,7 +22,7 @@ from qdrant_client import models
 from tests import word_embedder
 from tests.asking import ask
 from tests.standin_qdrant import SPEC, Fault, StandinQdrant, Strict
-from tests.store_kinds import server_store
+from tests.store_kinds import find, make, server_store
 from tests.test_stores import FINGERPRINT, make_point, random_points, unit
 from vidrec.care.status import status
 from vidrec.config import Settings, load_settings
@@ -31,7 +31,7 @@ from vidrec.ingest.index import index
 from vidrec.library import Library
 from vidrec.stores import open_store
 from vidrec.stores.qdrant import failures, points
-from vidrec.types import Embedding, Filter, Fingerprint, Point, Video, VideoInfo
+from vidrec.types import Condition, Embedding, Filter, Fingerprint, Point, Video, VideoInfo
 
 DIM = 8
 REPOSITORY = Path(__file__).parents[1]
@@ -56,7 +56,7 @@ def some(n: int, seed: int = 0) -> list[Point]:
 
 def filled(server: StandinQdrant, n: int = 30, **settings: object) -> list[Point]:
     store = server_store(server.url, **settings)
-    store.create(FINGERPRINT, DIM)
+    make(store, FINGERPRINT, DIM)
     wanted = some(n)
     store.upsert(wanted)
     store.close()
@@ -134,13 +134,13 @@ def test_every_exchange_is_checked_by_the_openapi_file(words: Settings, tmp_path
         assert server.validated > 20
         server.answer = lambda *_: {"points": [{"id": "x", "score": "high"}]}  # type: ignore
         with pytest.raises(StoreError):
-            server_store(server.url).query(unit([1] * 5), k=1, by_video=False)
+            find(server_store(server.url), unit([1] * 5), k=1, by_video=False)
         assert server.problems  # the check can fail
 
 
 def test_what_a_point_carries(server: StandinQdrant) -> None:
     store = server_store(server.url)
-    store.create("marengo:marengo3.5:8:abc", DIM)
+    make(store, "marengo:marengo3.5:8:abc", DIM)
     extra = {"model": "camera", "_dim": 3, "fingerprint": True, "a.b": "dotted"}
     point = make_point(1, [1] * DIM, url="s3://b/k.mp4", label="cat", duration_sec=9.0,
                        extra=extra)  # fmt: skip
@@ -155,8 +155,8 @@ def test_what_a_point_carries(server: StandinQdrant) -> None:
     }  # fmt: skip
     assert wanted.items() <= stored.items()
     assert store.get([point.id])[0].payload == point.payload
-    where = Filter(equals={"a.b": ("dotted",)})
-    assert len(store.query(point.vector, k=1, where=where)) == 1
+    where = Filter(conditions=(Condition("a.b", "=", "dotted"),))
+    assert len(find(store, point.vector, k=1, where=where)) == 1
 
 
 def test_keys_are_indexed_before_the_first_point(server: StandinQdrant) -> None:
@@ -171,7 +171,7 @@ def test_keys_are_indexed_before_the_first_point(server: StandinQdrant) -> None:
 def test_batches_are_bounded_and_the_source_is_read_as_it_goes(server: StandinQdrant) -> None:
     server.validate = False
     store = server_store(server.url)
-    store.create(FINGERPRINT, 1024)
+    make(store, FINGERPRINT, 1024)
     noise = np.random.default_rng(0)
     ahead, made = [], 0
 
@@ -200,9 +200,9 @@ def test_videos_of_many_clips_do_not_hide_others(server: StandinQdrant) -> None:
     rest = [make_point(n, noise.standard_normal(DIM), video=n) for n in range(1200, 1203)]
     server.validate = False
     store = server_store(server.url)
-    store.create(FINGERPRINT, DIM)
+    make(store, FINGERPRINT, DIM)
     store.upsert(crowd + rest)
-    found = store.query(unit(base), k=15)
+    found = find(store, unit(base), k=15)
     assert len({match.payload.video_id for match in found}) == 15
 
 
@@ -290,7 +290,7 @@ def test_lasting_faults_are_one_line(
     message = str(failure.value)
     assert says in message
     assert "\n" not in message and len(message) < 400
-    assert "s3cr3t-k3y" not in message + repr(store) + store.where
+    assert "s3cr3t-k3y" not in message + repr(store) + store.place
     assert time.monotonic() - started < 6
 
 
@@ -298,14 +298,14 @@ def test_a_wrong_address_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     store = server_store(f"http://127.0.0.1:{closed_port()}")
     started = time.monotonic()
     with pytest.raises(StoreError, match="is it running"):
-        store.query(unit([1] * DIM), k=1)
+        find(store, unit([1] * DIM), k=1)
     assert time.monotonic() - started < 2
 
 
 def test_a_closed_grpc_port_is_named() -> None:
     store = server_store(f"http://127.0.0.1:{closed_port()}", prefer_grpc=True, timeout=2)
     with pytest.raises(StoreError, match=r"gRPC port \(6334\) open") as failure:
-        store.query(unit([1] * DIM), k=1)
+        find(store, unit([1] * DIM), k=1)
     assert "\n" not in str(failure.value)
 
 
@@ -325,25 +325,44 @@ def test_strict_mode_is_lived_with(server: StandinQdrant) -> None:
     wanted = filled(server)
     server.strict = Strict(unindexed_filtering=False)
     store = server_store(server.url)
-    where = Filter(scope="clip", equals={"label": ("cat",), "year": (1999, 2007)})
-    before = store.query(wanted[0].vector, k=5, where=where)
+    where = Filter(
+        scope="clip",
+        conditions=(Condition("label", "=", "cat"), Condition("year", "in", (1999, 2007))),
+    )
+    before = find(store, wanted[0].vector, k=5, where=where)
     server.indexes["vidrec-test.1"].clear()  # as if made by an older vidrec
-    assert store.query(wanted[0].vector, k=5, where=where) == before
+    assert find(store, wanted[0].vector, k=5, where=where) == before
     # what --where year=2007 means: the text or the number; the key is indexed for numbers only
-    both = Filter(equals={"year": ("2007", 2007)})
-    number = Filter(equals={"year": (2007,)})
-    found = store.query(wanted[0].vector, k=5, where=number)
-    assert store.query(wanted[0].vector, k=5, where=both) == found != []
+    both = Filter(
+        conditions=(
+            Condition(
+                "year",
+                "in",
+                (
+                    "2007",
+                    2007,
+                ),
+            ),
+        )
+    )
+    number = Filter(conditions=(Condition("year", "=", 2007),))
+    found = find(store, wanted[0].vector, k=5, where=number)
+    assert find(store, wanted[0].vector, k=5, where=both) == found != []
     with pytest.raises(UsageError, match="camrea"):
-        store.query(wanted[0].vector, k=5, where=Filter(equals={"camrea": ("left",)}))
+        find(
+            store,
+            wanted[0].vector,
+            k=5,
+            where=Filter(conditions=(Condition("camrea", "=", "left"),)),
+        )
     server.strict = Strict(search_allow_exact=False)
     with pytest.raises(StoreError, match="Exact search is not allowed"):
-        store.query(wanted[0].vector, k=5)
+        find(store, wanted[0].vector, k=5)
     relaxed = server_store(server.url, exact=False, quantization="scalar")
-    assert len(relaxed.query(wanted[0].vector, k=5)) == 5
+    assert len(find(relaxed, wanted[0].vector, k=5)) == 5
     server.strict = Strict(max_query_limit=20)
     with pytest.raises(StoreError, match="Limit exceeded"):
-        store.query(wanted[0].vector, k=50)
+        find(store, wanted[0].vector, k=50)
 
 
 # Rebuilds
@@ -397,7 +416,7 @@ def test_leftovers_that_do_not_fit_are_removed_and_nothing_else(server: StandinQ
     for foreign in ("vidrec-test.7", "vidrec-test.new", "vidrec"):
         server.engine.create_collection(foreign, vectors_config=size)
     neighbour = server_store(server.url, "test-2")
-    neighbour.create(FINGERPRINT, DIM)
+    make(neighbour, FINGERPRINT, DIM)
     with server_store(server.url).rebuild("new:m:8:1", DIM) as writer:
         writer.upsert(some(12))
     names = {c.name for c in server.engine.get_collections().collections}
@@ -414,7 +433,7 @@ def test_another_embedder_lives_beside_and_another_model_is_refused(
     words: Settings, server: StandinQdrant
 ) -> None:
     index(words)
-    server_store(server.url, "other").create("other:m:5:1", 5)
+    make(server_store(server.url, "other"), "other:m:5:1", 5)
     assert ask(words, ["red"]).results
     store = open_store(words)
     with store.rebuild("words:newer:5:1", 5) as writer:
@@ -444,7 +463,7 @@ def test_the_settings_name_one_qdrant(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("QDRANT_URL", "https://xyz.cloud.example.org")
     monkeypatch.setenv("QDRANT_API_KEY", "s3cr3t")
     store = open_store(load_settings(overrides={"store.name": "qdrant"}))
-    assert store.where == "https://xyz.cloud.example.org:6333/vidrec-conse"
+    assert store.place == "https://xyz.cloud.example.org:6333/vidrec-conse"
     for url in ("ftp://host", "https://user:pass@host", "http://", "http://[::1", "h:99999"):
         with pytest.raises(ConfigError) as failure:
             open_store(load_settings(overrides={"store.name": "qdrant", "qdrant.url": url}))
@@ -467,7 +486,7 @@ def test_quantization_and_shards_reach_the_collection(server: StandinQdrant) -> 
     try:
         store = server_store(server.url, quantization="scalar", shard_number=3,
                              replication_factor=2, on_disk=True)  # fmt: skip
-        store.create(FINGERPRINT, DIM)
+        make(store, FINGERPRINT, DIM)
     finally:
         standin_qdrant.ROUTES[at] = old
     body = asked[0]

@@ -194,22 +194,26 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What a payload field must be: ``value`` is a tuple where ``op`` is ``in``."""
+    """What a payload field must be; ``stores.conditions`` says what each operator means.
+
+    Several values, as a tuple, mean any of them (and for ``!=`` none of them).
+    """
 
     key: str
     op: Literal["=", "!=", "<", "<=", ">", ">=", "in", "~"]
     value: Any
 
+    @property
+    def values(self) -> tuple[Any, ...]:
+        return self.value if isinstance(self.value, tuple) else (self.value,)
+
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which points may match, decided before ranking; every condition must hold.
-
-    ``equals`` compares payload values; several values for one name mean any of them.
-    """
+    """Which points may match, decided before ranking; every condition must hold."""
 
     scope: Scope | None = None
-    equals: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
+    conditions: tuple[Condition, ...] = ()
     exclude_videos: frozenset[str] = frozenset()
 
 

@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.store_kinds import find
 from vidrec.types import Payload, Point
 
 K = 10
@@ -102,7 +103,7 @@ def open_vidrec(folder: Path, n: int, dim: int) -> tuple[Search, Search]:
     store = KnnStore(folder / "knn", "bench")
 
     def one(query: np.ndarray) -> list[int]:
-        return [int(m.payload.video_id, 16) for m in store.query(query, k=K)]
+        return [int(m.payload.video_id, 16) for m in find(store, query, k=K)]
 
     return one, lambda queries: [one(query) for query in queries]
 
@@ -113,7 +114,7 @@ def open_clips(folder: Path, n: int, dim: int) -> tuple[Search, Search]:
     store = KnnStore(folder / "knn", "bench")
 
     def one(query: np.ndarray) -> list[int]:
-        return [int(m.payload.start_sec) for m in store.query(query, k=K, by_video=False)]
+        return [int(m.payload.start_sec) for m in find(store, query, k=K, by_video=False)]
 
     return one, lambda queries: [one(query) for query in queries]
 

@@ -190,7 +190,7 @@ ROOMS = {
 }
 
 
-def ask(side: str, folder: Path, url: str, dim: int, turn: int) -> dict[str, float]:
+def find(side: str, folder: Path, url: str, dim: int, turn: int) -> dict[str, float]:
     """One fresh process's figures, in milliseconds."""
     queries = vectors(dim, 10**9 + turn, WARM + 1)
     import_module("vidrec.config")  # every command needs it
@@ -199,12 +199,12 @@ def ask(side: str, folder: Path, url: str, dim: int, turn: int) -> dict[str, flo
         import_module(room)
     imported = time.perf_counter()
     store = open_side(side, folder, url)
-    found = store.query(queries[0], k=K)
+    found = find(store, queries[0], k=K)
     once, used = time.perf_counter(), time.process_time() - cpu
     warm = []
     for query in queries[1:]:
         before = time.perf_counter()
-        store.query(query, k=K)
+        find(store, query, k=K)
         warm.append(time.perf_counter() - before)
     store.close()
     assert len(found) == K
@@ -227,7 +227,7 @@ def fill(store: Any, n: int, dim: int) -> str:
 
 def in_memory(dim: int) -> str:
     """What qdrant-client's in-memory mode does in this process."""
-    from tests.store_kinds import qdrant_memory
+    from tests.store_kinds import find, qdrant_memory
 
     with qdrant_memory() as make, tempfile.TemporaryDirectory() as name:
         rate = fill(make(Path(name)), FEW, dim)
@@ -235,7 +235,7 @@ def in_memory(dim: int) -> str:
         took = []
         for query in vectors(dim, 10**9, WARM):
             started = time.perf_counter()
-            store.query(query, k=K)
+            find(store, query, k=K)
             took.append(time.perf_counter() - started)
     return f"  in memory, {FEW} points: filled {rate}, warm {statistics.median(took) * 1e3:.1f}"
 
@@ -250,7 +250,7 @@ def compare_asking(n: int, dim: int, rounds: int) -> None:
         figures: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
         for turn in range(rounds + 1):
             for side, url in sides.items():
-                command = [sys.executable, "-m", "tests.bench.stores", "--ask", side]
+                command = [sys.executable, "-m", "tests.bench.stores", "--find", side]
                 command += ["--folder", name, "--url", url, "--dim", str(dim)]
                 out = subprocess.run([*command, "--turn", str(turn)], check=True, text=True,
                                      stdout=subprocess.PIPE).stdout  # fmt: skip
@@ -271,13 +271,13 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--filling", action="store_true", help="Leave out asking.")
-    parser.add_argument("--ask", help=argparse.SUPPRESS)
+    parser.add_argument("--find", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--url", default="", help=argparse.SUPPRESS)
     parser.add_argument("--turn", type=int, default=0, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.ask:
-        print(json.dumps(ask(given.ask, given.folder, given.url, given.dim, given.turn)))
+    if given.find:
+        print(json.dumps(find(given.find, given.folder, given.url, given.dim, given.turn)))
         return
     compare_filling(given.points, given.dim, given.rounds)
     if not given.filling:

@@ -166,12 +166,12 @@ def _store(settings: Settings, embedder: Embedder) -> Iterator[Check]:
             yield Check("store", "warning", f"{store.name}: nothing is indexed yet", again)
             return
         wanted = str(embedder.fingerprint)
-        detail = f"{info.where}: {info.count} points of {info.dim} numbers"
+        detail = f"{info.place}: {info.count} points of {info.dim} numbers"
         if info.fingerprint != wanted:
             detail += f", of {info.fingerprint} where the embedder is {wanted}"
             yield Check("store", "failure", detail, f"{again} --recreate")
             return
-        yield _followed(settings, wanted, info.where, detail, again)
+        yield _followed(settings, wanted, info.place, detail, again)
     except NoIndexError as exc:
         yield Check("store", "warning", str(exc), again)
     finally:

@@ -105,7 +105,7 @@ def _embedder(
         return EmbedderStatus(fingerprint, embedder, videos, embeddings, None, False, str(exc))
     if info is not None and info.fingerprint == fingerprint:
         indexed = info.count
-        followed = library.indexed_position(info.where, fingerprint)
+        followed = library.indexed_position(info.place, fingerprint)
         stale = followed != library.position(fingerprint)
     return EmbedderStatus(fingerprint, embedder, videos, embeddings, indexed, stale)
 

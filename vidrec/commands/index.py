@@ -57,7 +57,7 @@ def show_index_report(report: IndexReport) -> None:
     rate = report.written / report.seconds if report.seconds else 0.0
     note(
         f"indexed {report.written} points in {report.seconds:.1f} s ({rate:,.0f} a second), "
-        f"deleted {report.deleted}; {report.where} serves {report.total} points of "
+        f"deleted {report.deleted}; {report.place} serves {report.total} points of "
         f"{report.fingerprint}"
     )
     if report.stale:

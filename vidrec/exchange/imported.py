@@ -120,7 +120,7 @@ def unit_vectors(rows: list[Row]) -> Iterable[Any]:
     """
     import numpy as np
 
-    from vidrec.stores.ranking import unit_rows
+    from vidrec.vectors import unit_rows
 
     for row in rows:
         name = str(row["filename"] or row["path"] or row["video_id"])

@@ -30,7 +30,7 @@ class IndexReport:
     """What a run did. ``stale`` points are in the store but no longer in the library."""
 
     store: str
-    where: str
+    place: str
     collection: str
     fingerprint: str
     written: int = 0
@@ -112,16 +112,16 @@ class _Sync:
         elif served.fingerprint != self.fingerprint:
             again = index_command(self.store.name, self.fingerprint.split(":")[0], "--recreate")
             raise FingerprintError(
-                f"{served.where} serves {served.fingerprint}, the embedder is "
+                f"{served.place} serves {served.fingerprint}, the embedder is "
                 f"{self.fingerprint}: run `{again}` to replace it"
             )
         else:
-            self._follow(report, served.where, total, prune=prune)
+            self._follow(report, served.place, total, prune=prune)
         self.progress.finish()
         now = self.store.info()
         assert now is not None
-        report.where, report.collection, report.total = now.where, now.name, now.count
-        self.library.set_indexed_position(now.where, self.fingerprint, position)
+        report.place, report.collection, report.total = now.place, now.name, now.count
+        self.library.set_indexed_position(now.place, self.fingerprint, position)
         return report
 
     def _follow(self, report: IndexReport, where: str, total: int, *, prune: bool) -> None:

@@ -97,7 +97,7 @@ class Fields(Catalog):
             raise self.unknown_field(key)
         if condition.op == "!=":
             every = {row[0] for row in self.read("SELECT id FROM videos")}
-            return every - self._meeting(Condition(key, "in", (condition.value,)))
+            return every - self._meeting(Condition(key, "in", condition.values))
         if key == "folder":
             rows = self.read("SELECT id, coalesce(path, url) FROM videos")
             return {row[0] for row in rows if row[1] and _in_folder(row[1], condition)}

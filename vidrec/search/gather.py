@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from threading import Lock
 from typing import TYPE_CHECKING
 
 from vidrec.library import Library
@@ -29,11 +28,10 @@ class Gathered:
 
 @dataclass(frozen=True, slots=True)
 class Gatherer:
-    """What one query is asked of. ``mutex`` guards the store."""
+    """What one query is asked of."""
 
     library: Library
     store: VectorStore
-    mutex: Lock
     fingerprint: str
     copies_from: float
     query: Query
@@ -71,25 +69,14 @@ class Gatherer:
 
         A maximum less what is disliked may take another point of a video than the nearest.
         """
+        from vidrec.search.rank import nearest
+
         query = self.query
         every_point = query.clips or not pooling.is_single(self.parts, query.pool)
-        with self.mutex:
-            matches = self.store.query(
-                vector, k=n, where=self.filter, by_video=not every_point,
-                fingerprint=self.fingerprint,
-            )  # fmt: skip
-            if not self._need_vectors():
-                return [Candidate(m.id, m.score, m.payload, vector[:0]) for m in matches]
-            points = {point.id: point for point in self.store.get([match.id for match in matches])}
-        return [
-            Candidate(m.id, m.score, m.payload, points[m.id].vector)
-            for m in matches
-            if m.id in points  # not if it was removed in between
-        ]
-
-    def _need_vectors(self) -> bool:
-        query = self.query
-        return bool(len(self.parts) > 1 or query.diversity or query.dedupe or query.why)
+        return nearest(
+            self.store, vector, n, self.filter, by_video=not every_point,
+            fingerprint=self.fingerprint,
+        )  # fmt: skip
 
     def _rules(self) -> list[Rule]:
         query = self.query
@@ -116,7 +103,7 @@ class Gatherer:
         """Return a video's clips as the library has them, scored by the query."""
         import numpy as np
 
-        from vidrec.stores.ranking import exact_scores
+        from vidrec.vectors import exact_scores
 
         clips = self.library.video_embeddings(video_id, self.fingerprint, "clip")
         if not clips:

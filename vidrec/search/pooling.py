@@ -124,7 +124,7 @@ def pooled_scores(parts: Sequence[AskedPart], vectors: NDArray[np.float32]) -> N
     """Return the score by the maximum of each of ``(n, dim)`` unit vectors."""
     import numpy as np
 
-    from vidrec.stores.ranking import exact_scores
+    from vidrec.vectors import exact_scores
 
     best = np.full(len(vectors), -np.inf)
     worst = np.zeros(len(vectors))

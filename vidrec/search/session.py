@@ -7,7 +7,6 @@ affair.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -87,7 +86,6 @@ class Session:
             raise
         self.fingerprint = str(self.embedder.fingerprint)
         self._asker = Asker(self.library, self.embedder, self.settings)
-        self._store_mutex = threading.Lock()
 
     def __enter__(self) -> Session:
         return self
@@ -149,13 +147,13 @@ class Session:
 
     def _gathered(self, query: Query, parts: Sequence[AskedPart], chosen: Filter) -> Gathered:
         return Gatherer(
-            self.library, self.store, self._store_mutex, self.fingerprint,
+            self.library, self.store, self.fingerprint,
             self.embedder.copies_from, query, parts, chosen,
         ).gather()  # fmt: skip
 
     def _with_fields(self, refused: UsageError, chosen: Filter) -> UsageError:
         """A field that the store does not know: name those that the library does."""
-        for key in chosen.equals:
+        for key in {condition.key for condition in chosen.conditions}:
             if key not in PAYLOAD_FIELDS and f"{key!r} to filter on" in str(refused):
                 return UsageError(f"{refused}; {self.library.unknown_field(key)}")
         return refused
@@ -173,7 +171,7 @@ class Session:
         return [Part("id", video_id) for video_id in latest]
 
     def _unindexed(self) -> bool:
-        followed = self.library.indexed_position(self.store.where, self.fingerprint)
+        followed = self.library.indexed_position(self.store.place, self.fingerprint)
         return self.library.position(self.fingerprint) != followed
 
     def _row(self, rank: int, found: Candidate, confidence: float | None) -> Recommendation:
@@ -251,25 +249,27 @@ def filter_of(library: Library, query: Query, excluded: frozenset[str]) -> Filte
         UsageError: a condition is wrong.
     """
     scope: Scope | None = None if query.scope == "best" else query.scope
-    equals: dict[str, tuple[Scalar, ...]] = {}
-    others: list[Condition] = []
+    equal: dict[str, tuple[Scalar, ...]] = {}
+    native: list[Condition] = []
+    of_library: list[Condition] = []  # on what is not written into points
     for condition in query.conditions:
-        key, one_of = condition.key, condition.op in ("=", "in")
+        key = condition.key
         if key == "scope":
             scope = _scope_of(condition)
-        elif one_of and (key in PAYLOAD_FIELDS or not library.knows_field(key)):
-            values = condition.value if condition.op == "in" else (condition.value,)
-            equals[key] = (*equals.get(key, ()), *values)
+        elif key not in PAYLOAD_FIELDS and library.knows_field(key):
+            of_library.append(condition)
+        elif condition.op in ("=", "in"):  # several of one key mean any of them
+            equal[key] = (*equal.get(key, ()), *condition.values)
         else:
-            others.append(condition)
-    met = library.videos_where(others)
+            native.append(condition)
+    native += [Condition(key, "in", values) for key, values in equal.items()]
+    met = library.videos_where(of_library)
     if met is None:
-        return Filter(scope, equals, excluded)
+        return Filter(scope, tuple(native), excluded)
     if len(met) <= FEW:
-        mine = equals.get("video_id")
-        kept = met if mine is None else met & {str(value) for value in mine}
-        return Filter(scope, {**equals, "video_id": tuple(sorted(kept))}, excluded)
-    return Filter(scope, equals, excluded | library.other_ids(met))
+        native.append(Condition("video_id", "in", tuple(sorted(met))))
+        return Filter(scope, tuple(native), excluded)
+    return Filter(scope, tuple(native), excluded | library.other_ids(met))
 
 
 def _scope_of(condition: Condition) -> Scope:

@@ -1,8 +1,8 @@
-"""What every store is: points in, the nearest of them out.
+"""What every store is: points in, candidates with their vectors out.
 
 A store holds one *collection* per embedder. A collection has one fingerprint: points of another
-are refused, and so are queries. All stores rank alike: by cosine, and among equals by point id,
-so that the first five of fifteen are the five.
+are refused, and so are queries. A store only finds candidates; ``search.rank`` makes of them the
+same ranking for all stores.
 """
 
 from __future__ import annotations
@@ -14,21 +14,35 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from vidrec.errors import FingerprintError, UsageError
-from vidrec.types import Filter, Match, Point
+from vidrec.types import Candidate, Filter, Point
 
 if TYPE_CHECKING:
-    from vidrec.types import Vector
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
 class CollectionInfo:
-    """What a collection says of itself. ``where`` is a path or URL without secrets."""
+    """What a collection says of itself. ``place`` is a path or URL without secrets."""
 
     name: str
     fingerprint: str
     dim: int
     count: int
-    where: str
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Candidates of one query, in any order, with the store's own float32 scores.
+
+    ``best_left`` is the best score that a matching point which is not among them may have; -inf if
+    they are all. A store that groups by video may leave out points of a video, too, that score
+    clearly less than the video's best candidate.
+    """
+
+    candidates: Sequence[Candidate]
+    best_left: float = float("-inf")
 
 
 class PointWriter(Protocol):
@@ -38,16 +52,16 @@ class PointWriter(Protocol):
 
 
 class VectorStore(ABC):
-    """One embedder's collection in a store."""
+    """One embedder's collection in a store. Every call is safe from several threads."""
 
     name: ClassVar[str]
 
     @property
     @abstractmethod
-    def where(self) -> str:
-        """The collection's place for messages and notes: a path or URL without secrets.
+    def place(self) -> str:
+        """Where the collection is, for messages and notes: a path or URL without secrets.
 
-        Known without a request, and the same as ``info().where``.
+        Known without a request, and the same as ``info().place``.
         """
 
     @abstractmethod
@@ -55,11 +69,27 @@ class VectorStore(ABC):
         """Describe the collection that is served now; None before the first index."""
 
     @abstractmethod
-    def create(self, fingerprint: str, dim: int) -> None:
-        """Make an empty collection where none is served.
+    def candidates(
+        self,
+        vectors: NDArray[np.float32],
+        n: int,
+        where: Filter,
+        *,
+        by_video: bool = False,
+        fingerprint: str | None = None,
+    ) -> list[Found]:
+        """Return for each of ``(q, dim)`` unit vectors about ``n`` of the best matching points.
+
+        Points that score as well as the ``n``-th may be among them or not. With ``by_video`` only
+        the best points of about ``n`` videos are needed; a store may return points all the same.
+        With ``fingerprint`` (the query's) a collection of another one is refused; a remote store
+        checks it in the same request.
 
         Raises:
-            FingerprintError: one with another fingerprint or size is served already.
+            NoIndexError: nothing is indexed there.
+            FingerprintError: the collection holds vectors of another fingerprint.
+            UsageError: the vectors have another size, or a condition names a payload key that no
+                point has.
         """
 
     @abstractmethod
@@ -68,29 +98,9 @@ class VectorStore(ABC):
 
         The iterable may be long: it is consumed in batches of bounded memory. What is
         written when an error ends the call stays written.
-        """
-
-    @abstractmethod
-    def query(
-        self,
-        vector: Vector,
-        *,
-        k: int,
-        where: Filter | None = None,
-        by_video: bool = True,
-        fingerprint: str | None = None,
-    ) -> list[Match]:
-        """Return the ``k`` best matches, best first, equal scores by point id.
-
-        With ``by_video`` each video appears once, with its best point. With ``fingerprint``
-        (the query's) a collection of another one is refused; a remote store checks it in the
-        same request.
 
         Raises:
-            NoIndexError: nothing is indexed there.
-            FingerprintError: the collection holds vectors of another fingerprint.
-            UsageError: ``k`` is not positive, the vector has another size, or a condition
-                names a payload key that no point has.
+            NoIndexError: no collection is served; ``rebuild`` makes one.
         """
 
     @abstractmethod
@@ -106,10 +116,6 @@ class VectorStore(ABC):
         """Iterate over all point ids, in bounded memory."""
 
     @abstractmethod
-    def count(self) -> int:
-        """Return the number of points."""
-
-    @abstractmethod
     def rebuild(self, fingerprint: str, dim: int) -> AbstractContextManager[PointWriter]:
         """Build a new collection beside the served one.
 
@@ -117,9 +123,14 @@ class VectorStore(ABC):
         or a kill leaves the served one as it was.
         """
 
-    @abstractmethod
-    def drop(self) -> None:
-        """Remove the collection and all its points."""
+    def count(self) -> int:
+        """Return the number of points."""
+        info = self.info()
+        return 0 if info is None else info.count
+
+    def verify(self) -> Iterator[str]:
+        """Read everything that is stored; yield a line for whatever is damaged."""
+        yield from ()
 
     def close(self) -> None:
         """Release connections and files."""
@@ -136,30 +147,30 @@ def index_command(store: str, embedder: str, *options: str) -> str:
     return " ".join([*words, *options])
 
 
-def check_query(info: CollectionInfo, vector: Vector, k: int) -> None:
-    """Refuse what no store can answer.
+def check_vectors(info: CollectionInfo, vectors: NDArray[np.float32]) -> None:
+    """Refuse queries that no store can answer.
 
     Raises:
-        UsageError: ``k`` is not positive or the vector has another size.
+        UsageError: the vectors, ``(q, dim)``, have another size.
     """
-    if k < 1:
-        raise UsageError(f"k must be at least 1. Received: k={k}")
-    if vector.shape != (info.dim,):
+    if vectors.shape[1] != info.dim:
         raise UsageError(
-            f"the query vector has shape {vector.shape}, the collection {info.name} "
+            f"the query vector has shape {vectors.shape[1:]}, the collection {info.name} "
             f"holds vectors of {info.dim} numbers"
         )
 
 
-def check_fingerprint(info: CollectionInfo, fingerprint: str, store: str, embedder: str) -> None:
+def check_fingerprint(
+    info: CollectionInfo, fingerprint: str | None, store: str, embedder: str
+) -> None:
     """Refuse to compare vectors of two embedders.
 
     Raises:
         FingerprintError: the collection's fingerprint is another one.
     """
-    if info.fingerprint != fingerprint:
+    if fingerprint is not None and info.fingerprint != fingerprint:
         raise FingerprintError(
-            f"{info.where} holds vectors of {info.fingerprint}, the query is of {fingerprint}: "
+            f"{info.place} holds vectors of {info.fingerprint}, the query is of {fingerprint}: "
             f"run `vidrec embed --embedder {embedder}` and "
             f"`{index_command(store, embedder, '--recreate')}`"
         )

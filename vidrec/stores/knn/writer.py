@@ -1,272 +1,216 @@
-"""How a generation of the local index is written. See ``knn_files`` for the layout.
-
-A batch is checked first, then its rows go behind the committed ones, then to disk, and last one
-SQLite transaction names them: a kill at any moment leaves the generation as of a whole batch.
-"""
+"""Writing segments of the local index, and merging them."""
 
 from __future__ import annotations
 
+import json
 import os
-import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from itertools import chain, islice
+import shutil
+import zlib
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from vidrec.errors import StoreError, UsageError, VidrecError
-from vidrec.stores.knn.files import (
-    CURRENT,
-    LAYOUT,
-    POINTS,
+from vidrec.errors import UsageError
+from vidrec.stores.knn.manifest import sync_folder
+from vidrec.stores.knn.segment import (
+    COLUMNS,
+    PAYLOADS,
     ROW,
+    ROW_BYTES_SUMMED,
     ROWS,
-    SCHEMA,
     SCOPES,
+    TEXT,
     VECTORS,
-    Meta,
-    connect,
-    map_rows,
-    read_meta,
-    select_in,
+    Part,
+    Segment,
+    video_hash,
 )
-from vidrec.stores.knn.payloads import PayloadTable
-from vidrec.stores.ranking import unit_rows
-from vidrec.types import Point
+from vidrec.types import PAYLOAD_FIELDS, Payload, Point
+from vidrec.vectors import unit_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from vidrec.stores.knn.files import Rows
+    from vidrec.stores.knn.segment import Rows
 
-SYNCED_BYTES = 16 << 20  # of vectors a batch that waits for the disk
-CACHED_BYTES = 2 << 20  # and of one that does not: what is at hand in a processor's cache
+ROW_FIELDS = ("scope", "start_sec", "end_sec")  # payload fields that lie in the row
+BODY_FIELDS = tuple(name for name in PAYLOAD_FIELDS if name not in ROW_FIELDS)
+BATCH_BYTES = 2 << 20  # of vectors at a time: what is at hand in a processor's cache
 BATCH_POINTS = 8192
-PAIRS_A_STATEMENT = 400  # an old SQLite takes 999 values
+SEGMENT_ROWS = 1 << 18  # at most, so that making one needs bounded memory
+_TEXT = json.JSONEncoder(sort_keys=True)
 
 
-def create_generation(folder: Path, fingerprint: str, dim: int) -> None:
-    """Make the files of an empty generation."""
-    folder.mkdir(parents=True)
-    (folder / VECTORS).touch()
-    (folder / ROWS).touch()
-    db = sqlite3.connect(folder / POINTS, isolation_level=None)
-    try:
-        db.executescript(f"PRAGMA page_size = 8192; BEGIN; {SCHEMA} PRAGMA user_version={LAYOUT};")
-        db.execute("INSERT INTO meta VALUES (?, ?, 0, x'')", (fingerprint, dim))
-        db.execute("COMMIT")
-    finally:
-        db.close()
+class SegmentWriter:
+    """Makes one segment; ``finish`` leaves it on the disk, still served by nothing."""
 
+    def __init__(self, folder: Path, dim: int) -> None:
+        self.folder, self.dim, self.rows = folder, dim, 0
+        self.keys: set[str] = set()
+        folder.mkdir(parents=True)
+        self._files = {name: _Summed(folder / name) for name in (VECTORS, ROWS, PAYLOADS)}
+        self._texts: dict[str, int] = {}
+        self._ends, self._sums = array("q"), array("L")
+        self._codes: dict[str, array[int]] = {}
+        self._values: dict[str, dict[Any, int]] = {}
 
-def serve(collection: Path, name: str) -> None:
-    """Put a finished generation on disk for good and make it the served one, at once."""
-    for file in (VECTORS, ROWS, POINTS):
-        with (collection / name / file).open("rb+") as handle:
-            os.fsync(handle.fileno())
-    sync_folder(collection / name)
-    beside = collection / f"{CURRENT}.new"
-    with beside.open("w", encoding="utf-8") as handle:
-        handle.write(f"{name}\n")
-        handle.flush()
-        os.fsync(handle.fileno())
-    beside.replace(collection / CURRENT)
-    sync_folder(collection)
+    def append(self, points: Sequence[Point]) -> None:
+        """Add a batch of points.
 
-
-def sync_folder(folder: Path) -> None:
-    """Put a folder's entries on disk, where the system can."""
-    if os.name == "nt":
-        return
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
-
-
-class GenerationWriter:
-    """Writes to one generation; the caller holds the collection's lock."""
-
-    def __init__(self, folder: Path, *, served: bool) -> None:
-        """Open it.
-
-        What is not served yet need not survive a crash, so it is not synced, and its table of
-        ids is filled in the end, by ``finish``.
+        Raises:
+            UsageError: a vector has another size or no direction, or an id is no UUID.
         """
-        self.folder = folder
-        self.served = served
-        self.broken = False
-        self._db = connect(folder)
-        self._db.execute("PRAGMA cache_size = -65536")
-        if not served:
-            self._db.execute("PRAGMA synchronous = OFF")
-            self._db.execute("PRAGMA journal_mode = MEMORY")
-        self.meta = read_meta(self._db, folder)
-        map_rows(folder, self.meta)  # refuses files that are too short
-        self._vectors: BinaryIO = (folder / VECTORS).open("rb+")
-        self._rows: BinaryIO = (folder / ROWS).open("rb+")
-        self._payloads = PayloadTable(self._db)
-
-    def close(self) -> None:
-        self._vectors.close()
-        self._rows.close()
-        self._db.close()
-
-    def upsert(self, points: Iterable[Point]) -> int:
-        """Write points in batches; see ``VectorStore.upsert``."""
-        batch_bytes = SYNCED_BYTES if self.served else CACHED_BYTES
-        size = max(64, min(BATCH_POINTS, batch_bytes // (self.meta.dim * 4)))
-        stream = iter(points)
-        written = 0
-        while batch := list(islice(stream, size)):
-            self._upsert_batch(batch)
-            written += len(batch)
-        return written
-
-    def delete(self, ids: Iterable[bytes]) -> int:
-        """Delete points by id; return how many there were."""
-        stream = iter(ids)
-        deleted = 0
-        while batch := list(islice(stream, BATCH_POINTS)):
-            with self._transaction():
-                found = self._rows_of(batch)
-                self._db.executemany("DELETE FROM points WHERE id = ?", [(raw,) for raw in found])
-                self._commit(self.meta.n_rows, list(found.values()))
-            deleted += len(found)
-        return deleted
-
-    def _upsert_batch(self, batch: Sequence[Point]) -> None:
-        latest = {id_bytes(point.id): point for point in batch}  # the last of equal ids wins
-        ids = list(latest)
-        points = list(latest.values())
-        vectors = _matrix(points, self.meta.dim)
-        rows = np.zeros(len(ids), dtype=ROW)
-        rows["id"] = np.frombuffer(b"".join(ids), dtype="V16")
+        rows = np.zeros(len(points), ROW)
+        rows["id"] = np.frombuffer(b"".join(id_bytes(point.id) for point in points), "V16")
+        vectors = _matrix(points, self.dim)
         payloads = [point.payload for point in points]
         rows["start"] = [payload.start_sec for payload in payloads]
         rows["end"] = [payload.end_sec for payload in payloads]
         rows["scope"] = [SCOPES.index(payload.scope) for payload in payloads]
-        bodies = self._payloads.bodies(payloads)
-        with self._transaction():
-            numbers = np.array(self._payloads.numbers(payloads, bodies), dtype="<i4")
-            rows["video"], rows["payload"] = numbers[:, 0], numbers[:, 1]
-            found = self._rows_of(ids) if self.served and self.meta.n_rows else {}
-            if found:
-                changed = self._changed(found, ids, vectors, rows)
-                vectors, rows = vectors[changed], rows[changed]
-                ids = [ids[at] for at in changed]
-            self.append(vectors, rows, ids, [found[raw] for raw in ids if raw in found])
+        said: dict[Any, tuple[int, int]] = {}  # points of one video mostly say the same
+        numbers = []
+        for p in payloads:
+            key = (p.video_id, p.filename, p.path, p.url, p.label, p.group, p.duration_sec)
+            if p.extra or key not in said:
+                said[key] = self._number(_flat(p)), video_hash(p.video_id)
+            numbers.append(said[key])
+            if p.extra:
+                del said[key]
+        rows["payload"] = [number for number, _ in numbers]
+        rows["video"] = [video for _, video in numbers]
+        self._write(vectors, rows)
 
-    def append(
-        self,
-        vectors: NDArray[np.float32],
-        rows: Rows,
-        ids: Sequence[bytes],
-        dead: Sequence[int] = (),
-    ) -> None:
-        """Write rows behind the last and name them; call within a transaction."""
-        first = self.meta.n_rows
-        for file, data in ((self._vectors, vectors), (self._rows, rows)):
-            item = data.nbytes // max(1, len(data))
-            file.seek(first * item)
-            file.write(np.ascontiguousarray(data).view(np.uint8).data)
-            file.flush()
-            if self.served and len(data):
-                os.fsync(file.fileno())
-        if self.served:
-            self._name(sorted(zip(ids, range(first, first + len(ids)), strict=True)))
-        self._commit(first + len(ids), dead)
+    def copy(self, source: Segment, numbers: NDArray[np.intp]) -> None:
+        """Add rows of another segment."""
+        texts: dict[int, int] = {}
+        step = max(64, BATCH_BYTES // (self.dim * 4))
+        for start in range(0, len(numbers), step):
+            part = numbers[start : start + step]
+            rows = source.rows[part]
+            for number in {*rows["payload"].tolist()} - texts.keys():
+                texts[number] = self._number(json.loads(source.text(number)))
+            rows["payload"] = [texts[number] for number in rows["payload"].tolist()]
+            self._write(source.vectors[part], rows)
+
+    def finish(self) -> Part:
+        """Put the segment on the disk and return how the manifest names it."""
+        table = np.zeros(len(self._ends), TEXT)
+        table["end"], table["crc"] = self._ends, self._sums
+        self._files[PAYLOADS].write(table.tobytes())
+        self._files[COLUMNS] = _Summed(self.folder / COLUMNS)
+        self._write_columns(self._files[COLUMNS])
+        for file in self._files.values():
+            file.finish()
+        sync_folder(self.folder)
+        sums = {name: file.sum for name, file in self._files.items() if name != VECTORS}
+        return Part(self.folder.name, self.rows, len(self._ends), sums)
+
+    def drop(self) -> None:
+        """Remove what was written."""
+        for file in self._files.values():
+            file.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _write(self, vectors: NDArray[np.float32], rows: Rows) -> None:
+        raw, size = rows.tobytes(), ROW.itemsize
+        rows["crc"] = [
+            zlib.crc32(raw[at : at + ROW_BYTES_SUMMED], zlib.crc32(vector.data))
+            for at, vector in zip(range(0, len(raw), size), vectors, strict=True)
+        ]
+        self._files[VECTORS].write(vectors.data, summed=False)
+        self._files[ROWS].write(rows.tobytes())
+        self.rows += len(rows)
+
+    def _number(self, flat: Mapping[str, Any]) -> int:
+        """Return the number of what a point says, adding it when it is new."""
+        try:
+            text = _TEXT.encode(flat)
+        except (TypeError, ValueError) as exc:
+            raise UsageError(f"a payload cannot be stored: {exc}. Received: {flat}") from exc
+        number = self._texts.get(text)
+        if number is None:
+            number = self._texts[text] = len(self._ends)
+            body = text.encode()
+            self._files[PAYLOADS].write(body)
+            self._ends.append((self._ends[-1] if number else 0) + len(body))
+            self._sums.append(zlib.crc32(body))
+            self._note(flat, number)
+        return number
+
+    def _note(self, flat: Mapping[str, Any], number: int) -> None:
+        """Add a payload to the columns; code 0 is that a key is missing."""
+        for key, value in flat.items():
+            codes = self._codes.get(key)
+            if codes is None:
+                codes = self._codes[key] = array("i")
+                self._values[key] = {None: 0}
+            codes.extend([0] * (number - len(codes)))
+            values = self._values[key]
+            # 1 and 1.0 are alike, 1 and true are not.
+            name = value if isinstance(value, (str, float, type(None))) else (_TEXT.encode(value),)
+            if type(value) is int:
+                name = float(value) if abs(value) < 1 << 53 else (str(value),)
+            codes.append(values.setdefault(name, len(values)))
+
+    def _write_columns(self, file: _Summed) -> None:
+        places: dict[str, tuple[int, int, int]] = {}
+        for key, codes in self._codes.items():
+            codes.extend([0] * (len(self._ends) - len(codes)))
+            at = file.size
+            file.write(np.array(codes, "<i4").tobytes())
+            values = [json.loads(v[0]) if isinstance(v, tuple) else v for v in self._values[key]]
+            text = json.dumps(values).encode()
+            places[key] = (at, file.size, file.size + len(text))
+            file.write(text + b" " * (-len(text) % 8))
+        # Of a key that has no value anywhere, no store knows.
+        known = {key for key, values in self._values.items() if len(values) > 1}
+        self.keys = known - set(PAYLOAD_FIELDS)
+        index = json.dumps(places).encode()
+        file.write(index + len(index).to_bytes(8, "little"))
+
+
+class _Summed:
+    """A file that is written from front to end, with its checksum."""
+
+    def __init__(self, path: Path) -> None:
+        self._file: BinaryIO = path.open("wb")
+        self.sum = self.size = 0
+
+    def write(self, data: Any, *, summed: bool = True) -> None:
+        self._file.write(data)
+        self.size += memoryview(data).nbytes
+        if summed:
+            self.sum = zlib.crc32(data, self.sum)
 
     def finish(self) -> None:
-        """Fill the table of ids of a generation that is to be served: at once, in their order.
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self.close()
 
-        Of rows with the same id, the last counts.
-        """
-        names = map_rows(self.folder, self.meta).rows["id"].tobytes()
-        halves = np.frombuffer(names, dtype=">u8").reshape(-1, 2)
-        order = np.lexsort((halves[:, 1], halves[:, 0]))  # stable: later rows come later
-        last = np.ones(len(order), dtype=bool)
-        last[:-1] = (halves[order[:-1]] != halves[order[1:]]).any(axis=1)
-        pairs = ((names[16 * row : 16 * row + 16], row) for row in order[last].tolist())
-        with self._transaction():
-            self._name(pairs)
-            self._commit(self.meta.n_rows, sorted(order[~last].tolist()))
+    def close(self) -> None:
+        self._file.close()
 
-    def copy_live(self, source: Path, meta: Meta) -> None:
-        """Fill this empty generation with the live points of another."""
-        old = map_rows(source, meta)
-        live = np.ones(meta.n_rows, dtype=bool)
-        live[meta.dead_rows] = False
-        numbers = np.flatnonzero(live)
-        step = max(64, CACHED_BYTES // (meta.dim * 4))
-        with self._transaction():
-            self._payloads.copy(source, old.rows["payload"][numbers])
-            for start in range(0, len(numbers), step):
-                part = numbers[start : start + step]
-                ids = [raw.tobytes() for raw in old.rows["id"][part]]
-                self.append(old.vectors[part], old.rows[part], ids)
 
-    def _name(self, pairs: Iterable[tuple[bytes, int]]) -> None:
-        """Put (id, row) pairs into the table of ids; best in the order of ids."""
-        stream = iter(pairs)
-        while some := list(islice(stream, PAIRS_A_STATEMENT)):
-            values = ",".join(["(?,?)"] * len(some))
-            self._db.execute(f"INSERT OR REPLACE INTO points VALUES {values}", [*chain(*some)])
+def batches(points: Iterable[Point], dim: int) -> Iterable[list[Point]]:
+    """Cut a stream into batches that fit a processor's cache."""
+    stream = iter(points)
+    size = max(64, min(BATCH_POINTS, BATCH_BYTES // (dim * 4)))
+    while batch := list(islice(stream, size)):
+        yield batch
 
-    def _commit(self, n_rows: int, dead: Sequence[int]) -> None:
-        blob = self.meta.dead + np.array(dead, dtype="<i4").tobytes()
-        self._db.execute("UPDATE meta SET n_rows = ?, dead = ?", (n_rows, blob))
-        self.meta = Meta(self.meta.fingerprint, self.meta.dim, n_rows, blob)
 
-    def _rows_of(self, ids: Sequence[bytes]) -> dict[bytes, int]:
-        return dict(select_in(self._db, "SELECT id, row FROM points WHERE id IN", ids))
-
-    def _changed(
-        self, found: dict[bytes, int], ids: Sequence[bytes], vectors: Any, rows: Rows
-    ) -> list[int]:
-        """Return the positions of points that are new or differ from what is stored."""
-        old = map_rows(self.folder, self.meta)
-        known = np.array([found.get(raw, -1) for raw in ids])
-        at = np.flatnonzero(known >= 0)
-        same = (old.rows[known[at]] == rows[at]) & (
-            old.vectors[known[at]].view("<u4") == vectors[at].view("<u4")
-        ).all(axis=1)
-        keep = np.ones(len(ids), dtype=bool)
-        keep[at[same]] = False
-        return [int(position) for position in np.flatnonzero(keep)]
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        before = self.meta
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                self.meta = before
-                self._payloads.forget()
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-        except VidrecError:
-            raise
-        except (sqlite3.Error, OSError) as exc:
-            self.broken = True
-            raise StoreError(
-                f"cannot write the index {self.folder}: {exc}; what was indexed before is unharmed"
-            ) from exc
+def _flat(payload: Payload) -> dict[str, Any]:
+    flat = {key: value for key, value in payload.extra.items() if key not in ROW_FIELDS}
+    flat.update((name, getattr(payload, name)) for name in BODY_FIELDS)
+    return flat
 
 
 def _matrix(points: Sequence[Point], dim: int) -> NDArray[np.float32]:
-    """Return the points' vectors as unit rows.
-
-    Raises:
-        UsageError: a vector has another size or no direction.
-    """
+    """Return the points' vectors as unit rows."""
     for point in points:
         if point.vector.shape != (dim,):
             raise UsageError(
@@ -274,8 +218,7 @@ def _matrix(points: Sequence[Point], dim: int) -> NDArray[np.float32]:
                 f"the collection holds vectors of {dim} numbers"
             )
     matrix = np.concatenate([point.vector for point in points]).reshape(len(points), dim)
-    matrix = matrix.astype("<f4", copy=False)
-    return unit_rows(matrix, [point.id for point in points])
+    return unit_rows(matrix.astype("<f4", copy=False), [point.id for point in points])
 
 
 def id_bytes(text: str) -> bytes:

@@ -32,7 +32,6 @@ from vidrec.stores.qdrant.engine import (
     KeyKind,
     RefusedError,
     Stored,
-    VideoHits,
     conditions,
     path,
 )
@@ -51,8 +50,6 @@ HITS_A_VIDEO = 8
 INDEXED = ("video_id", "scope")
 TRUTHS = {True: "\x00true", False: "\x00false"}
 UNTRUTHS = {text: truth for truth, text in TRUTHS.items()}
-# A video's further hits matter only if they are about as good as its best.
-ABOUT_EQUAL = 1e-3
 
 
 class EdgeEngine:
@@ -64,7 +61,7 @@ class EdgeEngine:
 
         self._edge: Any = qdrant_edge
         self._folder = expanded(folder).absolute()
-        self.where = str(self._folder)
+        self.place = str(self._folder)
         self._settings = settings
         self.layout: Mapping[str, Any] = settings.model_dump(include={"quantization", "on_disk"})
         self._open: dict[str, Any] = {}
@@ -91,7 +88,7 @@ class EdgeEngine:
         except FileNotFoundError:
             return None
         except OSError as exc:
-            raise StoreError(f"cannot read {self.where}: {exc}") from exc
+            raise StoreError(f"cannot read {self.place}: {exc}") from exc
 
     def make(self, name: str, dim: int, metadata: Mapping[str, Any]) -> None:
         edge, settings = self._edge, self._settings
@@ -166,35 +163,42 @@ class EdgeEngine:
             shard.update(self._edge.UpdateOperation.delete_points(list(ids)))
         self._written.add(self._real(name))
 
-    def nearest(self, name: str, vector: Vector, limit: int, where: Filter) -> list[Hit]:
+    def nearest(
+        self, name: str, vector: Vector, limit: int, where: Filter, *, by_video: bool
+    ) -> tuple[list[Hit], float]:
         edge = self._edge
+        limit *= HITS_A_VIDEO if by_video else 1
         request = edge.QueryRequest(
             limit=limit,
             query=edge.Query.Nearest(vector.tolist()),
             filter=conditions(edge, _encoded_filter(where)),
             params=self._search_params(),
             with_payload=True,
+            with_vector=True,
         )
         with self._shard(name) as shard:
-            return [
-                Hit(str(point.id), float(point.score), _decoded(point.payload or {}))
+            hits = [
+                Hit(
+                    str(point.id), float(point.score), _decoded(point.payload or {}),
+                    np.asarray(point.vector, dtype=np.float32),
+                )
                 for point in shard.query(request)
-            ]
+            ]  # fmt: skip
+        return hits, hits[-1].score if len(hits) == limit else -np.inf
 
-    def nearest_videos(
-        self, name: str, vector: Vector, limit: int, where: Filter
-    ) -> tuple[list[VideoHits], bool]:
-        asked = limit * HITS_A_VIDEO
-        hits = self.nearest(name, vector, asked, where)
-        complete = len(hits) < asked
-        lowest = hits[-1].score if hits else 0.0
-        videos: dict[str, list[Hit]] = {}
-        for hit in hits:
-            videos.setdefault(hit.payload["video_id"], []).append(hit)
-        return [
-            VideoHits(video, of, not complete and of[0].score <= lowest + ABOUT_EQUAL)
-            for video, of in videos.items()
-        ], complete
+    def values(self, name: str, key: str) -> list[Any]:
+        found: dict[Any, None] = {}
+        offset: Any = None
+        while True:
+            request = self._edge.ScrollRequest(
+                offset=offset, limit=SCROLL_PAGE, with_payload=[key], with_vector=False
+            )
+            with self._shard(name) as shard:
+                records, offset = shard.scroll(request)
+            texts = (_decoded(record.payload or {}).get(key) for record in records)
+            found.update((text, None) for text in texts if isinstance(text, str))
+            if offset is None:
+                return list(found)
 
     def fetch(self, name: str, ids: Sequence[str], *, payload: bool, vector: bool) -> list[Stored]:
         with self._shard(name) as shard:
@@ -249,7 +253,7 @@ class EdgeEngine:
         with self._failing():
             if real not in self._open:
                 if not (self._collection(real) / META).is_file():
-                    raise RefusedError(f"no collection {name} in {self.where}")
+                    raise RefusedError(f"no collection {name} in {self.place}")
                 self._open[real] = self._load(real)
             yield self._open[real]
 
@@ -263,7 +267,7 @@ class EdgeEngine:
                     raise
                 if time.monotonic() - started > LOCK_SECONDS:
                     raise LockedError(
-                        f"another process uses the Qdrant folder {self.where}: wait for it, or "
+                        f"another process uses the Qdrant folder {self.place}: wait for it, or "
                         "use a server, which many may ask at once"
                     ) from exc
                 time.sleep(0.05)
@@ -284,11 +288,11 @@ class EdgeEngine:
         except (StoreError, LockedError):
             raise
         except OSError as exc:
-            raise StoreError(f"cannot use the Qdrant folder {self.where}: {exc}") from exc
+            raise StoreError(f"cannot use the Qdrant folder {self.place}: {exc}") from exc
         except Exception as exc:  # the engine raises Exception itself
             text = " ".join(str(exc).split())[:300]
             kind = RefusedError if "error: expected" in text else StoreError
-            raise kind(f"Qdrant's engine failed in {self.where}: {text}") from exc
+            raise kind(f"Qdrant's engine failed in {self.place}: {text}") from exc
 
     def _search_params(self) -> Any:
         edge = self._edge
@@ -307,11 +311,13 @@ def _encoded(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _encoded_filter(where: Filter) -> Filter:
-    equals = {
-        key: tuple(TRUTHS[value] if isinstance(value, bool) else value for value in values)
-        for key, values in where.equals.items()
-    }
-    return replace(where, equals=equals)
+    """Conditions on true and false, as they are stored."""
+    encoded = []
+    for condition in where.conditions:
+        values = tuple(TRUTHS[v] if isinstance(v, bool) else v for v in condition.values)
+        equal = condition.op in ("=", "!=", "in")
+        encoded.append(replace(condition, value=values) if equal else condition)
+    return replace(where, conditions=tuple(encoded))
 
 
 def _decoded(payload: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from vidrec.errors import StoreError, UsageError
-from vidrec.types import Filter
+from vidrec.types import Condition, Filter
 
 if TYPE_CHECKING:
     from vidrec.types import Vector
 
 KeyKind = Literal["keyword", "float", "bool"]
+BOUNDS = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -44,20 +45,12 @@ class Described:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A point found; ``score`` is a float32 cosine."""
+    """A point found, with its vector; ``score`` is a float32 cosine."""
 
     id: str
     score: float
     payload: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class VideoHits:
-    """The best hits of one video, best first; ``more``: there may be further ones."""
-
-    video_id: str
-    hits: Sequence[Hit]
-    more: bool
+    vector: Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +65,7 @@ class Stored:
 class Engine(Protocol):
     """The operations. ``name`` may be an alias wherever points are read or written."""
 
-    where: str
+    place: str
     layout: Mapping[str, Any]  # the settings that shape a collection when it is made
 
     def describe(self, name: str) -> Described | None: ...
@@ -102,12 +95,13 @@ class Engine(Protocol):
 
     def write(self, name: str, points: Sequence[Stored]) -> None: ...
 
-    def nearest(self, name: str, vector: Vector, limit: int, where: Filter) -> Sequence[Hit]: ...
+    def nearest(
+        self, name: str, vector: Vector, limit: int, where: Filter, *, by_video: bool
+    ) -> tuple[Sequence[Hit], float]:
+        """Return hits, and the best score of a point that was left out (``Found.best_left``)."""
 
-    def nearest_videos(
-        self, name: str, vector: Vector, limit: int, where: Filter
-    ) -> tuple[Sequence[VideoHits], bool]:
-        """Return the videos with the best hits, and whether these are all there are."""
+    def values(self, name: str, key: str) -> Sequence[Any]:
+        """Return the different texts that points have under a key."""
 
     def fetch(
         self, name: str, ids: Sequence[str], *, payload: bool, vector: bool
@@ -126,33 +120,46 @@ class Engine(Protocol):
 def conditions(models: Any, where: Filter) -> Any | None:
     """Return a filter in the words of ``models`` (qdrant_client's or qdrant_edge's), or None.
 
-    Both libraries name and nest their conditions alike. Values compare as JSON does: 1 equals
-    1.0 but neither "1" nor true; None is null or missing.
+    Both libraries name and nest their conditions alike. Values compare as ``stores.conditions``
+    says; of ``~`` there are none left: the store has looked which values fit.
     """
     must, must_not = [], []
     if where.scope is not None:
         must.append(_any_of(models, "scope", [where.scope]))
-    for key, values in where.equals.items():
-        texts = [value for value in values if isinstance(value, str)]
-        if not values:
-            must.append(_any_of(models, "video_id", []))  # nothing fits
-            continue
-        alternatives = [_any_of(models, key, texts)] if texts else []
-        for value in values:
-            if value is None:
-                alternatives.append(_empty(models, key))
-            elif isinstance(value, bool):
-                match = models.MatchValue(value=value)
-                alternatives.append(models.FieldCondition(key=path(key), match=match))
-            elif not isinstance(value, str):
-                alternatives.append(_equal_number(models, key, value))
-        one = len(alternatives) == 1
-        must.append(alternatives[0] if one else models.Filter(should=alternatives))
     if where.exclude_videos:
         must_not.append(_any_of(models, "video_id", sorted(where.exclude_videos)))
+    for condition in where.conditions:
+        if condition.op in BOUNDS:
+            bound = {BOUNDS[condition.op]: float(condition.value)}
+            must.append(
+                models.FieldCondition(key=path(condition.key), range=_range(models)(**bound))
+            )
+        elif condition.op == "!=":
+            must_not.append(_equal(models, condition))
+        else:
+            must.append(_equal(models, condition))
     if not must and not must_not:
         return None
     return models.Filter(must=must or None, must_not=must_not or None)
+
+
+def _equal(models: Any, condition: Condition) -> Any:
+    """Return what holds of a key that has one of the condition's values."""
+    key, values = condition.key, condition.values
+    texts = [value for value in values if isinstance(value, str)]
+    if not values:
+        return _any_of(models, "video_id", [])  # nothing fits
+    alternatives = [_any_of(models, key, texts)] if texts else []
+    for value in values:
+        if value is None:
+            alternatives.append(_empty(models, key))
+        elif isinstance(value, bool):
+            match = models.MatchValue(value=value)
+            alternatives.append(models.FieldCondition(key=path(key), match=match))
+        elif not isinstance(value, str):
+            number = _range(models)(gte=float(value), lte=float(value))
+            alternatives.append(models.FieldCondition(key=path(key), range=number))
+    return alternatives[0] if len(alternatives) == 1 else models.Filter(should=alternatives)
 
 
 def path(key: str) -> str:
@@ -175,6 +182,5 @@ def _empty(models: Any, key: str) -> Any:
     return models.IsEmptyCondition(path(key))
 
 
-def _equal_number(models: Any, key: str, value: float) -> Any:
-    kind = models.RangeFloat if hasattr(models, "RangeFloat") else models.Range
-    return models.FieldCondition(key=path(key), range=kind(gte=float(value), lte=float(value)))
+def _range(models: Any) -> Any:
+    return models.RangeFloat if hasattr(models, "RangeFloat") else models.Range

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from vidrec.errors import StoreError, UsageError
-from vidrec.stores import ranking
 from vidrec.stores.qdrant.engine import Engine, KeyKind, Stored, TooLargeError
-from vidrec.types import PAYLOAD_FIELDS, Payload, Point, Scalar
+from vidrec.types import PAYLOAD_FIELDS, Condition, Payload, Point, Scalar
+from vidrec.vectors import unit_rows
 
 RESERVED = ("model", "dim", "fingerprint")
 # The server's default limit of a request is 32 MB; batches far below it are as fast, and cheap
@@ -90,7 +90,7 @@ def stored_batches(points: Iterable[Point], fingerprint: str, dim: int) -> Itera
 def _unit(batch: Sequence[Point], fingerprint: str, dim: int) -> list[Stored]:
     names = [point.payload.filename for point in batch]
     vectors = np.stack([point.vector for point in batch]).astype(np.float32, copy=False)
-    rows = ranking.unit_rows(vectors, names)
+    rows = unit_rows(vectors, names)
     try:
         stored = [to_stored(point, fingerprint, dim) for point in batch]
     except ValueError as exc:
@@ -119,7 +119,7 @@ def read_rows(engine: Engine, name: str) -> Iterator[dict[str, Any]]:
     found = engine.describe(name)
     if found is None or not found.dim:
         problem = "there is no collection" if found is None else "there are named vectors in"
-        raise StoreError(f"{engine.where}: {problem} {name}")
+        raise StoreError(f"{engine.place}: {problem} {name}")
     ids = engine.ids(name)
     while some := list(islice(ids, BATCH_POINTS)):
         for point in engine.fetch(name, some, payload=True, vector=True):
@@ -171,11 +171,11 @@ class FilterKeys:
         return "keyword" if isinstance(value, str) else "float"
 
     @classmethod
-    def kinds_of(cls, equals: Mapping[str, Sequence[Scalar]]) -> dict[str, KeyKind]:
+    def kinds_of(cls, conditions: Iterable[Condition]) -> dict[str, KeyKind]:
         """Return how the keys of conditions must be indexed."""
         kinds: dict[str, KeyKind] = {}
-        for key, values in equals.items():
-            some = next((value for value in values if value is not None), None)
+        for condition in conditions:
+            some = next((value for value in condition.values if value is not None), None)
             if some is not None:
-                kinds[key] = KEY_KINDS.get(key) or cls.kind_of(some)
+                kinds[condition.key] = KEY_KINDS.get(condition.key) or cls.kind_of(some)
         return kinds

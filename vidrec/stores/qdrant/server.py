@@ -17,12 +17,12 @@ from vidrec.stores.qdrant.engine import (
     KeyKind,
     RefusedError,
     Stored,
-    VideoHits,
     conditions,
     path,
 )
 from vidrec.stores.qdrant.failures import Patience, is_missing
 from vidrec.types import Filter
+from vidrec.vectors import margin
 
 if TYPE_CHECKING:
     from vidrec.config import QdrantSettings
@@ -31,8 +31,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 HTTP_PORT = 6333
-# Hits of one video in the first answer: more are asked for only where these are equals.
-HITS_PER_VIDEO = 4
+# Hits of one video in the first answer: more are asked for only where these are equals. A vector
+# is 10 kB of JSON at 512 numbers, so the answer to ten videos has about 480 kB at most.
+HITS_PER_VIDEO = 3
+MOST_VALUES = 1_000_000
 SCROLL_PAGE = 1000
 KEYS_FROM = 64
 ASKING_SECONDS, WRITING_SECONDS = 20.0, 180.0
@@ -87,11 +89,11 @@ def _address(url: str, port: int) -> str:
 class ServerEngine:
     """The operations of ``Engine``, by requests. Each is tried again where that can help."""
 
-    def __init__(self, client: QdrantClient, where: str, settings: QdrantSettings) -> None:
-        self.where = where
+    def __init__(self, client: QdrantClient, place: str, settings: QdrantSettings) -> None:
+        self.place = place
         self._client = client
         self._settings = settings
-        self._patience = Patience(where, ASKING_SECONDS)
+        self._patience = Patience(place, ASKING_SECONDS)
         shaping = {"quantization", "shard_number", "replication_factor", "on_disk"}
         self.layout: Mapping[str, Any] = settings.model_dump(include=shaping)
 
@@ -144,7 +146,7 @@ class ServerEngine:
         numbers = tuple(int(part) for part in version.split("-")[0].split(".")[:2])
         if numbers < MIN_SERVER:
             raise StoreError(
-                f"Qdrant at {self.where} is version {version}: upgrade it to "
+                f"Qdrant at {self.place} is version {version}: upgrade it to "
                 f"{'.'.join(map(str, MIN_SERVER))} or newer"
             )
 
@@ -197,45 +199,35 @@ class ServerEngine:
     def delete(self, name: str, ids: Sequence[str]) -> None:
         self._write(lambda: self._client.delete(name, list(ids)))
 
-    def nearest(self, name: str, vector: Vector, limit: int, where: Filter) -> list[Hit]:
-        found = self._ask(
-            lambda: self._client.query_points(
-                name,
-                query=vector.tolist(),
-                limit=limit,
-                query_filter=conditions(models, where),
-                search_params=self._search_params(),
-                with_payload=True,
-            )
-        )
-        return [_hit(point) for point in found.points]
+    def nearest(
+        self, name: str, vector: Vector, limit: int, where: Filter, *, by_video: bool
+    ) -> tuple[list[Hit], float]:
+        asked: dict[str, Any] = {
+            "query": vector.tolist(),
+            "limit": limit,
+            "query_filter": conditions(models, where),
+            "search_params": self._search_params(),
+            "with_payload": True,
+            "with_vectors": True,
+        }
+        if not by_video:
+            points = self._ask(lambda: self._client.query_points(name, **asked)).points
+            hits = [_hit(point) for point in points]
+            return hits, hits[-1].score if len(hits) == limit else -np.inf
+        size = max(HITS_PER_VIDEO, limit // 8)
+        asked |= {"group_by": "video_id", "group_size": size}
+        groups = self._ask(lambda: self._client.query_points_groups(name, **asked)).groups
+        videos = [[_hit(point) for point in group.hits] for group in groups]
+        return [hit for hits in videos for hit in hits], _best_left(videos, limit, size)
 
-    def nearest_videos(
-        self, name: str, vector: Vector, limit: int, where: Filter
-    ) -> tuple[list[VideoHits], bool]:
-        found = self._ask(
-            lambda: self._client.query_points_groups(
-                name,
-                group_by="video_id",
-                query=vector.tolist(),
-                limit=limit,
-                group_size=HITS_PER_VIDEO,
-                query_filter=conditions(models, where),
-                search_params=self._search_params(),
-                with_payload=True,
+    def values(self, name: str, key: str) -> list[Any]:
+        try:
+            found = self._ask(
+                lambda: self._client.facet(name, path(key), limit=MOST_VALUES, exact=True)
             )
-        )
-        videos = [
-            VideoHits(
-                str(group.id),
-                [_hit(point) for point in group.hits],
-                more=len(group.hits) >= HITS_PER_VIDEO,
-            )
-            for group in found.groups
-        ]
-        # The server looks at a bounded number of points. It has seen them all for certain only
-        # if there are fewer videos than it was asked for and no video was cut.
-        return videos, len(videos) < limit and not any(video.more for video in videos)
+        except RefusedError:  # its index is of numbers
+            return []
+        return [hit.value for hit in found.hits if isinstance(hit.value, str)]
 
     def fetch(self, name: str, ids: Sequence[str], *, payload: bool, vector: bool) -> list[Stored]:
         # Collections that others made may number their points.
@@ -317,4 +309,20 @@ def _quantization(kind: str) -> Any:
 
 
 def _hit(point: models.ScoredPoint) -> Hit:
-    return Hit(str(point.id), float(point.score), point.payload or {})
+    vector = np.asarray(point.vector, dtype=np.float32)
+    return Hit(str(point.id), float(point.score), point.payload or {}, vector)
+
+
+def _best_left(videos: Sequence[Sequence[Hit]], limit: int, size: int) -> float:
+    """Return the best score that a point may have which is in no group, and may matter.
+
+    The server looks at a bounded number of points. It has seen them all for certain only if there
+    are fewer videos than it was asked for and no video was cut. Of a video that was cut, what is
+    left matters where it may be as good as its best hit: a still picture has many equal points.
+    """
+    cut = [hits for hits in videos if len(hits) >= size]
+    if len(videos) < limit and not cut:
+        return -np.inf
+    best = min((hits[0].score for hits in videos), default=-np.inf)
+    near = [h[-1].score for h in cut if h[-1].score >= h[0].score - 2 * margin(len(h[0].vector))]
+    return max([best, *near])

@@ -5,33 +5,30 @@ collection, ``<collection>-<embedder>.<n>``, whose metadata names its fingerprin
 the next number and then turns the alias to it in one request, so the alias is never empty or
 mixed. What a killed rebuild leaves is taken up again by the next if it fits, else removed.
 
-A query is one request. Its answer carries scores but no vectors (20 kB each at 1024 numbers);
-only where scores lie so near to each other that float32 says nothing about their order are the
-vectors of those few points fetched, and ranked as every store ranks.
+A query is one request. Its answer carries the vectors of about as many points as are wanted, so
+that the ranking is exact; more is asked for only where scores are too near to each other.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from vidrec.errors import FingerprintError, NoIndexError, StoreError, UsageError
-from vidrec.stores import ranking
+from vidrec.errors import NoIndexError, StoreError, UsageError
 from vidrec.stores.base import (
     CollectionInfo,
+    Found,
     PointWriter,
     VectorStore,
     check_fingerprint,
-    check_query,
+    check_vectors,
     index_command,
 )
-from vidrec.stores.qdrant.engine import Described, Engine, RefusedError, UnindexedError
-from vidrec.stores.qdrant.nearest import nearest_points, nearest_videos
+from vidrec.stores.conditions import holds
+from vidrec.stores.qdrant.engine import BOUNDS, Described, Engine, Hit, RefusedError, UnindexedError
 from vidrec.stores.qdrant.points import (
     RESERVED,
     FilterKeys,
@@ -39,15 +36,17 @@ from vidrec.stores.qdrant.points import (
     stored_batches,
     write_batch,
 )
-from vidrec.types import PAYLOAD_FIELDS, Filter, Match, Point
+from vidrec.types import PAYLOAD_FIELDS, Candidate, Condition, Filter, Point
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from vidrec.types import Vector
 
 LAYOUT = 1
 IDS_AT_A_TIME = 1000
 POINTS_AT_A_TIME = 128
-MOST = 1 << 31  # of points, in any collection: engines count in fixed sizes
 
 
 class QdrantStore(VectorStore):
@@ -62,8 +61,8 @@ class QdrantStore(VectorStore):
         self._engine = engine
 
     @property
-    def where(self) -> str:
-        return f"{self._engine.where}/{self.alias}"
+    def place(self) -> str:
+        return f"{self._engine.place}/{self.alias}"
 
     # Reading
 
@@ -76,37 +75,56 @@ class QdrantStore(VectorStore):
     def count(self) -> int:
         return 0 if self._served() is None else self._engine.count(self.alias)
 
-    def query(
+    def candidates(
         self,
-        vector: Vector,
+        vectors: NDArray[np.float32],
+        n: int,
+        where: Filter,
         *,
-        k: int,
-        where: Filter | None = None,
-        by_video: bool = True,
+        by_video: bool = False,
         fingerprint: str | None = None,
-    ) -> list[Match]:
-        if k < 1:
-            raise UsageError(f"k must be at least 1. Received: k={k}")
-        k = min(k, MOST)
-        where = where or Filter()
-        asked = ranking.unit_rows(np.ascontiguousarray(vector, "<f4")[None], ["the query"])[0]
-        if keys := [key for key, values in where.equals.items() if None in values]:
-            self._check_keys(keys)  # "no value" fits every point, also under a misspelt key
-        find = nearest_videos if by_video else nearest_points
+    ) -> list[Found]:
+        # Of a misspelt key it is true of every point that it has another value, or none.
+        if keys := [c.key for c in where.conditions if c.op == "!=" or None in c.values]:
+            self._check_keys(keys)
+        where = self._without_patterns(where)
+        return [self._candidates(vector, n, where, by_video, fingerprint) for vector in vectors]
+
+    def _candidates(
+        self, vector: Vector, n: int, where: Filter, by_video: bool, fingerprint: str | None
+    ) -> Found:
+        def find(where: Filter) -> tuple[Sequence[Hit], float]:
+            return self._engine.nearest(self.alias, vector, n, where, by_video=by_video)
+
         try:
             try:
-                matches = find(self._engine, self.alias, asked, k, where)
+                hits, best_left = find(where)
             except UnindexedError:
-                matches = find(self._engine, self.alias, asked, k, self._indexed(where))
+                hits, best_left = find(self._indexed(where))
         except RefusedError:
-            self._check(asked, k, fingerprint)  # says it better, if it is the query's fault
+            self._check(vector, fingerprint)  # says it better, if it is the query's fault
             raise
-        if not matches:
-            self._check(asked, k, fingerprint)
-            self._check_keys(list(where.equals))
-        elif fingerprint is not None and matches[0].payload.get("fingerprint") != fingerprint:
-            self._check(asked, k, fingerprint)
-        return [Match(m.id, m.score, from_stored(m.payload)) for m in matches]
+        if not hits:
+            self._check(vector, fingerprint)
+            self._check_keys([condition.key for condition in where.conditions])
+        elif fingerprint is not None and hits[0].payload.get("fingerprint") != fingerprint:
+            self._check(vector, fingerprint)
+        found = [Candidate(h.id, h.score, from_stored(h.payload), h.vector) for h in hits]
+        return Found(found, best_left)
+
+    def _without_patterns(self, where: Filter) -> Filter:
+        """Replace each pattern by the values that fit: Qdrant has none over whole texts."""
+        if all(condition.op != "~" for condition in where.conditions):
+            return where
+        conditions = []
+        for condition in where.conditions:
+            if condition.op == "~":
+                self._check_keys([condition.key])
+                values = self._engine.values(self.alias, condition.key)
+                fitting = tuple(value for value in values if holds(condition, value))
+                condition = Condition(condition.key, "in", fitting)
+            conditions.append(condition)
+        return replace(where, conditions=tuple(conditions))
 
     def get(self, ids: Sequence[str]) -> list[Point]:
         found = {}
@@ -124,14 +142,6 @@ class QdrantStore(VectorStore):
             yield from self._engine.ids(self.alias)
 
     # Writing
-
-    def create(self, fingerprint: str, dim: int) -> None:
-        served = self._served()
-        if served is not None:
-            self._check_same(served, fingerprint, dim)
-            return
-        with self.rebuild(fingerprint, dim):
-            pass
 
     def upsert(self, points: Iterable[Point]) -> int:
         served = self._served()
@@ -189,34 +199,25 @@ class QdrantStore(VectorStore):
         found = self._engine.describe(self.alias)
         if found is not None and found.metadata.get("alias") != self.alias:
             raise StoreError(
-                f"{self.where} was not made by vidrec: choose another [qdrant] collection"
+                f"{self.place} was not made by vidrec: choose another [qdrant] collection"
             )
         return found
 
     def _info(self, found: Described, count: int) -> CollectionInfo:
         name = str(found.metadata["name"])
-        return CollectionInfo(name, found.metadata["fingerprint"], found.dim, count, self.where)
+        return CollectionInfo(name, found.metadata["fingerprint"], found.dim, count, self.place)
 
     def _nothing(self) -> str:
-        return f"no index in {self.where}: run `{index_command(self.name, self.embedder)}`"
+        return f"no index in {self.place}: run `{index_command(self.name, self.embedder)}`"
 
-    def _check(self, vector: Vector, k: int, fingerprint: str | None) -> None:
+    def _check(self, vector: Vector, fingerprint: str | None) -> None:
         """Refuse what cannot be answered, with the reason."""
         served = self._served()
         if served is None:
             raise NoIndexError(self._nothing())
         info = self._info(served, 0)
-        if fingerprint is not None:
-            check_fingerprint(info, fingerprint, self.name, self.embedder)
-        check_query(info, vector, k)
-
-    def _check_same(self, served: Described, fingerprint: str, dim: int) -> None:
-        if (served.metadata["fingerprint"], served.dim) != (fingerprint, dim):
-            raise FingerprintError(
-                f"{self.where} holds vectors of {served.metadata['fingerprint']} ({served.dim} "
-                f"numbers), not of {fingerprint} ({dim}): run "
-                f"`{index_command(self.name, self.embedder, '--recreate')}` to replace them"
-            )
+        check_fingerprint(info, fingerprint, self.name, self.embedder)
+        check_vectors(info, vector[None])
 
     def _check_keys(self, keys: Sequence[str]) -> None:
         for key in keys:
@@ -239,16 +240,12 @@ class QdrantStore(VectorStore):
         kind than the index are left out: where it is of numbers, no point has a text there.
         """
         kinds = self._engine.indexed(self.alias)
-        asked = {"scope": ("",), "video_id": ("",), **where.equals}
-        for key, kind in FilterKeys.kinds_of(asked).items():
+        own = (Condition("scope", "=", ""), Condition("video_id", "=", ""))
+        for key, kind in FilterKeys.kinds_of((*own, *where.conditions)).items():
             if key not in kinds:
                 self._engine.add_key(self.alias, key, kind)
                 kinds[key] = kind
-        equals = {
-            key: tuple(v for v in values if v is None or FilterKeys.kind_of(v) == kinds.get(key))
-            for key, values in where.equals.items()
-        }
-        return replace(where, equals=equals)
+        return replace(where, conditions=tuple(_fitting(c, kinds) for c in where.conditions))
 
     def _make(self, name: str, fingerprint: str, dim: int) -> None:
         metadata = {
@@ -325,6 +322,15 @@ class _Writer:
         stale = [i for i in self._engine.ids(self._name) if uuid.UUID(i).bytes not in self._seen]
         for some in _slices(stale, IDS_AT_A_TIME):
             self._engine.delete(self._name, some)
+
+
+def _fitting(condition: Condition, kinds: Mapping[str, str]) -> Condition:
+    """Leave out the values that a key's index cannot hold."""
+    kind = kinds.get(condition.key)
+    kept = tuple(v for v in condition.values if v is None or FilterKeys.kind_of(v) == kind)
+    if condition.op in BOUNDS:
+        return condition if kept else Condition(condition.key, "in", ())
+    return replace(condition, value=kept)
 
 
 def _uuid(text: str) -> str:

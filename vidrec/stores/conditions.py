@@ -1,0 +1,85 @@
+"""What a condition means, for every store alike.
+
+Values compare as JSON does: 1 equals 1.0, but neither "1" nor true; None is null or missing. Larger
+and smaller are of numbers. ``~`` is a shell's pattern over a whole text (``*``, ``?``, ``[abc]``),
+capitals counting. Of a list, one value is enough. What is missing is unequal to everything else.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Collection
+from fnmatch import fnmatchcase
+from typing import Any
+
+from vidrec.errors import UsageError
+from vidrec.types import PAYLOAD_FIELDS, Condition, Filter, Payload, Scalar
+
+ORDERS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+
+
+def holds(condition: Condition, stored: Any) -> bool:
+    """Whether a stored value, or one of a list, is as the condition wants."""
+    if isinstance(stored, list) and stored:
+        one = any(_holds(condition.op, condition.values, value) for value in stored)
+        return not one if condition.op == "!=" else one
+    found = _holds(condition.op, condition.values, stored)
+    return not found if condition.op == "!=" else found
+
+
+def _holds(op: str, values: tuple[Any, ...], stored: Any) -> bool:
+    if op in ORDERS:
+        return is_number(stored) and ORDERS[op](stored, values[0])
+    if op == "~":
+        return isinstance(stored, str) and any(fnmatchcase(stored, value) for value in values)
+    return any(same_value(stored, value) for value in values)
+
+
+def same_value(stored: Any, wanted: Scalar) -> bool:
+    """Compare as JSON does: 1 equals 1.0, but neither "1" nor true. None is null or missing."""
+    if is_number(stored) and is_number(wanted):
+        return bool(stored == wanted)
+    return type(stored) is type(wanted) and bool(stored == wanted)
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def check_filter(where: Filter) -> None:
+    """Refuse conditions that mean nothing.
+
+    Raises:
+        UsageError: one is larger or smaller than what is no number, or has no text as its pattern.
+    """
+    for condition in where.conditions:
+        wrong = (condition.op in ORDERS and not is_number(condition.value)) or (
+            condition.op == "~" and not all(isinstance(value, str) for value in condition.values)
+        )
+        if wrong:
+            kind = "a text" if condition.op == "~" else "a number"
+            raise UsageError(
+                f"{condition.key}{condition.op} takes {kind}. Received: {condition.value!r}"
+            )
+
+
+def check_keys(where: Filter, keys: Collection[str]) -> None:
+    """Refuse a condition on a key that no point has.
+
+    Raises:
+        UsageError: it is neither one of vidrec's nor among ``keys``.
+    """
+    for condition in where.conditions:
+        if condition.key not in PAYLOAD_FIELDS and condition.key not in keys:
+            known = ", ".join([*PAYLOAD_FIELDS, *sorted(keys)])
+            raise UsageError(
+                f"no point has a {condition.key!r} to filter on: choose one of {known}"
+            )
+
+
+def matches(where: Filter, payload: Payload) -> bool:
+    """Whether a point may match; for stores that look at one after another."""
+    if where.scope not in (None, payload.scope) or payload.video_id in where.exclude_videos:
+        return False
+    flat = payload.as_dict()
+    return all(holds(condition, flat.get(condition.key)) for condition in where.conditions)

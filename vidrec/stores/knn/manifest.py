@@ -1,0 +1,81 @@
+"""The manifest of the local index: which segments are served."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from vidrec.errors import StoreError
+from vidrec.files import writing
+from vidrec.stores.knn.segment import Part, damaged
+
+LAYOUT = 2
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What is served; ``keys`` are the payload keys that are not vidrec's own."""
+
+    fingerprint: str
+    dim: int
+    parts: Sequence[Part] = ()
+    keys: Sequence[str] = ()
+    build: int = 0  # grows with each manifest that is written
+    last: int = 0  # number of the segment that was made last
+
+    @property
+    def count(self) -> int:
+        return sum(part.live for part in self.parts)
+
+
+def read_manifest(collection: Path) -> Manifest | None:
+    """Return what is served, or None before the first index.
+
+    Raises:
+        StoreError: the manifest is damaged or of a newer layout.
+        OSError: it cannot be read.
+    """
+    try:
+        raw = (collection / MANIFEST).read_bytes()
+    except FileNotFoundError:
+        return None
+    try:
+        found = json.loads(raw)
+        layout, body = found["layout"], found["body"]
+        if layout > LAYOUT:
+            raise StoreError(f"{collection} was written by a newer vidrec: update vidrec")
+        if found["sum"] != _sum(body):
+            raise ValueError("its checksum is wrong")
+        return Manifest(**{**body, "parts": [Part(**part) for part in body["parts"]]})
+    except (ValueError, KeyError, TypeError, RecursionError) as exc:
+        raise damaged(collection, f"{MANIFEST}: {exc}") from exc
+
+
+def write_manifest(collection: Path, manifest: Manifest) -> None:
+    """Serve what a manifest names from now on; the files it names are on the disk already."""
+    body = asdict(manifest)
+    with writing(collection / MANIFEST) as draft:
+        document = {"layout": LAYOUT, "sum": _sum(body), "body": body}
+        draft.write_text(json.dumps(document, indent=1), encoding="utf-8")
+    sync_folder(collection)
+
+
+def sync_folder(folder: Path) -> None:
+    """Put a folder's entries on the disk, where the system can."""
+    if os.name == "nt":
+        return
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _sum(body: Any) -> int:
+    return zlib.crc32(json.dumps(body, sort_keys=True).encode())

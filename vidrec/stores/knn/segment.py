@@ -1,0 +1,219 @@
+"""One segment of the local index, for reading."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vidrec.errors import StoreError
+from vidrec.types import Payload
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Rows = NDArray[Any]
+
+VECTORS, ROWS, PAYLOADS, COLUMNS = "vectors.f32", "rows.bin", "payloads.bin", "columns.bin"
+SUMMED = (ROWS, PAYLOADS, COLUMNS)  # by the manifest; each row has its vector's checksum itself
+ROW = np.dtype(
+    [
+        ("id", "V16"),
+        ("start", "<f8"),
+        ("end", "<f8"),
+        ("video", "<u8"),  # a hash of the video's id
+        ("payload", "<i4"),  # number of its text
+        ("crc", "<u4"),  # CRC-32 of the vector, then of the row's bytes before this
+        ("scope", "u1"),  # position in SCOPES
+        ("unused", "V7"),
+    ]
+)
+ROW_BYTES_SUMMED = ROW.fields["crc"][1] if ROW.fields else 0
+TEXT = np.dtype([("end", "<i8"), ("crc", "<u4"), ("unused", "V4")])  # of a payload's text
+SCOPES = ("clip", "video")
+CACHED = 4096  # payloads that were read
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A segment as the manifest names it."""
+
+    name: str
+    rows: int
+    payloads: int
+    sums: dict[str, int] = field(default_factory=dict)  # CRC-32 of each summed file
+    dead: str = ""  # name of the file of dead rows, if any are
+    n_dead: int = 0
+    dead_sum: int = 0
+
+    @property
+    def live(self) -> int:
+        return self.rows - self.n_dead
+
+
+class Segment:
+    """The mapped files of a segment. They may be unlinked meanwhile."""
+
+    def __init__(self, folder: Path, part: Part, dim: int) -> None:
+        """Map it.
+
+        Raises:
+            OSError, StoreError: it is gone, or its files are not as long as they must be.
+        """
+        self.folder = folder
+        self.name = part.name
+        vectors = _mapped(folder / VECTORS, part.rows * dim * 4)
+        self.vectors = np.frombuffer(vectors, "<f4").reshape(part.rows, dim)
+        self.rows: Rows = np.frombuffer(_mapped(folder / ROWS, part.rows * ROW.itemsize), ROW)
+        self._payloads = _mapped(folder / PAYLOADS)
+        table = part.payloads * TEXT.itemsize
+        if len(self._payloads) < table:
+            raise damaged(folder, f"{PAYLOADS} is too short")
+        self._texts = np.frombuffer(
+            self._payloads, TEXT, part.payloads, len(self._payloads) - table
+        )
+        self._columns = _mapped(folder / COLUMNS)
+        self._parsed: dict[int, dict[str, Any]] = {}
+
+    def check(self, numbers: NDArray[np.intp]) -> None:
+        """Compare some rows with their checksums.
+
+        Raises:
+            StoreError: one is damaged.
+        """
+        for number in numbers.tolist():
+            if row_sum(self.vectors[number], self.rows[number]) != self.rows["crc"][number]:
+                raise damaged(self.folder, f"row {number} is not what was written")
+
+    def text(self, number: int) -> bytes:
+        """Return the text of a payload, JSON.
+
+        Raises:
+            StoreError: it is damaged.
+        """
+        if not 0 <= number < len(self._texts):
+            raise damaged(self.folder, f"there is no payload {number}")
+        start = int(self._texts["end"][number - 1]) if number else 0
+        body = bytes(self._payloads[start : int(self._texts["end"][number])])
+        if zlib.crc32(body) != self._texts["crc"][number]:
+            raise damaged(self.folder, f"payload {number} is not what was written")
+        return body
+
+    def payload(self, number: int) -> Payload:
+        """Return what a row's point says."""
+        row = self.rows[number]
+        no = int(row["payload"])
+        body = self._parsed.get(no)
+        if body is None:
+            if len(self._parsed) >= CACHED:
+                self._parsed = {}  # another thread may still fill the old one: no harm
+            body = self._parsed[no] = json.loads(self.text(no))
+        times = {"start_sec": float(row["start"]), "end_sec": float(row["end"])}
+        return Payload.from_dict({**body, "scope": SCOPES[int(row["scope"])], **times})
+
+    @cached_property
+    def id_keys(self) -> NDArray[np.uint64]:
+        """A number for each row's id: different ids hardly ever share one."""
+        return id_keys(self.rows["id"])
+
+    @cached_property
+    def columns(self) -> dict[str, tuple[int, int, int]]:
+        """Where each key's column lies: codes, values, end."""
+        try:
+            size = int.from_bytes(self._columns[-8:], "little")
+            found = json.loads(bytes(self._columns[-8 - size : -8]))
+        except ValueError as exc:
+            raise damaged(self.folder, f"{COLUMNS} is not what was written") from exc
+        return {key: (spans[0], spans[1], spans[2]) for key, spans in found.items()}
+
+    def column(self, key: str) -> tuple[NDArray[np.int32], list[Any]]:
+        """Return the code of each payload's value under a key, and the values by code."""
+        if key not in self.columns:
+            return np.zeros(len(self._texts), "<i4"), [None]
+        codes, values, end = self.columns[key]
+        table = np.frombuffer(self._columns, "<i4", len(self._texts), codes)
+        return table, json.loads(bytes(self._columns[values:end]))
+
+    def verify(self, part: Part) -> Iterator[str]:
+        """Read everything; yield a line for each damage."""
+        for name in SUMMED:
+            if zlib.crc32((self.folder / name).read_bytes()) != part.sums.get(name):
+                yield f"{self.folder / name} is not what was written"
+        wrong = sum(
+            row_sum(vector, row) != int(row["crc"])
+            for vector, row in zip(self.vectors, self.rows, strict=True)
+        )
+        if wrong:
+            yield f"{self.folder / VECTORS}: {wrong} rows are not what was written"
+
+
+def row_sum(vector: NDArray[np.float32], row: Any) -> int:
+    """Return the checksum of a point."""
+    return zlib.crc32(row.tobytes()[:ROW_BYTES_SUMMED], zlib.crc32(vector.data))
+
+
+def read_dead(folder: Path, part: Part) -> NDArray[np.int32]:
+    """Return the rows of a segment that no longer count.
+
+    Raises:
+        OSError, StoreError: the list is gone or damaged.
+    """
+    if not part.dead:
+        return np.empty(0, "<i4")
+    raw = (folder / part.dead).read_bytes()
+    if zlib.crc32(raw) != part.dead_sum:
+        raise damaged(folder, f"{part.dead} is not what was written")
+    return np.frombuffer(raw, "<i4")
+
+
+def _mapped(path: Path, size: int | None = None) -> mmap.mmap | bytes:
+    """Map a file, which must be of that size if one is given."""
+    with path.open("rb") as file:
+        there = file.seek(0, 2)
+        if size is not None and there != size:
+            raise damaged(path.parent, f"{path.name} has {there} bytes, not {size}")
+        return mmap.mmap(file.fileno(), there, access=mmap.ACCESS_READ) if there else b""
+
+
+def damaged(folder: Path, what: str) -> StoreError:
+    return StoreError(
+        f"the index {folder} cannot be read ({what}): run `vidrec index --recreate` to mend it"
+    )
+
+
+def video_hash(video_id: str) -> int:
+    """Return a number for a video: different videos hardly ever share one."""
+    raw = video_id.encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(raw, digest_size=8).digest(), "little")
+
+
+def id_text(raw: bytes) -> str:
+    """Return 16 bytes as the text of a UUID; both sort alike."""
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def id_keys(ids: NDArray[Any]) -> NDArray[np.uint64]:
+    """Return a number for each 16-byte id."""
+    halves = np.frombuffer(np.ascontiguousarray(ids).tobytes(), "<u8").reshape(-1, 2)
+    mixed: NDArray[np.uint64] = halves[:, 0] * np.uint64(0x9E3779B97F4A7C15) ^ halves[:, 1]
+    return mixed
+
+
+def rows_of(segment: Segment, ids: Sequence[bytes]) -> dict[bytes, int]:
+    """Return the rows of those ids that are there; of equal ones the last."""
+    if not ids:
+        return {}
+    wanted = set(ids)
+    keys = id_keys(np.frombuffer(b"".join(wanted), "V16"))
+    near = np.flatnonzero(np.isin(segment.id_keys, keys))
+    names = [raw.tobytes() for raw in segment.rows["id"][near]]
+    return {raw: row for raw, row in zip(names, near.tolist(), strict=True) if raw in wanted}

@@ -1,0 +1,182 @@
+"""What the local index holds at one moment, and the scan over it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vidrec.stores.base import Found
+from vidrec.stores.conditions import check_keys
+from vidrec.stores.knn.filter import allowed_rows
+from vidrec.stores.knn.manifest import Manifest
+from vidrec.stores.knn.segment import Part, Segment, damaged, id_text, read_dead, rows_of
+from vidrec.stores.knn.shortlist import shortlist
+from vidrec.types import Candidate, Filter, Point
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from vidrec.stores.knn.filter import Mask
+
+# Below this share of points that may match, their rows are gathered instead of scanning all.
+SELECTIVE = 1 / 8
+ROWS_AT_A_TIME = 16_384
+SCORES_AT_A_TIME = 1 << 25  # of many queries: 128 MiB
+LARGEST = 1.001  # a cosine of unit vectors, with room for rounding
+
+
+class Snapshot:
+    """The segments of one manifest. Nothing in it changes: threads may share it."""
+
+    def __init__(
+        self, folder: Path, manifest: Manifest, segments: Sequence[Segment], mark: object
+    ) -> None:
+        self.folder, self.manifest, self.segments, self.mark = folder, manifest, segments, mark
+        self._dead = [
+            read_dead(folder / part.name, part)
+            for part in manifest.parts
+        ]  # fmt: skip
+        ends = np.cumsum([0, *(part.rows for part in manifest.parts)])
+        self._spans = [slice(int(a), int(b)) for a, b in pairwise(ends)]
+        self._starts = ends[:-1]
+        self.n_rows = int(ends[-1])
+
+    @cached_property
+    def _videos(self) -> NDArray[np.uint64]:
+        if len(self.segments) == 1:
+            only: NDArray[np.uint64] = self.segments[0].rows["video"]
+            return only
+        return np.concatenate([segment.rows["video"] for segment in self.segments])
+
+    def candidates(
+        self, vectors: NDArray[np.float32], n: int, where: Filter, *, by_video: bool
+    ) -> list[Found]:
+        """See ``VectorStore.candidates``; ``vectors`` have the right size."""
+        check_keys(where, self.manifest.keys)
+        if not self.n_rows:
+            return [Found(()) for _ in vectors]
+        masks = [allowed_rows(segment, where) for segment in self.segments]
+        found = []
+        step = max(1, SCORES_AT_A_TIME // self.n_rows)
+        for start in range(0, len(vectors), step):
+            for scores in self._scores(vectors[start : start + step], masks):
+                found.append(self._found(scores, n, by_video))
+        return found
+
+    def _found(self, scores: NDArray[np.float32], n: int, by_video: bool) -> Found:
+        near, best_left = shortlist(
+            scores, n, self.manifest.dim, self._videos if by_video else None
+        )
+        places = np.searchsorted(self._starts, near, "right") - 1
+        candidates: list[Candidate] = []
+        for place in np.unique(places):
+            segment = self.segments[place]
+            at = near[places == place]
+            numbers = at - self._starts[place]
+            segment.check(numbers)
+            candidates += [
+                Candidate(
+                    id_text(segment.rows["id"][number].tobytes()), score,
+                    segment.payload(number), segment.vectors[number],
+                )
+                for number, score in zip(numbers.tolist(), scores[at].tolist(), strict=True)
+            ]  # fmt: skip
+        return Found(candidates, best_left)
+
+    def _scores(
+        self, vectors: NDArray[np.float32], masks: Sequence[Mask | None]
+    ) -> NDArray[np.float32]:
+        """Return ``(q, n_rows)`` float32 scores; -inf may not match."""
+        scores = np.empty((len(vectors), self.n_rows), np.float32)
+        for segment, span, dead, mask in zip(
+            self.segments, self._spans, self._dead, masks, strict=True
+        ):
+            part = scores[:, span]
+            if mask is not None and np.count_nonzero(mask) < SELECTIVE * len(mask):
+                rows = np.flatnonzero(mask)
+                part[:] = -np.inf
+                for start in range(0, len(rows), ROWS_AT_A_TIME):
+                    some = rows[start : start + ROWS_AT_A_TIME]
+                    part[:, some] = self._sane(segment, vectors @ segment.vectors[some].T)
+            else:
+                if len(vectors) == 1:
+                    np.dot(segment.vectors, vectors[0], out=part[0])
+                else:
+                    part[:] = vectors @ segment.vectors.T
+                self._sane(segment, part)
+                if mask is not None:
+                    part[:, ~mask] = -np.inf
+            part[:, dead] = -np.inf
+        return scores
+
+    @staticmethod
+    def _sane(segment: Segment, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        if scores.size and not -LARGEST <= scores.min() <= scores.max() <= LARGEST:
+            raise damaged(segment.folder, "a score is no cosine")
+        return scores
+
+    def points(self, wanted: Sequence[bytes]) -> list[Point]:
+        """Return the points of those ids that are there, in that order."""
+        found: dict[bytes, Point] = {}
+        for segment, dead in zip(self.segments, self._dead, strict=True):
+            gone = set(dead.tolist())
+            for raw, row in rows_of(segment, wanted).items():
+                if row not in gone:
+                    segment.check(np.array([row]))
+                    vector = segment.vectors[row].copy()
+                    found[raw] = Point(id_text(raw), vector, segment.payload(row))
+        return [found[raw] for raw in wanted if raw in found]
+
+    def rows_of(self, wanted: Sequence[bytes]) -> list[list[int]]:
+        """Return the rows of those ids that are there, of each segment."""
+        return [
+            sorted(set(rows_of(segment, wanted).values()).difference(dead.tolist()))
+            for segment, dead in zip(self.segments, self._dead, strict=True)
+        ]
+
+    def live(self, at: int) -> NDArray[np.intp]:
+        """Return the rows of a segment that count."""
+        alive = np.ones(self.manifest.parts[at].rows, bool)
+        alive[self._dead[at]] = False
+        return np.flatnonzero(alive)
+
+    def dead(self, at: int) -> NDArray[np.int32]:
+        return self._dead[at]
+
+    def ids(self) -> Iterator[bytes]:
+        for at, segment in enumerate(self.segments):
+            numbers = self.live(at)
+            for start in range(0, len(numbers), ROWS_AT_A_TIME):
+                for raw in segment.rows["id"][numbers[start : start + ROWS_AT_A_TIME]]:
+                    yield raw.tobytes()
+
+    def verify(self) -> Iterator[str]:
+        for part, segment in zip(self.manifest.parts, self.segments, strict=True):
+            yield from segment.verify(part)
+
+
+def open_snapshot(
+    folder: Path, manifest: Manifest, mark: object, known: Snapshot | None = None
+) -> Snapshot:
+    """Map what a manifest names; segments that are open already are taken over.
+
+    Raises:
+        OSError, StoreError: a file is gone or not as it must be.
+    """
+    there = {} if known is None else dict(zip(map(_bare, known.manifest.parts), known.segments))  # noqa: B905
+    segments = [
+        there.get(_bare(part)) or Segment(folder / part.name, part, manifest.dim)
+        for part in manifest.parts
+    ]
+    return Snapshot(folder, manifest, segments, mark)
+
+
+def _bare(part: Part) -> str:
+    """What a segment is, whichever of its rows are dead."""
+    return repr(replace(part, dead="", n_dead=0, dead_sum=0))
