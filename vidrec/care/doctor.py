@@ -24,7 +24,7 @@ from vidrec.files import exists
 from vidrec.library import Library
 from vidrec.library.catalog import has_catalog
 from vidrec.stores import open_store
-from vidrec.stores.base import index_command
+from vidrec.stores.base import CollectionInfo, VectorStore, index_command
 
 State = Literal["ok", "warning", "failure"]
 LOW_DISK = 2_000_000_000
@@ -171,18 +171,23 @@ def _store(settings: Settings, embedder: Embedder) -> Iterator[Check]:
             detail += f", of {info.fingerprint} where the embedder is {wanted}"
             yield Check("store", "failure", detail, f"{again} --recreate")
             return
-        yield _followed(settings, wanted, info.place, detail, again)
+        yield _followed(settings, store, info, detail, again)
     except NoIndexError as exc:
         yield Check("store", "warning", str(exc), again)
     finally:
         store.close()
 
 
-def _followed(settings: Settings, fingerprint: str, where: str, detail: str, again: str) -> Check:
+def _followed(
+    settings: Settings, store: VectorStore, served: CollectionInfo, detail: str, again: str
+) -> Check:
     if not has_catalog(settings.library):
         return Check("store", "ok", detail)
     with Library(settings.library, create=False) as library:
-        position = library.position(fingerprint)
-        if position != library.indexed_position(where, fingerprint):
-            return Check("store", "warning", f"{detail}; the library has changed since", again)
+        store.owner = library.id
+        info = store.info() or served
+        if not library.is_followed(info.place, info.fingerprint, info.version):
+            return Check(
+                "store", "warning", f"{detail}; it or the library has changed since", again
+            )
     return Check("store", "ok", detail)

@@ -97,6 +97,7 @@ def _embedder(
     chosen.embedder.name = embedder
     try:
         store = open_store(chosen)
+        store.owner = library.id
         try:
             info = store.info()
         finally:
@@ -105,8 +106,7 @@ def _embedder(
         return EmbedderStatus(fingerprint, embedder, videos, embeddings, None, False, str(exc))
     if info is not None and info.fingerprint == fingerprint:
         indexed = info.count
-        followed = library.indexed_position(info.place, fingerprint)
-        stale = followed != library.position(fingerprint)
+        stale = not library.is_followed(info.place, fingerprint, info.version)
     return EmbedderStatus(fingerprint, embedder, videos, embeddings, indexed, stale)
 
 

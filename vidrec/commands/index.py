@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,11 +14,10 @@ from vidrec.commands.options import (
     EmbedderName,
     Library,
     StoreName,
+    may_ask,
     settings_for,
 )
-from vidrec.display import (
-    note,
-)
+from vidrec.display import note
 
 if TYPE_CHECKING:
     from vidrec.ingest.index import IndexReport
@@ -31,6 +31,10 @@ def index(
     ] = False,
     prune: Annotated[
         bool, typer.Option("--prune", help="Delete what the library no longer has.")
+    ] = False,
+    yes: Annotated[
+        bool,
+        typer.Option("--yes", "-y", help="Do not ask before points are deleted, or all of them."),
     ] = False,
     checkpoint: CheckpointFolder = None,
     library: Library = None,
@@ -48,8 +52,17 @@ def index(
         library=library,
     )
     gc.set_threshold(10_000)  # a batch's points are no garbage: rarely look through them
-    report = stage(settings, recreate=recreate, prune=prune, progress=display.Bar())
+    report = stage(
+        settings, recreate=recreate, prune=prune, agree=agreement(yes), progress=display.Bar()
+    )
     show_index_report(report)
+
+
+def agreement(yes: bool) -> Callable[[str], bool] | None:
+    """Return how to ask whether points may be deleted; None if nobody is there to answer."""
+    if yes:
+        return lambda question: True
+    return (lambda question: typer.confirm(question, err=True)) if may_ask() else None
 
 
 def show_index_report(report: IndexReport) -> None:

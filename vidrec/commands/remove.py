@@ -73,6 +73,8 @@ def show_removed(report: RemoveReport) -> None:
         note(f"{name} is not in the library")
     for video, doubt in report.kept:
         note(f"kept {video.path} ({video.id[:12]}): {doubt}; --yes forgets it")
+    for reason in report.behind:
+        note(f"the index is not up to date, `vidrec index` will be: {reason}")
     note(
         f"{verb} {count(len(report.videos), 'video')} and {count(report.points, 'point')}; "
         "the files stay"

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from vidrec.config import Settings
 from vidrec.embedders import load_embedder
-from vidrec.errors import FingerprintError, NoIndexError
+from vidrec.errors import FingerprintError, NoIndexError, StoreError, UsageError
 from vidrec.library import Library
 from vidrec.progress import Progress, Silent
 from vidrec.stores import open_store
-from vidrec.stores.base import VectorStore, index_command
+from vidrec.stores.base import CollectionInfo, VectorStore, index_command
 from vidrec.types import Payload, Point, Scalar, Scope, point_id
 
 if TYPE_CHECKING:
+    from vidrec.library.embeddings import EmbeddingRow
     from vidrec.library.videos import VideoRow
 
 BATCH = 1024
 STEP = 256  # points between two signs of progress: a remote store takes seconds for more
 T = TypeVar("T")
+Agree: TypeAlias = Callable[[str], bool]  # is asked a question
 
 
 @dataclass(slots=True)
@@ -45,18 +47,22 @@ def index(
     *,
     recreate: bool = False,
     prune: bool = False,
+    agree: Agree | None = None,
     progress: Progress | None = None,
 ) -> IndexReport:
     """Bring the store up to date with the library, for the settings' embedder.
 
-    Only what is new or changed is written; ``recreate`` builds all anew beside the served
-    collection and then replaces it at once; ``prune`` deletes what the library no longer has.
+    Only what is new or changed is written, and what the library replaced or removed is deleted.
+    ``recreate`` builds all anew beside the served collection and then replaces it at once;
+    ``prune`` deletes whatever else the library does not have. ``agree`` is asked before that
+    empties the index, or deletes points where others may see them.
 
     Raises:
         NoIndexError: the library holds no embeddings of this embedder.
         FingerprintError: the collection holds vectors of another fingerprint and ``recreate``
             is off.
         LockedError: another process indexes this library.
+        UsageError: nobody agreed; nothing is changed then.
     """
     progress = progress or Silent()
     started = time.monotonic()
@@ -64,16 +70,41 @@ def index(
     fingerprint = str(embedder.fingerprint)
     with Library(settings.library, create=False) as library, library.lock("index"):
         videos, total = library.count_embeddings(fingerprint)
-        if not videos and not prune:
+        to_delete = not recreate and (prune or library.removed_videos(0))
+        if not videos and not to_delete:
             raise NoIndexError(_nothing(library, embedder.name, fingerprint))
         store = open_store(settings)
+        store.owner = library.id
         try:
-            sync = _Sync(library, store, fingerprint, embedder.dim, progress)
-            report = sync.run(total, recreate=recreate, prune=prune)
+            sync = _Sync(library, store, fingerprint, embedder.dim, total, agree, progress)
+            report = sync.run(recreate=recreate, prune=prune)
         finally:
             store.close()
     report.seconds = time.monotonic() - started
     return report
+
+
+def leave_store(library: Library, store: VectorStore, fingerprint: str) -> int:
+    """Delete the points of the videos that were removed since a store followed the library.
+
+    Returns:
+        How many points there were.
+    """
+    store.owner = library.id
+    info = store.info()
+    if info is None or info.fingerprint != fingerprint:
+        return 0
+    followed, now = library.followed(info.place, fingerprint), library.position(fingerprint)
+    known = info.version == followed.version
+    if known:
+        library.set_writing(info.place, fingerprint)
+    deleted = store.delete_videos(library.removed_videos(followed.position[0]))
+    after = store.info()
+    if known and after is not None:
+        behind = library.changed_videos(followed.position[0]) or now[1] > followed.position[1]
+        position = followed.position if behind else now
+        library.set_followed(info.place, fingerprint, position, after.version)
+    return deleted
 
 
 def _nothing(library: Library, name: str, fingerprint: str) -> str:
@@ -82,6 +113,23 @@ def _nothing(library: Library, name: str, fingerprint: str) -> str:
     if others:
         message += f" (it holds {', '.join(others)})"
     return f"{message}: run `vidrec embed --embedder {name}` first"
+
+
+@dataclass(slots=True)
+class _Difference:
+    """What a collection and the library do not have in common, by a look at every id.
+
+    Attributes:
+        stored: how many points the collection has.
+        missing: numbers of the embeddings to be written.
+        replaced: points of videos that were embedded anew, or removed.
+        unknown: points that the library knows nothing of.
+    """
+
+    stored: int
+    missing: list[int]
+    replaced: list[str]
+    unknown: list[str]
 
 
 class _Sync:
@@ -93,76 +141,143 @@ class _Sync:
         store: VectorStore,
         fingerprint: str,
         dim: int,
+        total: int,
+        agree: Agree | None,
         progress: Progress,
     ) -> None:
         self.library = library
         self.store = store
         self.fingerprint = fingerprint
         self.dim = dim
+        self.total = total
+        self.agree = agree
         self.progress = progress
 
-    def run(self, total: int, *, recreate: bool, prune: bool) -> IndexReport:
+    def run(self, *, recreate: bool, prune: bool) -> IndexReport:
         position = self.library.position(self.fingerprint)
-        served = None if recreate else self.store.info()  # a damaged one is mended
+        served = self._served(mending=recreate)
         report = IndexReport(self.store.name, "", "", self.fingerprint)
-        if served is None:
-            self.progress.start("indexing", total, "point")
-            with self.store.rebuild(self.fingerprint, self.dim) as writer:
-                report.written = writer.upsert(self._counted(self._points()))
-        elif served.fingerprint != self.fingerprint:
-            again = index_command(self.store.name, self.fingerprint.split(":")[0], "--recreate")
-            raise FingerprintError(
-                f"{served.place} serves {served.fingerprint}, the embedder is "
-                f"{self.fingerprint}: run `{again}` to replace it"
-            )
+        same = served is not None and served.fingerprint == self.fingerprint
+        others = served is not None and self.store.count() < served.count
+        if served is None or (recreate and not (same and others)):
+            self._rebuild(report, served if same else None)
+        elif not same:
+            raise self._other_fingerprint(served)
         else:
-            self._follow(report, served.place, total, prune=prune)
+            self._follow(report, served, anew=recreate, prune=prune or recreate)
         self.progress.finish()
         now = self.store.info()
         assert now is not None
         report.place, report.collection, report.total = now.place, now.name, now.count
-        self.library.set_indexed_position(now.place, self.fingerprint, position)
+        self.library.set_followed(now.place, self.fingerprint, position, now.version)
         return report
 
-    def _follow(self, report: IndexReport, where: str, total: int, *, prune: bool) -> None:
-        """Write what is new or changed, and delete what a new embedding of a video replaced."""
-        revision, last = self.library.indexed_position(where, self.fingerprint)
+    def _served(self, *, mending: bool) -> CollectionInfo | None:
+        try:
+            return self.store.info()
+        except StoreError:
+            if not mending:
+                raise
+            return None  # damaged: it is built anew
+
+    def _other_fingerprint(self, served: CollectionInfo) -> FingerprintError:
+        again = index_command(self.store.name, self.fingerprint.split(":")[0], "--recreate")
+        return FingerprintError(
+            f"{served.place} serves {served.fingerprint}, the embedder is "
+            f"{self.fingerprint}: run `{again}` to replace it"
+        )
+
+    def _rebuild(self, report: IndexReport, served: CollectionInfo | None) -> None:
+        if not self.total:
+            name = self.fingerprint.split(":")[0]
+            raise NoIndexError(_nothing(self.library, name, self.fingerprint))
+        if served is not None and (self.store.shared or served.count > self.total):
+            self._ask(served, self._compare((0, 0)))
+        self.progress.start("indexing", self.total, "point")
+        with self.store.rebuild(self.fingerprint, self.dim) as writer:
+            report.written = writer.upsert(self._counted(self._points()))
+
+    def _follow(
+        self, report: IndexReport, served: CollectionInfo, *, anew: bool, prune: bool
+    ) -> None:
+        """Write what is new or changed, and delete what was replaced or removed."""
+        followed = self.library.followed(served.place, self.fingerprint)
+        known = served.version != "" and served.version == followed.version
+        trusted = not anew and (known or followed.writing or not served.version)
+        position = followed.position if trusted else (0, 0)
+        if known and not anew and not prune:
+            self._catch_up(report, served.place, position)
+            if self.store.count() == self.total:
+                # It had all that the library had, and got all that came since: it has no more.
+                return
+            position = self.library.position(self.fingerprint)
+        difference = self._compare(position)
+        if prune:
+            self._ask(served, difference)
+        if trusted:
+            self.library.set_writing(served.place, self.fingerprint)
+        self.progress.start("indexing", len(difference.missing), "point")
+        report.written += self.store.upsert(self._counted(self._numbered(difference.missing)))
+        stale = difference.replaced + (difference.unknown if prune else [])
+        report.deleted += self.store.delete(stale) if stale else 0
+        report.stale = 0 if prune else len(difference.unknown)
+
+    def _catch_up(self, report: IndexReport, place: str, position: tuple[int, int]) -> None:
+        """Let a collection that has all up to a position have the rest, too."""
+        revision, last = position
+        self.library.set_writing(place, self.fingerprint)
+        removed = self.library.removed_videos(revision)
+        report.deleted = self.store.delete_videos(removed) if removed else 0
         changed = self.library.changed_videos(revision)
-        if self.store.count() == self.library.count_up_to(self.fingerprint, last):
-            # The store holds just what was written then, so what came since is all there is.
-            self.progress.start("indexing", None, "point")
-            report.written = self.store.upsert(self._counted(self._since(last, changed)))
-            return
-        # A point with a known id may have a new vector: imported or embedded again.
-        changed |= self.library.embedded_after(self.fingerprint, last)
-        stored = set(self.store.ids())
-        self.progress.start("indexing", total, "point")
-        report.written = self.store.upsert(self._missing(stored, changed))
-        # _missing has removed from `stored` what the library has; what is left is stale.
-        stale = sorted(stored)
-        if not prune:
-            stale = [point.id for point in self._replaced(stale)]
-        report.deleted = self.store.delete(stale) if stale else 0
-        report.stale = len(stored) - len(stale)
+        self.progress.start("indexing", None, "point")
+        report.written = self.store.upsert(self._counted(self._since(last, changed)))
 
-    def _missing(self, stored: set[str], changed: set[str]) -> Iterator[Point]:
-        for point in self._counted(self._points()):
-            if point.id in stored:
-                stored.remove(point.id)
-                if point.payload.video_id not in changed:
-                    continue
-            yield point
+    def _compare(self, position: tuple[int, int]) -> _Difference:
+        """Look at every point's id; what came or changed after a position is missing, too."""
+        revision, last = position
+        changed = self.library.changed_videos(revision)
+        left = set(self.store.ids())
+        stored, missing = len(left), []
+        for number, video_id, scope, start, end in self.library.embedding_keys(self.fingerprint):
+            name = point_id(video_id, self.fingerprint, scope, start, end)
+            there = name in left
+            left.discard(name)
+            # One that is there may have another vector: imported or embedded again.
+            if not there or number > last or video_id in changed:
+                missing.append(number)
+        stale = sorted(left)
+        replaced = list(self._replaced(stale))
+        return _Difference(stored, missing, replaced, sorted(left.difference(replaced)))
 
-    def _replaced(self, stale: list[str]) -> Iterator[Point]:
-        """Yield stale points of videos that the library still has under this fingerprint."""
+    def _replaced(self, stale: list[str]) -> Iterator[str]:
+        """Yield stale points of videos that the library has embedded, or that it removed."""
+        removed = self.library.removed_videos(0) if stale else set()
         for ids in _batches(stale, BATCH):
             points = self.store.get(ids)
             known = {
                 video_id
                 for video_id in {point.payload.video_id for point in points}
-                if self.library.video_embeddings(video_id, self.fingerprint, "video")
+                if video_id in removed
+                or self.library.video_embeddings(video_id, self.fingerprint, "video")
             }
-            yield from (point for point in points if point.payload.video_id in known)
+            yield from (point.id for point in points if point.payload.video_id in known)
+
+    def _ask(self, served: CollectionInfo, difference: _Difference) -> None:
+        """Ask before points are deleted that the library knows nothing of.
+
+        Raises:
+            UsageError: nobody agrees.
+        """
+        count = len(difference.unknown)
+        if not count or not (self.store.shared or count == difference.stored):
+            return
+        which = f"all {count}" if count == difference.stored else f"{count} of {difference.stored}"
+        what = (
+            f"{which} points in {served.place} are of videos that the library "
+            f"{self.library.folder} does not have"
+        )
+        if self.agree is None or not self.agree(f"{what}: delete them?"):
+            raise UsageError(f"{what}: --yes deletes them")
 
     def _counted(self, points: Iterable[Point]) -> Iterator[Point]:
         count = 0
@@ -186,9 +301,18 @@ class _Sync:
                     payload = payload_of(video, e.scope, e.start_sec, e.end_sec, e.extra)
                     yield Point(e.point_id, e.vector, payload)
 
+    def _numbered(self, numbers: list[int]) -> Iterator[Point]:
+        if len(numbers) == self.total:
+            yield from self._points()
+        else:
+            yield from self._made(self.library.embeddings_numbered(numbers))
+
     def _points(self, after: int = 0) -> Iterator[Point]:
         """Yield the library's points under this fingerprint, in bounded memory."""
-        for rows in self.library.embedding_rows(self.fingerprint, after=after):
+        return self._made(self.library.embedding_rows(self.fingerprint, after=after))
+
+    def _made(self, batches: Iterable[Sequence[EmbeddingRow]]) -> Iterator[Point]:
+        for rows in batches:
             videos = self.library.video_rows(list({row[1] for row in rows}))
             for _, video_id, scope, start, end, vector, extra in rows:
                 video = videos.get(video_id)

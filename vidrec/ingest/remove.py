@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vidrec.config import Settings
-from vidrec.errors import UsageError
+from vidrec.errors import UsageError, VidrecError
 from vidrec.files import exists, expanded
+from vidrec.ingest.index import leave_store
 from vidrec.library import Library
 from vidrec.stores import open_store
 from vidrec.types import Video
@@ -19,13 +20,15 @@ from vidrec.types import Video
 class RemoveReport:
     """What left: videos, and points of the store; ``unknown`` names were not in the library.
 
-    ``kept`` are missing files' videos that only `--yes` forgets, each with the reason.
+    ``kept`` are missing files' videos that only `--yes` forgets, each with the reason. ``behind``
+    says why a store still has its points: none of them is found any more, and `index` follows.
     """
 
     videos: Sequence[Video] = ()
     points: int = 0
     unknown: list[str] = field(default_factory=list)
     kept: list[tuple[Video, str]] = field(default_factory=list)
+    behind: list[str] = field(default_factory=list)
     dry_run: bool = False
 
 
@@ -62,11 +65,9 @@ def remove(
         if missing:
             forget_failures_of_gone(library)
         with library.transaction():
-            pass  # it can be written: what leaves the store must leave the library too
-        report.points = _leave_stores(settings, library, videos)
-        with library.transaction():
             for video_id in videos:
                 library.remove_video(video_id)
+        _leave_stores(settings, library, report)
     return report
 
 
@@ -143,22 +144,19 @@ class _Names:
         return [v for place, some in self.places.items() if place.startswith(inside) for v in some]
 
 
-def _leave_stores(settings: Settings, library: Library, videos: dict[str, Video]) -> int:
-    """Delete the videos' points from the settings' store, for every embedder."""
-    removed = 0
+def _leave_stores(settings: Settings, library: Library, report: RemoveReport) -> None:
+    """Delete the points of removed videos from the settings' store, for every embedder.
+
+    Those of an earlier run that was cut off are among them.
+    """
     for fingerprint in library.fingerprints():
-        ids = [
-            embedding.point_id
-            for video_id in videos
-            for embedding in library.video_embeddings(video_id, str(fingerprint))
-        ]
         chosen = settings.model_copy(deep=True)
         chosen.embedder.name = fingerprint.embedder
-        store = open_store(chosen)
         try:
-            info = store.info()
-            if ids and info is not None and info.fingerprint == str(fingerprint):
-                removed += store.delete(ids)
-        finally:
-            store.close()
-    return removed
+            store = open_store(chosen)
+            try:
+                report.points += leave_store(library, store, str(fingerprint))
+            finally:
+                store.close()
+        except VidrecError as exc:
+            report.behind.append(str(exc))

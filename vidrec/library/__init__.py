@@ -7,11 +7,12 @@ process may embed while others recommend (SQLite in WAL mode).
 
 from vidrec.library.embeddings import Embeddings
 from vidrec.library.fields import Fields
+from vidrec.library.indexed import Indexed
 from vidrec.library.notes import Failure, Notes
 from vidrec.library.videos import FileStamp, Videos
 
 __all__ = ["Failure", "FileStamp", "Library"]
 
 
-class Library(Videos, Embeddings, Fields, Notes):
+class Library(Videos, Embeddings, Indexed, Fields, Notes):
     """An open library. Use as a context manager; safe to share between threads."""

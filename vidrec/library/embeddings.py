@@ -1,4 +1,4 @@
-"""Embeddings of the library, and how far each store has followed them."""
+"""Embeddings of the library."""
 
 from __future__ import annotations
 
@@ -124,21 +124,27 @@ class Embeddings(Catalog):
                 return
             after = rows[-1][0]
 
-    def embedded_after(self, fingerprint: str, last: int) -> set[str]:
-        """Return the ids of videos with embeddings that were stored after a number."""
-        rows = self.read(
-            "SELECT DISTINCT video_id FROM embeddings WHERE fingerprint_id = ? AND id > ?",
-            self._fingerprint_id(fingerprint), last,
-        )  # fmt: skip
-        return {row[0] for row in rows}
+    def embedding_keys(self, fingerprint: str) -> Iterator[tuple[int, str, str, float, float]]:
+        """Iterate over (number, video id, scope, start, end), in the order they were stored."""
+        after, number = 0, self._fingerprint_id(fingerprint)
+        while rows := self.read(
+            "SELECT id, video_id, scope, start_sec, end_sec FROM embeddings "
+            "WHERE fingerprint_id = ? AND id > ? ORDER BY id LIMIT 10000", number, after,
+        ):  # fmt: skip
+            yield from rows
+            after = rows[-1][0]
 
-    def count_up_to(self, fingerprint: str, last: int) -> int:
-        """Return how many embeddings are stored under a fingerprint up to a number."""
-        rows = self.read(
-            "SELECT count(*) FROM embeddings WHERE fingerprint_id = ? AND id <= ?",
-            self._fingerprint_id(fingerprint), last,
-        )  # fmt: skip
-        return int(rows[0][0])
+    def embeddings_numbered(
+        self, numbers: Sequence[int], *, batch: int = 500
+    ) -> Iterator[list[EmbeddingRow]]:
+        """Iterate over the embeddings of those numbers, in batches, as ``embedding_rows`` does."""
+        for start in range(0, len(numbers), batch):
+            some = numbers[start : start + batch]
+            rows = self.read(
+                "SELECT id, video_id, scope, start_sec, end_sec, vector, extra FROM embeddings "
+                f"WHERE id IN ({', '.join('?' * len(some))}) ORDER BY id", *some,
+            )  # fmt: skip
+            yield [(*row[:5], vector_of(row[5]), _extra(row[6])) for row in rows]
 
     def video_embeddings(
         self, video_id: str, fingerprint: str, scope: Scope | None = None
@@ -185,24 +191,6 @@ class Embeddings(Catalog):
             self._fingerprint_id(fingerprint),
         )
         return int(revision), int(rows[0][0] or 0)
-
-    def indexed_position(self, target: str, fingerprint: str) -> tuple[int, int]:
-        """Return the position that a collection has followed to; (0, 0) if never."""
-        rows = self.read(
-            "SELECT revision, last_id FROM indexed WHERE target = ? AND fingerprint = ?",
-            target, fingerprint,
-        )  # fmt: skip
-        return (int(rows[0][0]), int(rows[0][1])) if rows else (0, 0)
-
-    def set_indexed_position(
-        self, target: str, fingerprint: str, position: tuple[int, int]
-    ) -> None:
-        """Note that a collection has followed to a position."""
-        with self.transaction() as db:
-            db.execute(
-                "INSERT OR REPLACE INTO indexed VALUES (?, ?, ?, ?)",
-                (target, fingerprint, *position),
-            )
 
     def embedder_names(self) -> set[str]:
         """Return the names of the embedders that the library holds embeddings of."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from vidrec.errors import LibraryError
 
-VERSION = 6
+VERSION = 7
 PAGE_BYTES = 16384  # of a vector of 512 numbers seven lie on a page, of 4,096 bytes only one
 SCHEMA = """
 CREATE TABLE videos (
@@ -45,10 +45,12 @@ CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO counters VALUES ('revision', 0);
 CREATE TABLE indexed (              -- how far each store has followed
-    target TEXT NOT NULL,           -- where the collection is
+    target TEXT NOT NULL,           -- where the collection is; ./ is the library's folder
     fingerprint TEXT NOT NULL,
     revision INTEGER NOT NULL,
     last_id INTEGER NOT NULL,       -- of embeddings
+    version TEXT NOT NULL,          -- what the store called its state then
+    writing INTEGER NOT NULL,       -- a run has begun to write since
     PRIMARY KEY (target, fingerprint)
 ) WITHOUT ROWID;
 CREATE TABLE files (                -- spares re-hashing; never the truth

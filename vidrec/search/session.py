@@ -125,7 +125,7 @@ class Session:
         if not any(part.part.weight > 0 for part in parts):
             raise UsageError("nothing of the history is in the library: there is nothing to like")
         seeds = {part.video_id for part in parts if part.video_id is not None}
-        chosen = filter_of(self.library, query, frozenset(seeds.union(seen)))
+        chosen = filter_of(self.library, query, frozenset(seeds.union(seen, self._removed())))
         try:
             found = self._gathered(query, parts, chosen)
         except UsageError as exc:
@@ -169,6 +169,11 @@ class Session:
         embedded = self.library.whole_vectors(seen, self.fingerprint)
         latest = [video_id for video_id in seen if video_id in embedded][-LATEST:]
         return [Part("id", video_id) for video_id in latest]
+
+    def _removed(self) -> set[str]:
+        """Return the videos that the library removed and the store still has."""
+        revision, _ = self.library.indexed_position(self.store.place, self.fingerprint)
+        return self.library.removed_videos(revision) if revision else set()
 
     def _unindexed(self) -> bool:
         followed = self.library.indexed_position(self.store.place, self.fingerprint)

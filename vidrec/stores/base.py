@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from vidrec.errors import FingerprintError, UsageError
-from vidrec.types import Candidate, Filter, Point
+from vidrec.types import Candidate, Condition, Filter, Point
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,13 +23,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CollectionInfo:
-    """What a collection says of itself. ``place`` is a path or URL without secrets."""
+    """What a collection says of itself. ``place`` is a path or URL without secrets.
+
+    ``version`` is another one after each change; '' where the store cannot tell.
+    """
 
     name: str
     fingerprint: str
     dim: int
     count: int
     place: str
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +56,18 @@ class PointWriter(Protocol):
 
 
 class VectorStore(ABC):
-    """One embedder's collection in a store. Every call is safe from several threads."""
+    """One embedder's collection in a store. Every call is safe from several threads.
+
+    Attributes:
+        owner: the id of the library that writes, if it is known. In a store that several
+            libraries may share, ``ids``, ``count``, ``get`` and all that writes or deletes are
+            of its points alone; candidates are everybody's.
+        shared: whether the collection may be seen by other people.
+    """
 
     name: ClassVar[str]
+    owner: str = ""
+    shared: bool = False
 
     @property
     @abstractmethod
@@ -110,6 +123,20 @@ class VectorStore(ABC):
     @abstractmethod
     def delete(self, ids: Iterable[str]) -> int:
         """Delete points; return how many there were."""
+
+    def delete_videos(self, video_ids: Iterable[str]) -> int:
+        """Delete all points of some videos; return how many there were."""
+        import numpy as np
+
+        info, deleted = self.info(), 0
+        wanted = sorted(video_ids) if info is not None else []
+        for start in range(0, len(wanted), 500):
+            some = Condition("video_id", "in", tuple(wanted[start : start + 500]))
+            any_vector = np.eye(1, info.dim, dtype=np.float32) if info else None
+            assert any_vector is not None
+            while found := self.candidates(any_vector, 1000, Filter(None, (some,)))[0].candidates:
+                deleted += self.delete([candidate.id for candidate in found])
+        return deleted
 
     @abstractmethod
     def ids(self) -> Iterator[str]:

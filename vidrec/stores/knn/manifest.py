@@ -33,6 +33,11 @@ class Manifest:
     def count(self) -> int:
         return sum(part.live for part in self.parts)
 
+    @property
+    def version(self) -> str:
+        """Another one whenever other points are served: the checksums are among what counts."""
+        return f"{self.build}-{_sum(asdict(self)):08x}"
+
 
 def read_manifest(collection: Path) -> Manifest | None:
     """Return what is served, or None before the first index.

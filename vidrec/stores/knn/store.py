@@ -168,8 +168,9 @@ class KnnStore(VectorStore):
 
     def _info(self, manifest: Manifest) -> CollectionInfo:
         return CollectionInfo(
-            self.collection, manifest.fingerprint, manifest.dim, manifest.count, self.place
-        )
+            self.collection, manifest.fingerprint, manifest.dim, manifest.count, self.place,
+            manifest.version,
+        )  # fmt: skip
 
     @contextmanager
     def _changing(self, anew: tuple[str, int] | None = None) -> Iterator[Changes]:
