@@ -80,6 +80,7 @@ class StandinQdrant:
     """The server; use ``with StandinQdrant() as server`` and ``server.url``."""
 
     api_key: str | None = None
+    read_only_key: str | None = None  # may ask, and may change nothing
     version: str = "1.19.0"
     max_bytes: int = 32 << 20
     validate: bool = True
@@ -90,6 +91,7 @@ class StandinQdrant:
     problems: list[str] = field(default_factory=list)  # what the OpenAPI file does not allow
     validated: int = 0
     indexes: dict[str, dict[str, str]] = field(default_factory=dict)
+    tenants: list[str] = field(default_factory=list)  # keys that keep a tenant's points together
     vectors: dict[str, dict[str, list[float]]] = field(default_factory=dict)  # as they came
 
     def __enter__(self) -> StandinQdrant:
@@ -162,6 +164,10 @@ class StandinQdrant:
             quantization_config=asked.quantization_config,
         )
 
+    def update(self, name: str, body: Any) -> Any:
+        asked = models.UpdateCollection.model_validate(body)
+        return self.engine.update_collection(name, metadata=asked.metadata)
+
     def drop(self, name: str, _: Any) -> Any:
         self.indexes.pop(name, None)
         if name not in [c.name for c in self.engine.get_collections().collections]:
@@ -185,6 +191,9 @@ class StandinQdrant:
         asked = models.CreateFieldIndex.model_validate(body)
         self.engine.get_collection(name)
         kind = asked.field_schema
+        if isinstance(kind, models.KeywordIndexParams):
+            self.tenants.append(asked.field_name if kind.is_tenant else "")
+            kind = kind.type
         self.indexes[self.real(name)][asked.field_name] = str(getattr(kind, "value", kind))
         return _done()
 
@@ -219,7 +228,8 @@ class StandinQdrant:
         asked = models.ScrollRequest.model_validate(body)
         points, after = self.engine.scroll(
             name, limit=asked.limit or 10, offset=asked.offset, scroll_filter=asked.filter,
-            with_payload=asked.with_payload is not False, with_vectors=asked.with_vector or False,
+            with_payload=_wanted_payload(asked.with_payload),
+            with_vectors=asked.with_vector or False,
         )  # fmt: skip
         return {"points": [_plain(p) for p in points], "next_page_offset": after}
 
@@ -305,6 +315,7 @@ class StandinQdrant:
 
 
 C = "/collections/([^/]+)"
+WRITES = ("/collections/aliases", "/points/delete")
 ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("/collections", "GET", StandinQdrant.collections),
     ("/collections/aliases", "POST", StandinQdrant.change_aliases),
@@ -312,6 +323,7 @@ ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     (C, "GET", StandinQdrant.collection),
     (f"{C}/facet", "POST", StandinQdrant.facet),
     (C, "PUT", StandinQdrant.create),
+    (C, "PATCH", StandinQdrant.update),
     (C, "DELETE", StandinQdrant.drop),
     (f"{C}/exists", "GET", StandinQdrant.exists),
     (f"{C}/index", "PUT", StandinQdrant.add_index),
@@ -339,6 +351,10 @@ def _wanted_indexes(where: Any) -> Iterator[tuple[str, str]]:
     elif isinstance(where, dict):
         for name in ("must", "should", "must_not"):
             yield from _wanted_indexes(where.get(name) or [])
+
+
+def _wanted_payload(asked: Any) -> Any:
+    return True if asked is None else asked
 
 
 def _done() -> Any:
@@ -385,7 +401,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def work(self, path: str, raw: bytes) -> tuple[int, Any]:
         server, started = self.server_side, time.monotonic()
-        if server.api_key is not None and self.headers.get("api-key") != server.api_key:
+        key = self.headers.get("api-key")
+        if key is not None and key == server.read_only_key:
+            if self.command in ("PUT", "PATCH", "DELETE") or path.endswith(WRITES):
+                return 403, _error("Forbidden: Global manage access is required")
+        elif server.api_key is not None and key != server.api_key:
             return 401, b"Invalid API key or JWT"
         if len(raw) > server.max_bytes:
             return 413, _error(

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -330,7 +331,15 @@ def test_strict_mode_is_lived_with(server: StandinQdrant) -> None:
         conditions=(Condition("label", "=", "cat"), Condition("year", "in", (1999, 2007))),
     )
     before = find(store, wanted[0].vector, k=5, where=where)
+    indexes = dict(server.indexes["vidrec-test.1"])
     server.indexes["vidrec-test.1"].clear()  # as if made by an older vidrec
+    with server.counting() as requests, pytest.raises(StoreError, match="`vidrec index"):
+        find(store, wanted[0].vector, k=5, where=where)
+    assert not any(request.startswith("PUT") for request in requests), "a query writes nothing"
+    store.owner = str(uuid.uuid4())
+    store.upsert([])
+    assert server.indexes["vidrec-test.1"]["scope"] == "keyword"
+    server.indexes["vidrec-test.1"] |= indexes
     assert find(store, wanted[0].vector, k=5, where=where) == before
     # what --where year=2007 means: the text or the number; the key is indexed for numbers only
     both = Filter(

@@ -135,7 +135,7 @@ class QdrantSettings(Section):
     """Qdrant: a cloud cluster or server by url or host and port, or a folder by path.
 
     What shapes a collection (quantization, shards, replicas, on_disk) holds from the next
-    `vidrec index --recreate` on.
+    `vidrec index --recreate` on. With a tenant only what was written under that name is found.
     """
 
     url: str | None = None
@@ -151,6 +151,8 @@ class QdrantSettings(Section):
     shard_number: int | None = Field(default=None, ge=1)
     replication_factor: int | None = Field(default=None, ge=1)
     on_disk: bool = False
+    tenant: str | None = None
+    local_paths: bool = False
 
 
 class S3Settings(Section):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 
 from vidrec.config import Settings
@@ -17,6 +18,7 @@ from vidrec.embedders import load_embedder
 from vidrec.errors import UsageError
 from vidrec.files import exists
 from vidrec.library import Library
+from vidrec.library.catalog import has_catalog
 from vidrec.library.videos import is_gone
 from vidrec.search.asked import AskedPart, Asker
 from vidrec.search.gather import Gathered, Gatherer
@@ -76,13 +78,15 @@ class Session:
             LibraryError: there is no library.
             ConfigError: no embedder or store has that name.
         """
-        self.library = Library(settings.library, create=False)
+        self.library, self._passing = _opened_library(settings)
         try:
             self.settings, self._notes = _with_embedder(settings, self.library)
             self.embedder = load_embedder(self.settings)
             self.store = open_store(self.settings)
         except BaseException:
             self.library.close()
+            if self._passing is not None:
+                self._passing.cleanup()
             raise
         self.fingerprint = str(self.embedder.fingerprint)
         self._asker = Asker(self.library, self.embedder, self.settings)
@@ -103,6 +107,8 @@ class Session:
         self.store.close()
         self.embedder.close()
         self.library.close()
+        if self._passing is not None:
+            self._passing.cleanup()
 
     def recommend(self, query: Query) -> Answer:
         """Return the best videos (or moments) for a query.
@@ -180,18 +186,25 @@ class Session:
         return self.library.position(self.fingerprint) != followed
 
     def _row(self, rank: int, found: Candidate, confidence: float | None) -> Recommendation:
-        payload = found.payload
+        payload = self._with_path(found.payload)
         return Recommendation(
             rank, found.score, payload.video_id, payload.path, payload.url, payload.filename,
             payload.label, payload.start_sec, payload.end_sec, payload.duration_sec, confidence,
             gone=self._is_gone(payload),
         )  # fmt: skip
 
+    def _with_path(self, payload: Payload) -> Payload:
+        """Say where the file is, where the store was not told."""
+        video = None if payload.path else self.library.video(payload.video_id)
+        return replace(payload, path=str(video.path)) if video and video.path else payload
+
     def _is_gone(self, payload: Payload) -> bool:
         if payload.url is not None or (payload.path and exists(Path(payload.path))):
             return False
         video = self.library.video(payload.video_id)
-        return video is None or is_gone(video)
+        if video is None:  # somebody else's in a shared index, or removed
+            return payload.path is not None
+        return is_gone(video)
 
     def _judged(self, answer: Answer, query: Query, parts: Sequence[AskedPart]) -> Answer:
         """Leave out what scores too low, and say whether anything fits."""
@@ -217,6 +230,18 @@ class Session:
             f"{best.confidence:.2f}, below {least:g} (score {best.score:.3f}){why}"
         )
         return replace(answer, confident=False, reason=reason)
+
+
+def _opened_library(settings: Settings) -> tuple[Library, TemporaryDirectory[str] | None]:
+    """Open the library; for a store elsewhere an empty one will do, which is thrown away.
+
+    Raises:
+        LibraryError: there is none, and the store lies in it.
+    """
+    if settings.store.name == "knn" or has_catalog(settings.library):
+        return Library(settings.library, create=False), None
+    passing = TemporaryDirectory(prefix="vidrec-")
+    return Library(Path(passing.name)), passing
 
 
 def open_session(settings: Settings) -> Session:
@@ -261,7 +286,7 @@ def filter_of(library: Library, query: Query, excluded: frozenset[str]) -> Filte
         key = condition.key
         if key == "scope":
             scope = _scope_of(condition)
-        elif key not in PAYLOAD_FIELDS and library.knows_field(key):
+        elif key == "path" or (key not in PAYLOAD_FIELDS and library.knows_field(key)):
             of_library.append(condition)
         elif condition.op in ("=", "in"):  # several of one key mean any of them
             equal[key] = (*equal.get(key, ()), *condition.values)

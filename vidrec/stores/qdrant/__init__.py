@@ -1,6 +1,7 @@
 """The Qdrant store: a cloud cluster or server over the network, or Qdrant's engine in a folder.
 
 store.py      what vidrec makes of Qdrant: names, aliases, rebuilds, the shared ranking
+writer.py     ... writing its points
 engine.py     the few operations it needs, whoever carries them out
 server.py     ... qdrant-client: cloud, server, and its in-memory mode
 edge.py       ... qdrant-edge: Qdrant's engine inside this process, in a folder
@@ -33,8 +34,12 @@ def open_qdrant(settings: Settings) -> QdrantStore:
     """
     from vidrec.stores.qdrant.store import QdrantStore
 
-    engine = _open_engine(settings)
-    return QdrantStore(engine, settings.qdrant.collection, settings.embedder.name)
+    given, engine = settings.qdrant, _open_engine(settings)
+    own = given.path is not None
+    return QdrantStore(
+        engine, given.collection, settings.embedder.name,
+        tenant=given.tenant or "", shared=not own, paths=own or given.local_paths,
+    )  # fmt: skip
 
 
 def read_collection(settings: Settings, name: str) -> Iterator[dict[str, Any]]:

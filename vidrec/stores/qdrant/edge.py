@@ -106,6 +106,13 @@ class EdgeEngine:
                 json.dumps({"dim": dim, "metadata": dict(metadata)}, indent=1),
             )
 
+    def note(self, name: str, metadata: Mapping[str, Any]) -> None:
+        path = self._collection(name) / META
+        with self._failing():
+            found = _read_json(path)
+            found["metadata"].update(metadata)
+            _write_text(path, json.dumps(found, indent=1))
+
     def add_key(self, name: str, key: str, kind: KeyKind) -> None:
         if key not in INDEXED:
             return
@@ -187,18 +194,8 @@ class EdgeEngine:
         return hits, hits[-1].score if len(hits) == limit else -np.inf
 
     def values(self, name: str, key: str) -> list[Any]:
-        found: dict[Any, None] = {}
-        offset: Any = None
-        while True:
-            request = self._edge.ScrollRequest(
-                offset=offset, limit=SCROLL_PAGE, with_payload=[key], with_vector=False
-            )
-            with self._shard(name) as shard:
-                records, offset = shard.scroll(request)
-            texts = (_decoded(record.payload or {}).get(key) for record in records)
-            found.update((text, None) for text in texts if isinstance(text, str))
-            if offset is None:
-                return list(found)
+        found = ((point.payload or {}).get(key) for point in self.scan(name, Filter(), [key]))
+        return list(dict.fromkeys(text for text in found if isinstance(text, str)))
 
     def fetch(self, name: str, ids: Sequence[str], *, payload: bool, vector: bool) -> list[Stored]:
         with self._shard(name) as shard:
@@ -212,22 +209,24 @@ class EdgeEngine:
             for record in records
         ]
 
-    def ids(self, name: str) -> Iterator[str]:
+    def scan(self, name: str, where: Filter, keys: Sequence[str] = ()) -> Iterator[Stored]:
+        wanted = conditions(self._edge, _encoded_filter(where))
         offset: Any = None
         while True:
             request = self._edge.ScrollRequest(
-                offset=offset, limit=SCROLL_PAGE, with_payload=False, with_vector=False
-            )
+                offset=offset, limit=SCROLL_PAGE, filter=wanted,
+                with_payload=[path(key) for key in keys] or False, with_vector=False,
+            )  # fmt: skip
             with self._shard(name) as shard:
                 records, offset = shard.scroll(request)
             for record in records:
-                yield str(record.id)
+                yield Stored(str(record.id), _decoded(record.payload or {}))
             if offset is None:
                 return
 
-    def count(self, name: str, having: str | None = None) -> int:
+    def count(self, name: str, where: Filter, having: str | None = None) -> int:
         edge = self._edge
-        wanted = edge.Filter(must_not=[edge.IsEmptyCondition(path(having))]) if having else None
+        wanted = conditions(edge, _encoded_filter(where), having)
         with self._shard(name) as shard:
             return int(shard.count(edge.CountRequest(exact=True, filter=wanted)))
 

@@ -18,7 +18,7 @@ from vidrec.types import Condition, Filter
 if TYPE_CHECKING:
     from vidrec.types import Vector
 
-KeyKind = Literal["keyword", "float", "bool"]
+KeyKind = Literal["keyword", "float", "bool", "tenant"]
 BOUNDS = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -77,8 +77,14 @@ class Engine(Protocol):
 
     def make(self, name: str, dim: int, metadata: Mapping[str, Any]) -> None: ...
 
+    def note(self, name: str, metadata: Mapping[str, Any]) -> None:
+        """Add to what a collection (no alias) says of itself."""
+
     def add_key(self, name: str, key: str, kind: KeyKind) -> None:
-        """Index a payload key, so that filtering on it is quick and allowed."""
+        """Index a payload key, so that filtering on it is quick and allowed.
+
+        The points of one tenant are kept beside each other.
+        """
 
     def indexed(self, name: str) -> dict[str, str]:
         """Return the payload keys that are indexed, and how."""
@@ -109,21 +115,24 @@ class Engine(Protocol):
 
     def delete(self, name: str, ids: Sequence[str]) -> None: ...
 
-    def ids(self, name: str) -> Iterator[str]: ...
+    def scan(self, name: str, where: Filter, keys: Sequence[str] = ()) -> Iterator[Stored]:
+        """Yield all matching points, with some keys of their payloads and no vectors."""
 
-    def count(self, name: str, having: str | None = None) -> int:
-        """Return the number of points, or of those that have a value under a payload key."""
+    def count(self, name: str, where: Filter, having: str | None = None) -> int:
+        """Return the number of matching points, or of those with a value under a payload key."""
 
     def close(self) -> None: ...
 
 
-def conditions(models: Any, where: Filter) -> Any | None:
+def conditions(models: Any, where: Filter, having: str | None = None) -> Any | None:
     """Return a filter in the words of ``models`` (qdrant_client's or qdrant_edge's), or None.
+
+    With ``having`` only points match that have a value under that key.
 
     Both libraries name and nest their conditions alike. Values compare as ``stores.conditions``
     says; of ``~`` there are none left: the store has looked which values fit.
     """
-    must, must_not = [], []
+    must, must_not = [], [] if having is None else [_empty(models, having)]
     if where.scope is not None:
         must.append(_any_of(models, "scope", [where.scope]))
     if where.exclude_videos:

@@ -1,24 +1,28 @@
 """Points as Qdrant stores them: payloads, batches by bytes, the indexes of payload keys.
 
 Beside vidrec's payload a point carries the model, dimension and fingerprint of its vector, so
-that the answer to a query says by itself whether it may be compared.
+that the answer to a query says by itself whether it may be compared; and the library that wrote
+it. Each library's points have ids of their own, so that two that have the same video are in no
+one's way: ``vidrec_point`` is then the id that vidrec knows the point by.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from vidrec.errors import StoreError, UsageError
-from vidrec.stores.qdrant.engine import Engine, KeyKind, Stored, TooLargeError
-from vidrec.types import PAYLOAD_FIELDS, Condition, Payload, Point, Scalar
+from vidrec.stores.qdrant.engine import Engine, Hit, KeyKind, Stored, TooLargeError
+from vidrec.types import PAYLOAD_FIELDS, Condition, Filter, Payload, Point, Scalar
 from vidrec.vectors import unit_rows
 
-RESERVED = ("model", "dim", "fingerprint")
+OWNER, TENANT, POINT = "vidrec_owner", "vidrec_tenant", "vidrec_point"
+RESERVED = ("model", "dim", "fingerprint", OWNER, TENANT, POINT)
 # The server's default limit of a request is 32 MB; batches far below it are as fast, and cheap
 # to repeat. A float32 number takes 20 bytes of JSON.
 BATCH_BYTES = 4 << 20
@@ -29,19 +33,59 @@ BYTES_A_NUMBER = 20
 KEY_KINDS: Mapping[str, KeyKind] = {
     "video_id": "keyword", "scope": "keyword", "label": "keyword", "group": "keyword",
     "filename": "keyword", "path": "keyword", "url": "keyword",
-    "start_sec": "float", "end_sec": "float", "duration_sec": "float",
+    OWNER: "keyword", "start_sec": "float", "end_sec": "float", "duration_sec": "float",
 }  # fmt: skip
 
 
-def to_stored(point: Point, fingerprint: str, dim: int) -> Stored:
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Whose points are written, and whether they say where the file is on this machine."""
+
+    owner: str = ""
+    tenant: str = ""
+    paths: bool = True
+
+    def inner(self, name: str) -> str:
+        """Return the id under which a point is stored.
+
+        Raises:
+            UsageError: the point's id is no UUID.
+        """
+        try:
+            known = uuid.UUID(name)
+        except ValueError as exc:
+            raise UsageError(f"a point's id must be a UUID. Received: {name}") from exc
+        if not (self.owner or self.tenant):
+            return str(known)
+        return str(uuid.uuid5(known, f"{self.owner}|{self.tenant}"))
+
+    def conditions(self, *, own: bool) -> tuple[Condition, ...]:
+        """Return what holds of the tenant's points, or only of one's own."""
+        wanted = {TENANT: self.tenant, OWNER: self.owner if own else ""}
+        return tuple(Condition(key, "=", value) for key, value in wanted.items() if value)
+
+
+def outer(stored: Stored | Hit) -> str:
+    """Return the id by which vidrec knows a stored point."""
+    return str((stored.payload or {}).get(POINT, stored.id))
+
+
+def to_stored(point: Point, fingerprint: str, dim: int, mark: Mark) -> Stored:
     """Return a point as it is stored; ``from_stored`` undoes its payload exactly."""
+    inner = mark.inner(point.id)
     payload: dict[str, Any] = {}
     for key, value in point.payload.as_dict().items():
         payload[f"_{key}" if key.lstrip("_") in RESERVED else key] = value
     payload["model"] = fingerprint.split(":", 1)[-1].rsplit(":", 2)[0]
     payload["dim"] = dim
     payload["fingerprint"] = fingerprint
-    return Stored(str(uuid.UUID(point.id)), payload, point.vector)
+    if not mark.paths:
+        payload["path"] = None
+    if mark.owner or mark.tenant:
+        known = str(uuid.UUID(point.id))
+        marks = {OWNER: mark.owner, TENANT: mark.tenant, POINT: known}
+        payload.update((key, value) for key, value in marks.items() if value)
+    return Stored(inner, payload, point.vector)
 
 
 def from_stored(payload: Mapping[str, Any]) -> Payload:
@@ -63,7 +107,9 @@ def from_stored(payload: Mapping[str, Any]) -> Payload:
         ) from exc
 
 
-def stored_batches(points: Iterable[Point], fingerprint: str, dim: int) -> Iterator[list[Stored]]:
+def stored_batches(
+    points: Iterable[Point], fingerprint: str, dim: int, mark: Mark
+) -> Iterator[list[Stored]]:
     """Yield points in batches of bounded size; vectors are checked and scaled to unit length.
 
     Raises:
@@ -81,20 +127,17 @@ def stored_batches(points: Iterable[Point], fingerprint: str, dim: int) -> Itera
         size += dim * BYTES_A_NUMBER + 600 + 40 * len(payload.extra) + len(payload.url or "")
         batch.append(point)
         if size >= BATCH_BYTES or len(batch) >= BATCH_POINTS:
-            yield _unit(batch, fingerprint, dim)
+            yield _unit(batch, fingerprint, dim, mark)
             batch, size = [], 0
     if batch:
-        yield _unit(batch, fingerprint, dim)
+        yield _unit(batch, fingerprint, dim, mark)
 
 
-def _unit(batch: Sequence[Point], fingerprint: str, dim: int) -> list[Stored]:
+def _unit(batch: Sequence[Point], fingerprint: str, dim: int, mark: Mark) -> list[Stored]:
     names = [point.payload.filename for point in batch]
     vectors = np.stack([point.vector for point in batch]).astype(np.float32, copy=False)
     rows = unit_rows(vectors, names)
-    try:
-        stored = [to_stored(point, fingerprint, dim) for point in batch]
-    except ValueError as exc:
-        raise UsageError(f"a point's id must be a UUID: {exc}") from exc
+    stored = [to_stored(point, fingerprint, dim, mark) for point in batch]
     return [Stored(point.id, point.payload, row) for point, row in zip(stored, rows, strict=True)]
 
 
@@ -120,7 +163,7 @@ def read_rows(engine: Engine, name: str) -> Iterator[dict[str, Any]]:
     if found is None or not found.dim:
         problem = "there is no collection" if found is None else "there are named vectors in"
         raise StoreError(f"{engine.place}: {problem} {name}")
-    ids = engine.ids(name)
+    ids = (point.id for point in engine.scan(name, Filter()))
     while some := list(islice(ids, BATCH_POINTS)):
         for point in engine.fetch(name, some, payload=True, vector=True):
             payload = dict(point.payload or {})
@@ -144,10 +187,13 @@ class FilterKeys:
         self._name = name
         self._done: set[str] = set()
 
-    def add_known(self) -> None:
-        """Index vidrec's own keys, once."""
+    def add_known(self, tenant: str, done: Iterable[str] = ()) -> None:
+        """Index vidrec's own keys, those that are not yet."""
+        self._done.update(done)
         for key, kind in KEY_KINDS.items():
             self._add(key, kind)
+        if tenant:
+            self._add(TENANT, "tenant")
 
     def add(self, batch: Iterable[Stored]) -> None:
         """Index the other keys of a batch."""

@@ -150,8 +150,15 @@ class ServerEngine:
                 f"{'.'.join(map(str, MIN_SERVER))} or newer"
             )
 
+    def note(self, name: str, metadata: Mapping[str, Any]) -> None:
+        self._write(lambda: self._client.update_collection(name, metadata=dict(metadata)))
+
     def add_key(self, name: str, key: str, kind: KeyKind) -> None:
-        schema = models.PayloadSchemaType(kind)
+        schema: Any = (
+            models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
+            if kind == "tenant"
+            else models.PayloadSchemaType(kind)
+        )
         self._write(lambda: self._client.create_payload_index(name, path(key), schema))
 
     def indexed(self, name: str) -> dict[str, str]:
@@ -244,23 +251,24 @@ class ServerEngine:
             for record in records
         ]
 
-    def ids(self, name: str) -> Iterator[str]:
+    def scan(self, name: str, where: Filter, keys: Sequence[str] = ()) -> Iterator[Stored]:
+        wanted = conditions(models, where)
         offset: Any = None
         while True:
             page = offset
             records, offset = self._ask(
                 lambda page=page: self._client.scroll(  # type: ignore[misc]
-                    name, limit=SCROLL_PAGE, offset=page, with_payload=False, with_vectors=False
+                    name, limit=SCROLL_PAGE, offset=page, scroll_filter=wanted,
+                    with_payload=list(keys) or False, with_vectors=False,
                 )
-            )
+            )  # fmt: skip
             for record in records:
-                yield str(record.id)
+                yield Stored(str(record.id), record.payload or {})
             if offset is None:
                 return
 
-    def count(self, name: str, having: str | None = None) -> int:
-        empty = models.IsEmptyCondition(is_empty=models.PayloadField(key=path(having or "")))
-        wanted = models.Filter(must_not=[empty]) if having else None
+    def count(self, name: str, where: Filter, having: str | None = None) -> int:
+        wanted = conditions(models, where, having)
         found = self._ask(lambda: self._client.count(name, count_filter=wanted, exact=True))
         return int(found.count)
 

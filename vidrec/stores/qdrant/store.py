@@ -5,14 +5,19 @@ collection, ``<collection>-<embedder>.<n>``, whose metadata names its fingerprin
 the next number and then turns the alias to it in one request, so the alias is never empty or
 mixed. What a killed rebuild leaves is taken up again by the next if it fits, else removed.
 
-A query is one request. Its answer carries the vectors of about as many points as are wanted, so
-that the ranking is exact; more is asked for only where scores are too near to each other.
+Several libraries may share a collection: each writes and deletes only points of its own, and none
+replaces a collection in which another has points. Queries find everybody's, or the tenant's. The
+metadata name each library's last change (``CollectionInfo.version``).
+
+A query is one request and writes nothing. Its answer carries the vectors of about as many points
+as are wanted, so that the ranking is exact; more is asked for only where scores are too near to
+each other.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -30,12 +35,15 @@ from vidrec.stores.base import (
 from vidrec.stores.conditions import holds
 from vidrec.stores.qdrant.engine import BOUNDS, Described, Engine, Hit, RefusedError, UnindexedError
 from vidrec.stores.qdrant.points import (
+    POINT,
     RESERVED,
+    TENANT,
     FilterKeys,
+    Mark,
     from_stored,
-    stored_batches,
-    write_batch,
+    outer,
 )
+from vidrec.stores.qdrant.writer import IDS_AT_A_TIME, Writer, slices
 from vidrec.types import PAYLOAD_FIELDS, Candidate, Condition, Filter, Point
 
 if TYPE_CHECKING:
@@ -45,7 +53,6 @@ if TYPE_CHECKING:
     from vidrec.types import Vector
 
 LAYOUT = 1
-IDS_AT_A_TIME = 1000
 POINTS_AT_A_TIME = 128
 
 
@@ -54,11 +61,36 @@ class QdrantStore(VectorStore):
 
     name = "qdrant"
 
-    def __init__(self, engine: Engine, collection: str, embedder: str) -> None:
-        """Name the collection; nothing is asked or made yet."""
+    def __init__(
+        self,
+        engine: Engine,
+        collection: str,
+        embedder: str,
+        *,
+        tenant: str = "",
+        shared: bool = False,
+        paths: bool = True,
+    ) -> None:
+        """Name the collection; nothing is asked or made yet.
+
+        Args:
+            tenant: who alone sees what is written, and is seen; '' for everybody.
+            shared: other people may see it.
+            paths: points say where their files are on this machine.
+        """
         self.alias = f"{collection}-{embedder}"
         self.embedder = embedder
+        self.shared = shared
         self._engine = engine
+        self._tenant, self._paths = tenant, paths
+
+    @property
+    def _mark(self) -> Mark:
+        return Mark(self.owner, self._tenant, self._paths)
+
+    @property
+    def _mine(self) -> Filter:
+        return Filter(None, self._mark.conditions(own=True))
 
     @property
     def place(self) -> str:
@@ -70,10 +102,10 @@ class QdrantStore(VectorStore):
         found = self._served()
         if found is None:
             return None
-        return self._info(found, self._engine.count(self.alias))
+        return self._info(found, self._engine.count(self.alias, Filter()))
 
     def count(self) -> int:
-        return 0 if self._served() is None else self._engine.count(self.alias)
+        return 0 if self._served() is None else self._engine.count(self.alias, self._mine)
 
     def candidates(
         self,
@@ -88,6 +120,8 @@ class QdrantStore(VectorStore):
         if keys := [c.key for c in where.conditions if c.op == "!=" or None in c.values]:
             self._check_keys(keys)
         where = self._without_patterns(where)
+        tenant = self._mark.conditions(own=False)
+        where = replace(where, conditions=(*where.conditions, *tenant))
         return [self._candidates(vector, n, where, by_video, fingerprint) for vector in vectors]
 
     def _candidates(
@@ -100,16 +134,17 @@ class QdrantStore(VectorStore):
             try:
                 hits, best_left = find(where)
             except UnindexedError:
-                hits, best_left = find(self._indexed(where))
+                hits, best_left = self._find_indexed(find, where)
         except RefusedError:
             self._check(vector, fingerprint)  # says it better, if it is the query's fault
             raise
         if not hits:
             self._check(vector, fingerprint)
-            self._check_keys([condition.key for condition in where.conditions])
+            asked = [condition.key for condition in where.conditions]
+            self._check_keys([key for key in asked if key != TENANT])
         elif fingerprint is not None and hits[0].payload.get("fingerprint") != fingerprint:
             self._check(vector, fingerprint)
-        found = [Candidate(h.id, h.score, from_stored(h.payload), h.vector) for h in hits]
+        found = [Candidate(outer(h), h.score, from_stored(h.payload), h.vector) for h in hits]
         return Found(found, best_left)
 
     def _without_patterns(self, where: Filter) -> Filter:
@@ -128,18 +163,21 @@ class QdrantStore(VectorStore):
 
     def get(self, ids: Sequence[str]) -> list[Point]:
         found = {}
-        wanted = list(dict.fromkeys(_uuid(text) for text in ids))
+        inner = {text: self._mark.inner(text) for text in ids}
+        wanted = list(dict.fromkeys(inner.values()))
         if self._served() is None:
             return []
-        for some in _slices(wanted, POINTS_AT_A_TIME):
+        for some in slices(wanted, POINTS_AT_A_TIME):
             for stored in self._engine.fetch(self.alias, some, payload=True, vector=True):
                 assert stored.payload is not None and stored.vector is not None
-                found[stored.id] = Point(stored.id, stored.vector, from_stored(stored.payload))
-        return [found[key] for text in ids if (key := _uuid(text)) in found]
+                point = Point(outer(stored), stored.vector, from_stored(stored.payload))
+                found[stored.id] = point
+        return [found[key] for text in ids if (key := inner[text]) in found]
 
     def ids(self) -> Iterator[str]:
         if self._served() is not None:
-            yield from self._engine.ids(self.alias)
+            for stored in self._engine.scan(self.alias, self._mine, [POINT]):
+                yield outer(stored)
 
     # Writing
 
@@ -147,31 +185,73 @@ class QdrantStore(VectorStore):
         served = self._served()
         if served is None:
             raise NoIndexError(self._nothing())
-        writer = _Writer(self._engine, self.alias, served.metadata["fingerprint"], served.dim)
-        return writer.upsert(points)
+        writer = Writer(
+            self._engine, self.alias, served.metadata["fingerprint"], served.dim, self._mark
+        )
+        if self.owner:
+            writer.keys.add_known(self._tenant, self._engine.indexed(self.alias))
+        with self._changing(served):
+            return writer.upsert(points)
 
     def delete(self, ids: Iterable[str]) -> int:
-        if self._served() is None:
+        served = self._served()
+        if served is None:
             raise NoIndexError(self._nothing())
+        return self._delete(served, [self._mark.inner(text) for text in ids])
+
+    def delete_videos(self, video_ids: Iterable[str]) -> int:
+        served, deleted = self._served(), 0
+        wanted = sorted(video_ids) if served is not None else []
+        for some in slices(wanted, IDS_AT_A_TIME):
+            of_these = Condition("video_id", "in", tuple(some))
+            where = replace(self._mine, conditions=(*self._mine.conditions, of_these))
+            assert served is not None
+            deleted += self._delete(served, [p.id for p in self._engine.scan(self.alias, where)])
+        return deleted
+
+    def _delete(self, served: Described, inner: Sequence[str]) -> int:
         deleted = 0
-        for some in _slices([_uuid(text) for text in ids], IDS_AT_A_TIME):
+        for some in slices(inner, IDS_AT_A_TIME):
             there = self._engine.fetch(self.alias, some, payload=False, vector=False)
             if there:
-                self._engine.delete(self.alias, [stored.id for stored in there])
+                with self._changing(served):
+                    self._engine.delete(self.alias, [stored.id for stored in there])
             deleted += len(there)
         return deleted
+
+    @contextmanager
+    def _changing(self, served: Described) -> Iterator[None]:
+        """Note before and after a change that there is another version."""
+        self._note_change(served)
+        yield
+        self._note_change(served)
+
+    def _note_change(self, served: Described) -> None:
+        if self.owner:
+            change = {self._version_key: uuid.uuid4().hex}
+            self._engine.note(str(served.metadata["name"]), change)
+
+    @property
+    def _version_key(self) -> str:
+        return f"version-{self.owner}-{self._tenant}"
 
     @contextmanager
     def rebuild(self, fingerprint: str, dim: int) -> Iterator[PointWriter]:
         self._served()  # a foreign collection of that name is refused before anything is made
         target = self._engine.target(self.alias)
+        self._refuse_others(target)
         name, resumed = self._find_leftover(fingerprint, dim, target)
         if not resumed:
             self._make(name, fingerprint, dim)
-        FilterKeys(self._engine, name).add_known()
-        writer = _Writer(self._engine, name, fingerprint, dim, resumed=resumed)
+        writer = Writer(self._engine, name, fingerprint, dim, self._mark, resumed=resumed)
+        writer.keys.add_known(self._tenant)
         yield writer  # on an exception the collection stays, for the next rebuild to go on
         writer.finish()
+        if self._engine.target(self.alias) != target:
+            raise StoreError(
+                f"another library began to serve {self.place} meanwhile: run the same command again"
+            )
+        self._refuse_others(target)
         self._engine.serve(self.alias, name)
         if target is not None and target != name:
             self._engine.remove(target)
@@ -204,8 +284,26 @@ class QdrantStore(VectorStore):
         return found
 
     def _info(self, found: Described, count: int) -> CollectionInfo:
-        name = str(found.metadata["name"])
-        return CollectionInfo(name, found.metadata["fingerprint"], found.dim, count, self.place)
+        said = found.metadata
+        version = said.get(self._version_key, said.get("build", "")) if self.owner else ""
+        return CollectionInfo(
+            str(said["name"]), said["fingerprint"], found.dim, count, self.place, version
+        )
+
+    def _refuse_others(self, target: str | None) -> None:
+        """Refuse to replace a collection in which others have points.
+
+        Raises:
+            StoreError: there are some.
+        """
+        if target is None or not self._mine.conditions:
+            return
+        others = self._engine.count(target, Filter()) - self._engine.count(target, self._mine)
+        if others:
+            raise StoreError(
+                f"{self.place} holds {others} points of other libraries: choose another [qdrant] "
+                "collection for vectors of another kind"
+            )
 
     def _nothing(self) -> str:
         return f"no index in {self.place}: run `{index_command(self.name, self.embedder)}`"
@@ -229,28 +327,33 @@ class QdrantStore(VectorStore):
 
     def _has(self, key: str) -> bool:
         try:
-            return self._engine.count(self.alias, having=key) > 0
+            return self._engine.count(self.alias, Filter(), having=key) > 0
         except UnindexedError:
             return False  # every key that a point has was indexed when it was written
 
-    def _indexed(self, where: Filter) -> Filter:
+    def _find_indexed(
+        self, find: Callable[[Filter], tuple[Sequence[Hit], float]], where: Filter
+    ) -> tuple[Sequence[Hit], float]:
+        try:
+            return find(self._fitted(where))
+        except UnindexedError as exc:
+            again = index_command(self.name, self.embedder)
+            raise StoreError(f"{exc} `{again}` does that, by whoever may write there") from exc
+
+    def _fitted(self, where: Filter) -> Filter:
         """Return a filter that strict mode takes: every condition by a key's index.
 
-        Keys without one (of a collection that an older vidrec made) get it; values of another
-        kind than the index are left out: where it is of numbers, no point has a text there.
+        Values of another kind than the index are left out: where it is of numbers, no point has a
+        text there.
         """
         kinds = self._engine.indexed(self.alias)
-        own = (Condition("scope", "=", ""), Condition("video_id", "=", ""))
-        for key, kind in FilterKeys.kinds_of((*own, *where.conditions)).items():
-            if key not in kinds:
-                self._engine.add_key(self.alias, key, kind)
-                kinds[key] = kind
         return replace(where, conditions=tuple(_fitting(c, kinds) for c in where.conditions))
 
     def _make(self, name: str, fingerprint: str, dim: int) -> None:
         metadata = {
             "vidrec": LAYOUT, "alias": self.alias, "name": name, "fingerprint": fingerprint,
             "dim": dim, "layout": dict(self._engine.layout), "build": uuid.uuid4().hex,
+            "owner": self.owner,
         }  # fmt: skip
         self._engine.make(name, dim, metadata)
 
@@ -266,12 +369,12 @@ class QdrantStore(VectorStore):
     def _find_leftover(self, fingerprint: str, dim: int, target: str | None) -> tuple[str, bool]:
         """Return the collection to build, and whether a killed rebuild has begun it.
 
-        Leftovers that do not fit are removed.
+        Leftovers that do not fit are removed; another library's may still be at work.
         """
         fitting, highest = None, 0
         for name, found in self._ours():
             highest = max(highest, int(name.rpartition(".")[2]))
-            if name == target:
+            if name == target or found.metadata.get("owner", "") != self.owner:
                 continue
             same = (found.metadata["fingerprint"], found.dim) == (fingerprint, dim)
             same = same and found.metadata["layout"] == self._engine.layout
@@ -282,48 +385,6 @@ class QdrantStore(VectorStore):
         return (fitting, True) if fitting else (f"{self.alias}.{highest + 1}", False)
 
 
-class _Writer:
-    """Writes points into one collection."""
-
-    def __init__(
-        self, engine: Engine, name: str, fingerprint: str, dim: int, *, resumed: bool = False
-    ) -> None:
-        self._engine = engine
-        self._name = name
-        self._fingerprint = fingerprint
-        self._dim = dim
-        self._keys = FilterKeys(engine, name)
-        # Of a rebuild that is taken up again: which points belong there, 16 bytes each.
-        self._seen: set[bytes] | None = set() if resumed else None
-
-    def upsert(self, points: Iterable[Point]) -> int:
-        written = 0
-        for batch in stored_batches(points, self._fingerprint, self._dim):
-            self._keys.add(batch)
-            count, missing = len(batch), batch
-            if self._seen is not None:
-                batch = list({point.id: point for point in batch}.values())  # the last wins
-                self._seen.update(uuid.UUID(point.id).bytes for point in batch)
-                ids = [point.id for point in batch]
-                there = {
-                    stored.id: stored.payload
-                    for stored in self._engine.fetch(self._name, ids, payload=True, vector=False)
-                }
-                missing = [point for point in batch if there.get(point.id) != point.payload]
-            if missing:
-                write_batch(self._engine, self._name, missing)
-            written += count
-        return written
-
-    def finish(self) -> None:
-        """Remove what an interrupted rebuild wrote and this one no longer has."""
-        if self._seen is None:
-            return
-        stale = [i for i in self._engine.ids(self._name) if uuid.UUID(i).bytes not in self._seen]
-        for some in _slices(stale, IDS_AT_A_TIME):
-            self._engine.delete(self._name, some)
-
-
 def _fitting(condition: Condition, kinds: Mapping[str, str]) -> Condition:
     """Leave out the values that a key's index cannot hold."""
     kind = kinds.get(condition.key)
@@ -331,15 +392,3 @@ def _fitting(condition: Condition, kinds: Mapping[str, str]) -> Condition:
     if condition.op in BOUNDS:
         return condition if kept else Condition(condition.key, "in", ())
     return replace(condition, value=kept)
-
-
-def _uuid(text: str) -> str:
-    try:
-        return str(uuid.UUID(text))
-    except ValueError as exc:
-        raise UsageError(f"a point's id is a UUID. Received: {text}") from exc
-
-
-def _slices(items: Sequence[str], size: int) -> Iterator[list[str]]:
-    for start in range(0, len(items), size):
-        yield list(items[start : start + size])
