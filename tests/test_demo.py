@@ -114,10 +114,10 @@ def test_the_demo_answers_rightly_and_can_be_typed_again(tmp_path: Path) -> None
     assert [command[1] for command in commands] == ["embed", "index", *["recommend"] * 4]
     for block, right in zip(blocks[2:], RIGHT, strict=True):
         rows = [line.split() for line in block.splitlines() if line.strip()[:1].isdigit()]
-        names = [row[3] for row in rows]
+        names = [row[4] for row in rows]
         assert len(names) == 3 and all(name.startswith(right) for name in names), block
     moments = {
-        row[3]: row[4] for row in (line.split() for line in blocks[2].splitlines()) if row[4:]
+        row[4]: row[5] for row in (line.split() for line in blocks[2].splitlines()) if row[5:]
     }
     assert moments["morning.mp4"] == "0:03–0:06"  # the coffee comes after the cut
     for command, block in zip(commands[2:], blocks[2:], strict=True):

@@ -41,7 +41,7 @@ def test_a_surprise_leaves_a_trace_in_the_log(tmp_path: Path, monkeypatch) -> No
     def surprise(*arguments: object) -> None:
         raise ValueError("16 is not a valid Type")
 
-    monkeypatch.setattr("vidrec.ingest.work.probe", surprise)
+    monkeypatch.setattr("vidrec.ingest.work.hash_file", surprise)
     write_clip(tmp_path / "a.mp4", plain("red"), seconds=0.3)
     log = tmp_path / "vidrec.log"
     result = vidrec("embed", tmp_path / "a.mp4", "--log-file", log, code=4)

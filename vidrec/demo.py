@@ -17,7 +17,7 @@ from vidrec.progress import Progress, Silent
 # Cuts are three seconds in, so that clips of that length show how a moment is found.
 CLIP_SECONDS = 3
 TEXTS = ("a cup of espresso", "a motorbike in a garage", "a rocket before its launch")
-CLIP = "Animals/cat-eyes.mp4"
+CLIP = "Animals/cat-pan.mp4"
 
 
 @dataclass(frozen=True, slots=True)
