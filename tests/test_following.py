@@ -32,6 +32,7 @@ def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]
 def beside(settings: Settings, folder: Path) -> Settings:
     """The same library with a second store, Qdrant's engine in a folder."""
     other = settings.model_copy(deep=True)
+    pytest.importorskip("qdrant_edge")
     other.store.name, other.qdrant.path = "qdrant", folder / "qdrant"
     return other
 
@@ -115,6 +116,7 @@ def test_every_other_store_follows(words: Settings, tmp_path: Path) -> None:
 
 def test_a_store_that_is_out_of_reach_follows_later(words: Settings, tmp_path: Path) -> None:
     away = words.model_copy(deep=True)
+    pytest.importorskip("qdrant_client")
     away.store.name, away.qdrant.url, away.qdrant.timeout = "qdrant", "no address", 1
     report = remove(away, ["b.mp4"])
     assert len(report.videos) == 1
