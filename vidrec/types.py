@@ -218,15 +218,6 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
-    """A point found by a query; ``score`` is the cosine, larger is better."""
-
-    id: str
-    score: float
-    payload: Payload
-
-
-@dataclass(frozen=True, slots=True)
 class Candidate:
     """A point that may become a result, with its vector."""
 

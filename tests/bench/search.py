@@ -5,7 +5,7 @@
 Every side searches the same matrix exactly, in fresh processes, in turn, round by round; the
 table gives medians. ``open+first`` is from before its import to the first ten matches, numpy
 being imported already; ``warm`` is a later query, ``batch`` fifty queries (in one call where the
-library has one; the store takes them one by one), ``anon`` the memory that the kernel cannot
+library has one), ``anon`` the memory that the kernel cannot
 drop, ``peak`` that and the mapped files. Only the store returns payloads and groups by video.
 faiss and usearch come with ``pip install 'vidrec[bench]'``; without them their rows are missing.
 """
@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.store_kinds import find
+from vidrec.search.rank import nearest, nearest_of_each
 from vidrec.types import Payload, Point
 
 K = 10
@@ -103,9 +103,9 @@ def open_vidrec(folder: Path, n: int, dim: int) -> tuple[Search, Search]:
     store = KnnStore(folder / "knn", "bench")
 
     def one(query: np.ndarray) -> list[int]:
-        return [int(m.payload.video_id, 16) for m in find(store, query, k=K)]
+        return [int(m.payload.video_id, 16) for m in nearest(store, query, K)]
 
-    return one, lambda queries: [one(query) for query in queries]
+    return one, lambda queries: nearest_of_each(store, queries, K)
 
 
 def open_clips(folder: Path, n: int, dim: int) -> tuple[Search, Search]:
@@ -114,9 +114,9 @@ def open_clips(folder: Path, n: int, dim: int) -> tuple[Search, Search]:
     store = KnnStore(folder / "knn", "bench")
 
     def one(query: np.ndarray) -> list[int]:
-        return [int(m.payload.start_sec) for m in find(store, query, k=K, by_video=False)]
+        return [int(m.payload.start_sec) for m in nearest(store, query, K, by_video=False)]
 
-    return one, lambda queries: [one(query) for query in queries]
+    return one, lambda queries: nearest_of_each(store, queries, K, by_video=False)
 
 
 def open_numpy(folder: Path, n: int, dim: int) -> tuple[Search, Search]:

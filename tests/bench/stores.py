@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.search import points, vectors
+from vidrec.search.rank import nearest
 from vidrec.types import Point
 
 K = 10
@@ -190,7 +191,7 @@ ROOMS = {
 }
 
 
-def find(side: str, folder: Path, url: str, dim: int, turn: int) -> dict[str, float]:
+def ask_in_turn(side: str, folder: Path, url: str, dim: int, turn: int) -> dict[str, float]:
     """One fresh process's figures, in milliseconds."""
     queries = vectors(dim, 10**9 + turn, WARM + 1)
     import_module("vidrec.config")  # every command needs it
@@ -199,12 +200,12 @@ def find(side: str, folder: Path, url: str, dim: int, turn: int) -> dict[str, fl
         import_module(room)
     imported = time.perf_counter()
     store = open_side(side, folder, url)
-    found = find(store, queries[0], k=K)
+    found = nearest(store, queries[0], K)
     once, used = time.perf_counter(), time.process_time() - cpu
     warm = []
     for query in queries[1:]:
         before = time.perf_counter()
-        find(store, query, k=K)
+        nearest(store, query, K)
         warm.append(time.perf_counter() - before)
     store.close()
     assert len(found) == K
@@ -227,7 +228,7 @@ def fill(store: Any, n: int, dim: int) -> str:
 
 def in_memory(dim: int) -> str:
     """What qdrant-client's in-memory mode does in this process."""
-    from tests.store_kinds import find, qdrant_memory
+    from tests.store_kinds import qdrant_memory
 
     with qdrant_memory() as make, tempfile.TemporaryDirectory() as name:
         rate = fill(make(Path(name)), FEW, dim)
@@ -235,7 +236,7 @@ def in_memory(dim: int) -> str:
         took = []
         for query in vectors(dim, 10**9, WARM):
             started = time.perf_counter()
-            find(store, query, k=K)
+            nearest(store, query, K)
             took.append(time.perf_counter() - started)
     return f"  in memory, {FEW} points: filled {rate}, warm {statistics.median(took) * 1e3:.1f}"
 
@@ -277,7 +278,7 @@ def main() -> None:
     parser.add_argument("--turn", type=int, default=0, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.find:
-        print(json.dumps(find(given.find, given.folder, given.url, given.dim, given.turn)))
+        print(json.dumps(ask_in_turn(given.find, given.folder, given.url, given.dim, given.turn)))
         return
     compare_filling(given.points, given.dim, given.rounds)
     if not given.filling:

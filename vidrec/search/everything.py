@@ -20,6 +20,7 @@ from vidrec.errors import LibraryError, UsageError
 from vidrec.progress import Progress
 from vidrec.search.variety import SAME_LENGTH
 from vidrec.types import point_id
+from vidrec.vectors import margin
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -118,7 +119,7 @@ class AllNearest:
         self.k = k
         self.copies_from = copies_from
         dim = table.points.shape[1]
-        self.margin = 2.02 * dim * 2.0**-24  # float32 scores nearer than this say nothing
+        self.margin = margin(dim)
         self.width = min(k + 1 + SPARE, len(table.ids))
         # One point a video, in the order of videos.
         self.single = np.array_equal(table.owner, np.arange(len(table.ids)))

@@ -215,13 +215,3 @@ class FilterKeys:
         if isinstance(value, bool):
             return "bool"
         return "keyword" if isinstance(value, str) else "float"
-
-    @classmethod
-    def kinds_of(cls, conditions: Iterable[Condition]) -> dict[str, KeyKind]:
-        """Return how the keys of conditions must be indexed."""
-        kinds: dict[str, KeyKind] = {}
-        for condition in conditions:
-            some = next((value for value in condition.values if value is not None), None)
-            if some is not None:
-                kinds[condition.key] = KEY_KINDS.get(condition.key) or cls.kind_of(some)
-        return kinds
