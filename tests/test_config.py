@@ -118,3 +118,33 @@ def test_a_wrong_secret_is_not_quoted() -> None:
 
 def test_the_example_loads_and_holds_the_defaults() -> None:
     assert load_settings(EXAMPLE) == Settings()
+
+
+@pytest.mark.parametrize("name", ["VIDREC_QDRANT_API_KEY", "VIDREC_MARENGO_API_KEY"])
+def test_white_space_around_a_key_is_no_part_of_it(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    section = name.split("_")[1].lower()
+    for text in ("SECRETKEY1\n", "SECRETKEY1\r", " SECRETKEY1\t"):
+        monkeypatch.setenv(name, text)
+        key = getattr(load_settings(), section).api_key
+        assert key.get_secret_value() == "SECRETKEY1"
+    for text in ("SECRET\nKEY1", "SECRETKEY1 x", "SECRETKÉY1"):
+        monkeypatch.setenv(name, text)
+        with pytest.raises(ConfigError, match="no key has") as caught:
+            load_settings()
+        assert "SECRET" not in str(caught.value)
+
+
+def test_the_key_by_qdrants_own_name_is_cleaned_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("qdrant_client")
+    from vidrec.stores import open_store
+
+    monkeypatch.setenv("QDRANT_URL", "https://xyz.cloud.example.org")
+    monkeypatch.setenv("QDRANT_API_KEY", "SECRET KEY1")
+    settings = load_settings(overrides={"store.name": "qdrant"})
+    with pytest.raises(ConfigError, match="QDRANT_API_KEY: the API key holds") as caught:
+        open_store(settings)
+    assert "SECRET" not in str(caught.value)
+    monkeypatch.setenv("QDRANT_API_KEY", " SECRETKEY1\r\n")
+    open_store(settings).close()

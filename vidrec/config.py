@@ -12,10 +12,11 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from platformdirs import user_cache_path, user_config_path, user_data_path
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -45,6 +46,19 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
+def clean_key(key: SecretStr) -> SecretStr:
+    """Return a key without the white space around it, which copying and pasting brings.
+
+    Raises:
+        ValueError: it holds what no header can carry, and what is complained of would show it.
+    """
+    text = key.get_secret_value().strip()
+    if not all("!" <= letter <= "~" for letter in text):
+        raise ValueError("the API key holds spaces or letters that no key has")
+    return SecretStr(text)
+
+
+ApiKey = Annotated[SecretStr, AfterValidator(clean_key)]
 S = TypeVar("S", bound=Section)
 
 
@@ -98,7 +112,7 @@ class ResnetSettings(Section):
 class MarengoSettings(Section):
     """Twelve Labs' Marengo. Prices are in US dollars; one that is not set stays unknown."""
 
-    api_key: SecretStr | None = None
+    api_key: ApiKey | None = None
     base_url: str | None = None
     model: str = "marengo3.5"
     like: Literal["marengo3.5", "marengo3.0"] | None = None
@@ -142,7 +156,7 @@ class QdrantSettings(Section):
     host: str | None = None
     port: int | None = None
     path: Path | None = None
-    api_key: SecretStr | None = None
+    api_key: ApiKey | None = None
     collection: str = "vidrec"
     prefer_grpc: bool = False
     timeout: int = Field(default=30, ge=1)

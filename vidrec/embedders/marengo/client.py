@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import os
 import random
-import re
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pydantic import SecretStr
+
+from vidrec.config import clean_key
 from vidrec.embedders.marengo.replies import Reply, clean
 from vidrec.errors import AccountError, ConfigError, JobError, QuotaError, TransientError
 
@@ -100,13 +102,14 @@ def api_key(settings: MarengoSettings) -> str:
     key = settings.api_key.get_secret_value() if settings.api_key else ""
     for name in KEY_VARIABLES:
         key = key or os.environ.get(name, "")
-    key = key.strip()
+    try:
+        key = clean_key(SecretStr(key)).get_secret_value()
+    except ValueError as exc:
+        raise ConfigError(f"Twelve Labs: {exc}") from None
     if not key:
         raise ConfigError(
             "no Twelve Labs API key: set VIDREC_MARENGO_API_KEY (or TWELVE_LABS_API_KEY)"
         )
-    if not re.fullmatch(r"[\x21-\x7e]+", key):
-        raise ConfigError("the Twelve Labs API key holds spaces or letters that no key has")
     return key
 
 

@@ -14,6 +14,9 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from pydantic import SecretStr
+
+from vidrec.config import clean_key
 from vidrec.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -76,5 +79,18 @@ def _open_engine(settings: Settings) -> Engine:
         return EdgeEngine(given.path, given)
     from vidrec.stores.qdrant.server import ServerEngine, connect
 
-    client, where = connect(given, url, os.environ.get("QDRANT_API_KEY"))
+    client, where = connect(given, url, _key_in_environment())
     return ServerEngine(client, where, given)
+
+
+def _key_in_environment() -> str | None:
+    """Return the key under the name that Qdrant's own tools know.
+
+    Raises:
+        ConfigError: it holds what no key does.
+    """
+    try:
+        key = clean_key(SecretStr(os.environ.get("QDRANT_API_KEY", "")))
+    except ValueError as exc:
+        raise ConfigError(f"QDRANT_API_KEY: {exc}") from None
+    return key.get_secret_value() or None
