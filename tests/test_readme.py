@@ -21,6 +21,7 @@ from vidrec.config import Settings, load_settings, tomllib
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+GUIDE = (ROOT / "vidrec" / "GUIDE.md").read_text(encoding="utf-8")
 EXAMPLE = (ROOT / "config.example.toml").read_text(encoding="utf-8")
 COMMANDS: dict[str, Any] = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 
@@ -89,18 +90,20 @@ def test_the_readmes_commands_have_only_options_that_exist() -> None:
 
 
 def test_options_that_the_text_names_exist() -> None:
-    text = BLOCK.sub("", README)
+    text = BLOCK.sub("", README) + GUIDE
     every = {flag for command in COMMANDS.values() for flag in known_flags(command)}
     every |= known_flags(typer.main.get_command(app))
     named = set(re.findall(r"`(--[a-z][a-z-]+)", text))
     assert named and named <= every
 
 
-def test_files_that_the_readme_links_to_exist() -> None:
-    targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", README)
-    assert targets
-    for target in targets:
-        assert (ROOT / target).exists(), target
+def test_files_that_the_readme_names_exist() -> None:
+    """They are no links: a link to a file of the sources is broken on PyPI."""
+    assert not re.findall(r"\]\((?!https?://|#)([^)#]+)", README)
+    named = set(re.findall(r"`((?:vidrec|tests)/[\w/]+\.\w+|[\w.]+\.(?:toml|py)|LICENSE)`", README))
+    assert "vidrec/GUIDE.md" in named
+    for name in named - {"config.toml"}:
+        assert (ROOT / name).exists(), name
 
 
 @pytest.mark.slow

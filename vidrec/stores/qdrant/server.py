@@ -65,7 +65,7 @@ def connect(
         options |= {"host": settings.host, "https": key is not None and not local}
         where = f"{'https' if options['https'] else 'http'}://{settings.host}:{options['port']}"
     with warnings.catch_warnings():
-        # It warns of keys over plain HTTP, also to localhost; the README says when to use https.
+        # It warns of keys over plain HTTP, also to localhost; the guide says when to use https.
         warnings.simplefilter("ignore")
         try:
             return QdrantClient(**options), where
