@@ -94,11 +94,17 @@ def accept_any_text() -> None:
             stream.reconfigure(errors="surrogateescape" if unicode else "replace")
 
 
+def error_of(error: VidrecError) -> dict[str, Any]:
+    """Return an error as JSON has it."""
+    message = " ".join(str(error).split())
+    return {"error": message, "kind": type(error).__name__, "exit_code": error.exit_code}
+
+
 def show_error(error: VidrecError) -> None:
     """Write an error as one line, or as one JSON object under a JSON format."""
     message = " ".join(str(error).split())
     if _format in (Format.json, Format.jsonl):
-        line = _json({"error": message, "kind": type(error).__name__, "exit_code": error.exit_code})
+        line = _json(error_of(error))
     else:
         line = f"error: {plain(message)}"
     _log.error("%s", message, extra={"shown": True})

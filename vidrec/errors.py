@@ -165,7 +165,8 @@ class PartialFailure(VidrecError):
     exit_code = 4
 
 
-_RUN_ENDS = (
+# What ends a run of many: no other video or query would be spared.
+RUN_ENDS = (
     QuotaError, AccountError, ConfigError, LibraryError, MissingPackageError, Cancelled,
 )  # fmt: skip
 
@@ -186,7 +187,7 @@ def failure_of(exc: Exception) -> VidrecError:
         VidrecError, ModuleNotFoundError: the failure is no single video's (a quota, a setting, the
             library, a package that is not installed): it ends the run.
     """
-    if isinstance(exc, _RUN_ENDS):
+    if isinstance(exc, RUN_ENDS):
         raise exc
     if isinstance(exc, ModuleNotFoundError):
         raise exc

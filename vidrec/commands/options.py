@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
 from vidrec.display import Format
+from vidrec.errors import UsageError
 
 if TYPE_CHECKING:
     from vidrec.config import Settings
@@ -105,3 +108,21 @@ def with_stdin(paths: list[str], *, nul: bool = False) -> list[str]:
 def may_ask() -> bool:
     """Whether somebody is there to answer a question."""
     return bool(sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty())
+
+
+@contextmanager
+def opened(source: Path) -> Iterator[BinaryIO]:
+    """Open a file that is read, or stdin where ``-`` is named.
+
+    Raises:
+        UsageError: it cannot be opened.
+    """
+    if str(source) == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        file = source.open("rb")
+    except OSError as exc:
+        raise UsageError(f"cannot read {source}: {exc.strerror or exc}") from exc
+    with file:
+        yield file

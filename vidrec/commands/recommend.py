@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,23 +16,16 @@ from vidrec.commands.options import (
     OutputFormat,
     StoreName,
     Where,
+    opened,
     settings_for,
 )
-from vidrec.display import (
-    Format,
-    escaped,
-    moment,
-    note,
-    show_json,
-    show_lines,
-    show_table,
-)
+from vidrec.commands.recommended import show_answers, show_recommended
+from vidrec.display import Format, note
 from vidrec.errors import NoConfidentMatch, PartialFailure, UsageError
 
 if TYPE_CHECKING:
     from vidrec.config import Settings
     from vidrec.search.session import Answer
-    from vidrec.types import Recommendation
 
 
 def recommend(
@@ -107,6 +100,14 @@ def recommend(
             min=0, max=1, help="Exit 3 if the best has less; 0: never.", show_default="0.25"
         ),
     ] = None,
+    queries: Annotated[
+        Path | None,
+        typer.Option(
+            help="Answer many, in JSON lines: a file, or -, of a text a line, or JSON objects with "
+            "an id and these options by name (query, like, top_k, …).",
+            show_default=False,
+        ),
+    ] = None,
     all_videos: Annotated[
         Path | None,
         typer.Option(
@@ -144,14 +145,16 @@ def recommend(
 
     Example: vidrec recommend "sci-fi dark tone"
     """
-    from vidrec.search.conditions import parse_conditions
     from vidrec.search.history import read_history
-    from vidrec.search.last import keep_last, named
-    from vidrec.search.playable import playable
-    from vidrec.search.query import Query, parse_parts
-    from vidrec.search.session import open_session
+    from vidrec.search.playable import Player
 
-    wished = display.choose_format(format)
+    _check_together(
+        {"--queries": queries, "--all-videos": all_videos},
+        {"QUERY": query, "--save-clips": save_clips, "--sheet": sheet},
+    )
+    if queries is not None and format not in (Format.auto, Format.jsonl):
+        raise UsageError("--queries answers in JSON lines: use --format jsonl")
+    wished = display.choose_format(Format.jsonl if queries is not None else format)
     settings = settings_for(
         embedder__name=embedder,
         embedder__min_confidence=min_confidence,
@@ -159,33 +162,71 @@ def recommend(
         resnet__checkpoint=checkpoint,
         library=library,
     )
-    if all_videos is not None:
+    options = {
+        "query": query, "like": like, "unlike": unlike, "top_k": top_k, "clips": clips,
+        "pool": pool, "diversity": diversity, "max_per": max_per, "dedupe": dedupe,
+        "history": list(read_history(history)) if history else None, "like_history": like_history,
+        "scope": scope, "where": where, "min_score": min_score,
+    }  # fmt: skip
+    if queries is not None:
+        _batch(settings, queries, options, url_expires)
+    elif all_videos is not None:
         _all_videos(settings, all_videos, top_k, scope)
-        return
-    asked = Query(
-        parse_parts(
-            *([named(settings.library, word) for word in words or []]
-              for words in (query, like, unlike)),
-            may_be_none=like_history,
-        ),
-        k=top_k, clips=clips, conditions=parse_conditions(where or []), min_score=min_score,
-        scope=scope, pool=pool, diversity=diversity, max_per=_caps(max_per or []),  # type: ignore[arg-type]
-        dedupe=dedupe, history=read_history(history) if history else (), like_history=like_history,
-    )  # fmt: skip
+    else:
+        answer = _answer(settings, options)
+        if sheet is not None:
+            from vidrec.search.sheet import write_sheet
+
+            write_sheet(answer, sheet)
+            note(f"wrote {sheet}")
+        show_recommended(Player(settings, url_expires).playable(answer), wished)
+        if save_clips is not None:
+            _save_clips(answer, save_clips, exact=exact)
+
+
+def _check_together(many: Mapping[str, object], one: Mapping[str, object]) -> None:
+    given = [name for name, value in many.items() if value]
+    others = given[1:] + [name for name, value in one.items() if value]
+    if given and others:
+        raise UsageError(f"{given[0]} has queries of its own: leave out {others[0]}")
+
+
+def _answer(settings: Settings, options: Mapping[str, Any]) -> Answer:
+    from vidrec.search.last import keep_last
+    from vidrec.search.session import open_session
+    from vidrec.search.wished import wished
+
+    asked = wished(options, settings.library)
     with open_session(settings) as session:
         answer = session.recommend(asked)
     if not answer.confident:
         hint = "; --min-confidence 0 shows it" if answer.results else ""
         raise NoConfidentMatch(f"{answer.reason}{hint}")
     keep_last(settings.library, answer)
-    if sheet is not None:
-        from vidrec.search.sheet import write_sheet
+    return answer
 
-        write_sheet(answer, sheet)
-        note(f"wrote {sheet}")
-    show_recommended(playable(settings, answer, url_expires), wished)
-    if save_clips is not None:
-        _save_clips(answer, save_clips, exact=exact)
+
+def _batch(
+    settings: Settings, source: Path, options: Mapping[str, Any], expires: int | None
+) -> None:
+    from vidrec.progress import finishing
+    from vidrec.search.batch import answer_lines
+    from vidrec.search.playable import Player
+    from vidrec.search.session import open_session
+
+    bar, player = display.Bar(), Player(settings, expires)
+    asked = failed = 0
+    with opened(source) as file, open_session(settings) as session, finishing(bar):
+        bar.start("asking", None, "query")
+        for some in answer_lines(session, file, options):
+            failed += show_answers(some, player)
+            asked += len(some)
+            bar.step(len(some))
+    if not asked:
+        raise UsageError(f"{source} holds no query: a line is a text or a JSON object")
+    note(f"queries answered: {asked - failed}; failed: {failed}")
+    if failed:
+        raise typer.Exit(PartialFailure.exit_code)
 
 
 def _all_videos(settings: Settings, target: Path, k: int, scope: str) -> None:
@@ -212,78 +253,3 @@ def _save_clips(answer: Answer, folder: Path, *, exact: bool) -> None:
             note(f"skipping {saved}")
     if failed:
         raise typer.Exit(PartialFailure.exit_code)
-
-
-def _caps(wished: list[str]) -> tuple[tuple[str, int], ...]:
-    caps = []
-    for cap in wished:
-        key, _, count = cap.partition("=")
-        if not key or not count.strip().isdecimal():
-            raise UsageError(f"--max-per takes a field and a number: label=2. Received: {cap}")
-        caps.append((key.strip(), int(count)))
-    return tuple(caps)
-
-
-def show_recommended(answer: Answer, wished: Format) -> None:
-    """Write the results of a query."""
-    match wished:
-        case Format.json:
-            head = {"query": answer.query, "embedder": answer.embedder, "store": answer.store}
-            rows = [asdict(row) for row in answer.results]
-            show_json({**head, "results": rows})
-        case Format.paths:
-            for row in answer.results:
-                if not row.gone and (place := row.path or row.url):
-                    print(place)
-        case Format.table:
-            _recommended_table(answer)
-        case _:
-            show_lines(asdict(row) for row in answer.results)
-    for remark in answer.notes:
-        note(f"note: {remark}")
-    if gone := sum(row.gone for row in answer.results):
-        left = ", left out here" if wished is Format.paths else ""
-        note(f"note: files that are gone: {gone}{left}; `vidrec remove --missing` forgets them")
-    if answer.paid_minutes:
-        note(f"note: {answer.paid_minutes:.1f} minutes of footage were paid for to ask with")
-    if answer.unindexed:
-        from vidrec.stores.base import index_command
-
-        again = index_command(answer.store, answer.embedder.partition(":")[0])
-        note(f"note: the library has changed since it was indexed: run `{again}`")
-
-
-def _recommended_table(answer: Answer) -> None:
-    labelled = any(row.label for row in answer.results)
-    sure = any(row.confidence is not None for row in answer.results)
-    columns = [
-        "#", "id", "score", *(["confidence"] if sure else []), "video", "best moment", "length",
-        *(["label"] if labelled else []),
-    ]  # fmt: skip
-    rows = [
-        [
-            str(row.rank),
-            row.video_id[:8],
-            f"{row.score:.3f}",
-            *([_share(row.confidence)] if sure else []),
-            _linked(row) + (" (gone)" if row.gone else ""),
-            f"{moment(row.start_sec)}–{moment(row.end_sec)}",
-            moment(row.duration_sec),
-            *([escaped(row.label or "")] if labelled else []),
-        ]
-        for row in answer.results
-    ]
-    show_table(columns, rows, right=("#", "score", "confidence", "best moment", "length"))
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
-
-
-def _linked(row: Recommendation) -> str:
-    """The file name, clickable where the terminal can."""
-    name = escaped(row.filename)
-    path = Path(row.path) if row.path else None
-    # An imported path may be relative, or of another system: nothing can be opened there.
-    target = path.as_uri() if path is not None and path.is_absolute() else row.url
-    return f"[link={target}]{name}[/link]" if target and "]" not in target else name

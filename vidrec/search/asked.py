@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidrec.config import Settings
 from vidrec.embedders.base import Embedder
-from vidrec.errors import MediaError, UsageError
+from vidrec.errors import RUN_ENDS, MediaError, UsageError, VidrecError
 from vidrec.files import expanded, is_file
 from vidrec.library import Library
 from vidrec.search.query import Part
-from vidrec.search.texts import asked_texts
+from vidrec.search.texts import AskedText, asked_texts
 from vidrec.types import Modality, Video
 
 if TYPE_CHECKING:
@@ -48,21 +48,37 @@ class Asker:
     paid_minutes: float = 0.0
     _mutex: threading.RLock = field(default_factory=threading.RLock)
 
-    def ask(self, parts: Sequence[Part]) -> list[AskedPart]:
-        """Return the parts in their order; all texts are embedded together.
+    def texts(self, texts: Sequence[str]) -> dict[str, AskedText]:
+        """Embed the texts of many queries together; left out is what must be asked by itself."""
+        with self._mutex:
+            try:
+                known = asked_texts(self.library, self.embedder, texts) if texts else []
+            except RUN_ENDS:
+                raise
+            except VidrecError:  # of one text, perhaps: its own query will tell
+                return {}
+        return dict(zip(texts, known, strict=True))
+
+    def ask(
+        self, parts: Sequence[Part], known: Mapping[str, AskedText] | None = None
+    ) -> list[AskedPart]:
+        """Return the parts in their order; all texts that are not known are embedded together.
 
         Raises:
             UsageError: a video is not known, or has no embedding and no file.
             CapabilityError: the embedder does not embed that kind of part.
             MediaError: a file cannot be read.
         """
-        texts = [part.value for part in parts if part.kind == "text"]
+        said = dict(known or {})
+        texts = [part.value for part in parts if part.kind == "text" and part.value not in said]
         with self._mutex:
-            known = iter(asked_texts(self.library, self.embedder, texts) if texts else ())
+            if texts:
+                made = asked_texts(self.library, self.embedder, texts)
+                said.update(zip(texts, made, strict=True))
             asked = []
             for part in parts:
                 if part.kind == "text":
-                    text = next(known)
+                    text = said[part.value]
                     meaning = self.calibration("text")
                     asked.append(AskedPart(part, text.vector, meaning, text.understood))
                 else:

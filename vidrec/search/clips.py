@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vidrec.errors import MediaError, StorageError, VidrecError
 from vidrec.files import is_file
-from vidrec.search.session import Answer
+from vidrec.search.answers import Answer
 from vidrec.types import Recommendation
 
 

@@ -60,6 +60,12 @@ class Gatherer:
                 merged = [rule.merged(candidate) for candidate in merged]
         return Gathered(merged, _remarks(chosen))
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether one vector is looked for and the nearest are the answer."""
+        single = pooling.is_single(self.parts, self.query.pool)
+        return single and not self.query.diversity and not self._rules()
+
     def _first(self, n: int) -> list[Candidate]:
         query = self.query
         return pooling.first(self.parts, query.pool, n, self._nearest, by_video=not query.clips)
@@ -120,6 +126,20 @@ class Gatherer:
             )
             for clip, score in zip(clips, scores, strict=True)
         ]  # fmt: skip
+
+
+def gather_together(gatherers: Sequence[Gatherer]) -> list[Gathered]:
+    """Return what each would gather; all are plain and have one filter, ``k`` and store."""
+    import numpy as np
+
+    from vidrec.search.rank import nearest_of_each
+
+    first = gatherers[0]
+    found = nearest_of_each(
+        first.store, np.stack([pooling.mixed(one.parts) for one in gatherers]), first.query.k,
+        first.filter, fingerprint=first.fingerprint,
+    )  # fmt: skip
+    return [Gathered(candidates) for candidates in found]
 
 
 def _remarks(chosen: Chosen) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidrec.errors import UsageError
-from vidrec.search.session import Answer
+from vidrec.search.answers import Answer
 
 FILE = "last-answer.json"
 NUMBER = re.compile(r"#(\d{1,4})")

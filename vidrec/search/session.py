@@ -7,62 +7,38 @@ affair.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 
 from vidrec.config import Settings
 from vidrec.embedders import load_embedder
-from vidrec.errors import UsageError
-from vidrec.files import exists
+from vidrec.errors import RUN_ENDS, FingerprintError, NoIndexError, UsageError, VidrecError
 from vidrec.library import Library
 from vidrec.library.catalog import has_catalog
-from vidrec.library.videos import is_gone
-from vidrec.search.asked import AskedPart, Asker
-from vidrec.search.gather import Gathered, Gatherer
-from vidrec.search.query import Part, Pool, Query, check_query
+from vidrec.search.answers import Answer, confidence_of, judged, row_of
+from vidrec.search.asked import Asker
+from vidrec.search.filters import filter_of
+from vidrec.search.gather import Gathered, Gatherer, gather_together
+from vidrec.search.query import Part, Query, check_query
+from vidrec.search.texts import AskedText
 from vidrec.stores import open_store
-from vidrec.types import (
-    PAYLOAD_FIELDS,
-    Candidate,
-    Condition,
-    Filter,
-    Payload,
-    Recommendation,
-    Scalar,
-    Scope,
-)
+from vidrec.types import PAYLOAD_FIELDS, Filter
+
+__all__ = ["Answer", "Session", "open_session"]
 
 LATEST = 50  # videos of a history that are liked
-FEW = 10_000  # videos that a filter names; of more it names the others
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What was found.
+class _Asked:
+    """A query whose parts have vectors, and what these have cost."""
 
-    Attributes:
-        query: what was asked, in words.
-        embedder: the fingerprint of the vectors that were compared.
-        store: the store's name.
-        results: the best first; what does not reach the query's ``min_score`` is left out.
-        confident: whether something fits, as far as that is known. ``reason`` says why not.
-        notes: one-line remarks for a person.
-        unindexed: the library holds more than the store.
-        paid_minutes: of footage that was embedded for the query itself.
-    """
-
-    query: str
-    embedder: str
-    store: str
-    results: Sequence[Recommendation]
-    confident: bool = True
-    reason: str = ""
-    notes: tuple[str, ...] = ()
-    unindexed: bool = False
-    paid_minutes: float = 0.0
+    gatherer: Gatherer
+    paid_minutes: float
 
 
 class Session:
@@ -122,23 +98,67 @@ class Session:
             NoIndexError: nothing is indexed yet.
             FingerprintError: the index holds vectors of another embedder.
         """
+        asked = self._asked(query, {})
+        try:
+            found = asked.gatherer.gather()
+        except UsageError as exc:
+            raise self._with_fields(exc, asked.gatherer.filter) from exc
+        return self._answered(asked, found)
+
+    def recommend_each(self, queries: Sequence[Query]) -> list[Answer | VidrecError]:
+        """Answer many queries, each as ``recommend`` does; a query's failure is its answer.
+
+        All texts are embedded together, and queries that only look for the nearest are compared
+        together.
+
+        Raises:
+            VidrecError: what no other query would be spared: nothing is indexed, say.
+        """
+        texts = [part.value for query in queries for part in query.parts if part.kind == "text"]
+        known = self._asker.texts(texts)
+        answers: list[Answer | VidrecError | None] = [None] * len(queries)
+        plain: dict[tuple[Filter, int], list[tuple[int, _Asked]]] = {}
+        for at, query in enumerate(queries):
+            with _noted(answers, [at]):
+                asked = self._asked(query, known)
+                if asked.gatherer.is_plain:
+                    alike = (asked.gatherer.filter, query.k)
+                    plain.setdefault(alike, []).append((at, asked))
+                else:
+                    answers[at] = self._answered(asked, asked.gatherer.gather())
+        for (chosen, _), group in plain.items():
+            with _noted(answers, [at for at, _ in group]):
+                try:
+                    found = gather_together([asked.gatherer for _, asked in group])
+                except UsageError as exc:
+                    raise self._with_fields(exc, chosen) from exc
+                for (at, asked), one in zip(group, found, strict=True):
+                    answers[at] = self._answered(asked, one)
+        return [answer for answer in answers if answer is not None]
+
+    def _asked(self, query: Query, known: Mapping[str, AskedText]) -> _Asked:
+        """Make vectors of a query's parts; ``known`` are texts that have one already."""
         check_query(query)
         paid_before = self._asker.paid_minutes
         seen = self._seen(query)
         parts = self._asker.ask(
-            [*query.parts, *(self._liked_before(seen) if query.like_history else ())]
+            [*query.parts, *(self._liked_before(seen) if query.like_history else ())], known
         )
         if not any(part.part.weight > 0 for part in parts):
             raise UsageError("nothing of the history is in the library: there is nothing to like")
         seeds = {part.video_id for part in parts if part.video_id is not None}
         chosen = filter_of(self.library, query, frozenset(seeds.union(seen, self._removed())))
-        try:
-            found = self._gathered(query, parts, chosen)
-        except UsageError as exc:
-            raise self._with_fields(exc, chosen) from exc
-        meanings = parts if chosen.scope == "clip" else []
+        gatherer = Gatherer(
+            self.library, self.store, self.fingerprint,
+            self.embedder.copies_from, query, parts, chosen,
+        )  # fmt: skip
+        return _Asked(gatherer, self._asker.paid_minutes - paid_before)
+
+    def _answered(self, asked: _Asked, found: Gathered) -> Answer:
+        query, parts = asked.gatherer.query, asked.gatherer.parts
+        meanings = parts if asked.gatherer.filter.scope == "clip" else []
         rows = [
-            self._row(rank, candidate, confidence_of(candidate, meanings, query.pool))
+            row_of(self.library, rank, candidate, confidence_of(candidate, meanings, query.pool))
             for rank, candidate in enumerate(found.candidates, 1)
         ]
         notes = [*self._notes, *found.notes]
@@ -147,15 +167,12 @@ class Session:
             notes.append(f"the confidence of a mixture is the {which} of its liked parts' own")
         answer = Answer(
             str(query), self.fingerprint, self.store.name, rows, notes=tuple(notes),
-            unindexed=self._unindexed(), paid_minutes=self._asker.paid_minutes - paid_before,
+            unindexed=self._unindexed(), paid_minutes=asked.paid_minutes,
         )  # fmt: skip
-        return self._judged(answer, query, parts)
-
-    def _gathered(self, query: Query, parts: Sequence[AskedPart], chosen: Filter) -> Gathered:
-        return Gatherer(
-            self.library, self.store, self.fingerprint,
-            self.embedder.copies_from, query, parts, chosen,
-        ).gather()  # fmt: skip
+        least = query.min_confidence
+        if least is None:
+            least = self.settings.embedder.min_confidence
+        return judged(answer, query, parts, least, self.embedder.name)
 
     def _with_fields(self, refused: UsageError, chosen: Filter) -> UsageError:
         """A field that the store does not know: name those that the library does."""
@@ -185,51 +202,17 @@ class Session:
         followed = self.library.indexed_position(self.store.place, self.fingerprint)
         return self.library.position(self.fingerprint) != followed
 
-    def _row(self, rank: int, found: Candidate, confidence: float | None) -> Recommendation:
-        payload = self._with_path(found.payload)
-        return Recommendation(
-            rank, found.score, payload.video_id, payload.path, payload.url, payload.filename,
-            payload.label, payload.start_sec, payload.end_sec, payload.duration_sec, confidence,
-            gone=self._is_gone(payload),
-        )  # fmt: skip
 
-    def _with_path(self, payload: Payload) -> Payload:
-        """Say where the file is, where the store was not told."""
-        video = None if payload.path else self.library.video(payload.video_id)
-        return replace(payload, path=str(video.path)) if video and video.path else payload
-
-    def _is_gone(self, payload: Payload) -> bool:
-        if payload.url is not None or (payload.path and exists(Path(payload.path))):
-            return False
-        video = self.library.video(payload.video_id)
-        if video is None:  # somebody else's in a shared index, or removed
-            return payload.path is not None
-        return is_gone(video)
-
-    def _judged(self, answer: Answer, query: Query, parts: Sequence[AskedPart]) -> Answer:
-        """Leave out what scores too low, and say whether anything fits."""
-        least = query.min_confidence
-        if least is None:
-            least = self.settings.embedder.min_confidence
-        if not answer.results:
-            reason = "no match: nothing that is indexed fits the conditions"
-            return replace(answer, confident=False, reason=reason)
-        best = answer.results[0]
-        wanted = query.min_score
-        kept = [row for row in answer.results if wanted is None or row.score >= wanted]
-        answer = replace(answer, results=kept)
-        if not kept:
-            reason = f"no confident match: the best score is {best.score:.3f}, below {wanted}"
-            return replace(answer, confident=False, reason=reason)
-        if best.confidence is None or best.confidence >= least:
-            return answer
-        strange = any(part.understood < 0.5 for part in parts)
-        why = f"; {self.embedder.name} knows little of what the text is about" if strange else ""
-        reason = (
-            f"no confident match: the best, {best.filename}, has a confidence of "
-            f"{best.confidence:.2f}, below {least:g} (score {best.score:.3f}){why}"
-        )
-        return replace(answer, confident=False, reason=reason)
+@contextmanager
+def _noted(answers: list[Answer | VidrecError | None], places: Sequence[int]) -> Iterator[None]:
+    """What goes wrong inside is the answer at those places, unless it ends all."""
+    try:
+        yield
+    except (NoIndexError, FingerprintError, *RUN_ENDS):
+        raise
+    except VidrecError as exc:
+        for at in places:
+            answers[at] = exc
 
 
 def _opened_library(settings: Settings) -> tuple[Library, TemporaryDirectory[str] | None]:
@@ -247,67 +230,6 @@ def _opened_library(settings: Settings) -> tuple[Library, TemporaryDirectory[str
 def open_session(settings: Settings) -> Session:
     """Open a session; close it, or use it in a ``with`` block."""
     return Session(settings)
-
-
-def confidence_of(found: Candidate, parts: Sequence[AskedPart], pool: Pool) -> float | None:
-    """Return how sure it is that a result fits; None where that is not known of a liked part.
-
-    Of several liked parts it is their own confidences' weighted mean, or the largest.
-    """
-    liked = [part for part in parts if part.part.weight > 0]
-    if not liked or any(part.calibration is None for part in liked):
-        return None
-    sure = []
-    for part in liked:
-        score = found.score if len(parts) == 1 else float(found.vector @ part.vector)
-        assert part.calibration is not None
-        sure.append(part.calibration.confidence(score) * part.understood)
-    if pool == "max":
-        return round(max(sure), 4)
-    weights = [part.part.weight for part in liked]
-    weighted = sum(w * c for w, c in zip(weights, sure, strict=True))
-    return round(weighted / sum(weights), 4)
-
-
-def filter_of(library: Library, query: Query, excluded: frozenset[str]) -> Filter:
-    """Return which points may match.
-
-    Whether a payload equals something is left to the store; all else is decided from the library,
-    so that what was just tagged counts at once.
-
-    Raises:
-        UsageError: a condition is wrong.
-    """
-    scope: Scope | None = None if query.scope == "best" else query.scope
-    equal: dict[str, tuple[Scalar, ...]] = {}
-    native: list[Condition] = []
-    of_library: list[Condition] = []  # on what is not written into points
-    for condition in query.conditions:
-        key = condition.key
-        if key == "scope":
-            scope = _scope_of(condition)
-        elif key == "path" or (key not in PAYLOAD_FIELDS and library.knows_field(key)):
-            of_library.append(condition)
-        elif condition.op in ("=", "in"):  # several of one key mean any of them
-            equal[key] = (*equal.get(key, ()), *condition.values)
-        else:
-            native.append(condition)
-    native += [Condition(key, "in", values) for key, values in equal.items()]
-    met = library.videos_where(of_library)
-    if met is None:
-        return Filter(scope, tuple(native), excluded)
-    if len(met) <= FEW:
-        native.append(Condition("video_id", "in", tuple(sorted(met))))
-        return Filter(scope, tuple(native), excluded)
-    return Filter(scope, tuple(native), excluded | library.other_ids(met))
-
-
-def _scope_of(condition: Condition) -> Scope:
-    values = condition.value if condition.op == "in" else (condition.value,)
-    if condition.op not in ("=", "in") or len(values) != 1 or values[0] not in ("clip", "video"):
-        received = ",".join(str(value) for value in values)
-        raise UsageError(f"scope is clip or video. Received: scope{condition.op}{received}")
-    return "video" if values[0] == "video" else "clip"
 
 
 def _with_embedder(settings: Settings, library: Library) -> tuple[Settings, tuple[str, ...]]:

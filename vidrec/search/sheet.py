@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from vidrec.errors import StorageError, UsageError, VidrecError
 from vidrec.files import is_file, writing
-from vidrec.search.session import Answer
+from vidrec.search.answers import Answer
 from vidrec.types import Recommendation
 
 if TYPE_CHECKING:

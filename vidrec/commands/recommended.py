@@ -1,0 +1,109 @@
+"""Write what was recommended: a table, JSON, or paths."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vidrec.display import (
+    Format,
+    error_of,
+    escaped,
+    moment,
+    note,
+    show_json,
+    show_lines,
+    show_table,
+)
+from vidrec.errors import VidrecError
+
+if TYPE_CHECKING:
+    from vidrec.search.answers import Answer
+    from vidrec.search.batch import Answered
+    from vidrec.search.playable import Player
+    from vidrec.types import Recommendation
+
+
+def show_recommended(answer: Answer, wished: Format) -> None:
+    """Write the results of a query."""
+    match wished:
+        case Format.json:
+            from vidrec.search.answers import document
+
+            show_json(document(answer))
+        case Format.paths:
+            for row in answer.results:
+                if not row.gone and (place := row.path or row.url):
+                    print(place)
+        case Format.table:
+            _recommended_table(answer)
+        case _:
+            show_lines(asdict(row) for row in answer.results)
+    for remark in answer.notes:
+        note(f"note: {remark}")
+    if gone := sum(row.gone for row in answer.results):
+        left = ", left out here" if wished is Format.paths else ""
+        note(f"note: files that are gone: {gone}{left}; `vidrec remove --missing` forgets them")
+    if answer.paid_minutes:
+        note(f"note: {answer.paid_minutes:.1f} minutes of footage were paid for to ask with")
+    if answer.unindexed:
+        from vidrec.stores.base import index_command
+
+        again = index_command(answer.store, answer.embedder.partition(":")[0])
+        note(f"note: the library has changed since it was indexed: run `{again}`")
+
+
+def show_answers(answered: Sequence[Answered], player: Player) -> int:
+    """Write the answers to some queries of many, a JSON object each; return how many failed."""
+    from vidrec.search.answers import document
+
+    rows: list[dict[str, Any]] = []
+    failed = 0
+    for one in answered:
+        if isinstance(one.answer, VidrecError):
+            failed += 1
+            rows.append({"id": one.id, **error_of(one.answer)})
+        else:
+            rows.append({"id": one.id, **document(player.playable(one.answer))})
+    show_lines(rows)
+    sys.stdout.flush()  # who wrote these queries may wait for them
+    return failed
+
+
+def _recommended_table(answer: Answer) -> None:
+    labelled = any(row.label for row in answer.results)
+    sure = any(row.confidence is not None for row in answer.results)
+    columns = [
+        "#", "id", "score", *(["confidence"] if sure else []), "video", "best moment", "length",
+        *(["label"] if labelled else []),
+    ]  # fmt: skip
+    rows = [
+        [
+            str(row.rank),
+            row.video_id[:8],
+            f"{row.score:.3f}",
+            *([_share(row.confidence)] if sure else []),
+            _linked(row) + (" (gone)" if row.gone else ""),
+            f"{moment(row.start_sec)}–{moment(row.end_sec)}",
+            moment(row.duration_sec),
+            *([escaped(row.label or "")] if labelled else []),
+        ]
+        for row in answer.results
+    ]
+    show_table(columns, rows, right=("#", "score", "confidence", "best moment", "length"))
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _linked(row: Recommendation) -> str:
+    """The file name, clickable where the terminal can."""
+    name = escaped(row.filename)
+    path = Path(row.path) if row.path else None
+    # An imported path may be relative, or of another system: nothing can be opened there.
+    target = path.as_uri() if path is not None and path.is_absolute() else row.url
+    return f"[link={target}]{name}[/link]" if target and "]" not in target else name

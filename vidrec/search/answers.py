@@ -1,0 +1,123 @@
+"""Answers: candidates become rows that a person can use, and whether any of them fits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vidrec.files import exists
+from vidrec.library import Library
+from vidrec.library.videos import is_gone
+from vidrec.search.asked import AskedPart
+from vidrec.search.query import Pool, Query
+from vidrec.types import Candidate, Payload, Recommendation
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was found.
+
+    Attributes:
+        query: what was asked, in words.
+        embedder: the fingerprint of the vectors that were compared.
+        store: the store's name.
+        results: the best first; what does not reach the query's ``min_score`` is left out.
+        confident: whether something fits, as far as that is known. ``reason`` says why not.
+        notes: one-line remarks for a person.
+        unindexed: the library holds more than the store.
+        paid_minutes: of footage that was embedded for the query itself.
+    """
+
+    query: str
+    embedder: str
+    store: str
+    results: Sequence[Recommendation]
+    confident: bool = True
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+    unindexed: bool = False
+    paid_minutes: float = 0.0
+
+
+def document(answer: Answer) -> dict[str, Any]:
+    """Return an answer as `--format json` writes it."""
+    return {
+        "query": answer.query, "embedder": answer.embedder, "store": answer.store,
+        "confident": answer.confident, "reason": answer.reason, "notes": list(answer.notes),
+        "results": [asdict(row) for row in answer.results],
+    }  # fmt: skip
+
+
+def row_of(library: Library, rank: int, found: Candidate, sure: float | None) -> Recommendation:
+    """Return a candidate as a result; ``sure`` is its confidence."""
+    payload = _with_path(library, found.payload)
+    return Recommendation(
+        rank, found.score, payload.video_id, payload.path, payload.url, payload.filename,
+        payload.label, payload.start_sec, payload.end_sec, payload.duration_sec, sure,
+        gone=_is_gone(library, payload),
+    )  # fmt: skip
+
+
+def _with_path(library: Library, payload: Payload) -> Payload:
+    """Say where the file is, where the store was not told."""
+    video = None if payload.path else library.video(payload.video_id)
+    return replace(payload, path=str(video.path)) if video and video.path else payload
+
+
+def _is_gone(library: Library, payload: Payload) -> bool:
+    if payload.url is not None or (payload.path and exists(Path(payload.path))):
+        return False
+    video = library.video(payload.video_id)
+    if video is None:  # somebody else's in a shared index, or removed
+        return payload.path is not None
+    return is_gone(video)
+
+
+def confidence_of(found: Candidate, parts: Sequence[AskedPart], pool: Pool) -> float | None:
+    """Return how sure it is that a result fits; None where that is not known of a liked part.
+
+    Of several liked parts it is their own confidences' weighted mean, or the largest.
+    """
+    liked = [part for part in parts if part.part.weight > 0]
+    if not liked or any(part.calibration is None for part in liked):
+        return None
+    sure = []
+    for part in liked:
+        score = found.score if len(parts) == 1 else float(found.vector @ part.vector)
+        assert part.calibration is not None
+        sure.append(part.calibration.confidence(score) * part.understood)
+    if pool == "max":
+        return round(max(sure), 4)
+    weights = [part.part.weight for part in liked]
+    weighted = sum(w * c for w, c in zip(weights, sure, strict=True))
+    return round(weighted / sum(weights), 4)
+
+
+def judged(
+    answer: Answer, query: Query, parts: Sequence[AskedPart], least: float, embedder: str
+) -> Answer:
+    """Leave out what scores too low, and say whether anything fits.
+
+    ``least`` is the confidence that the best must have; ``embedder`` is the name of who was asked.
+    """
+    if not answer.results:
+        reason = "no match: nothing that is indexed fits the conditions"
+        return replace(answer, confident=False, reason=reason)
+    best = answer.results[0]
+    wanted = query.min_score
+    kept = [row for row in answer.results if wanted is None or row.score >= wanted]
+    answer = replace(answer, results=kept)
+    if not kept:
+        reason = f"no confident match: the best score is {best.score:.3f}, below {wanted}"
+        return replace(answer, confident=False, reason=reason)
+    if best.confidence is None or best.confidence >= least:
+        return answer
+    strange = any(part.understood < 0.5 for part in parts)
+    why = f"; {embedder} knows little of what the text is about" if strange else ""
+    reason = (
+        f"no confident match: the best, {best.filename}, has a confidence of "
+        f"{best.confidence:.2f}, below {least:g} (score {best.score:.3f}){why}"
+    )
+    return replace(answer, confident=False, reason=reason)
