@@ -55,7 +55,7 @@ def home(tmp_path: Path, prepared_models: Path, monkeypatch: pytest.MonkeyPatch)
     for name in list(os.environ):
         if name.startswith("VIDREC_") and not name.startswith("VIDREC_TEST_"):
             monkeypatch.delenv(name)
-    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"):
+    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
         monkeypatch.setenv(name, str(tmp_path / "home" / name))
     monkeypatch.setenv("VIDREC_LIBRARY", str(tmp_path / "library"))
     monkeypatch.setenv("VIDREC_CACHE", str(prepared_models))

@@ -17,7 +17,8 @@ from pydantic import BaseModel
 from tests.clips import write_clips
 from vidrec import cli
 from vidrec.cli import app
-from vidrec.config import Settings, load_settings, tomllib
+from vidrec.config import Settings, load_settings
+from vidrec.origins import tomllib
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

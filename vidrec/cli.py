@@ -46,6 +46,7 @@ COMMANDS = {
     "import": "Take vectors made elsewhere, or another library, into the library.",
     "status": "Show what the library holds, what is indexed, and what failed.",
     "doctor": "Check config, credentials, services, packages and disk; say how to mend each.",
+    "config": "Show every setting with where it comes from, or trust a folder's config file.",
     "list": "List the videos of the library.",
     "open": "Play a result of the last answer at its moment.",
     "tag": "Give videos fields of your own, which --where can ask for.",

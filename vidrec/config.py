@@ -1,7 +1,8 @@
 """Settings: a flag wins over ``VIDREC_*``, which wins over the TOML file, then the default.
 
 The TOML file is the first of: ``--config FILE``, ``$VIDREC_CONFIG``, ``./vidrec.toml``, and
-``config.toml`` in the user's config folder. An environment variable names its section and key:
+``config.toml`` in the user's config folder. One that is found in the working folder is not trusted
+with keys from elsewhere (``trust.py``). An environment variable names its section and key:
 ``VIDREC_QDRANT_URL`` is ``[qdrant] url``, ``VIDREC_LIBRARY`` is ``library``. Unknown keys are
 refused by name; secrets are ``SecretStr`` and show as ``**********`` wherever they are printed.
 """
@@ -9,12 +10,12 @@ refused by name; secrets are ``SecretStr`` and show as ``**********`` wherever t
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from platformdirs import user_cache_path, user_config_path, user_data_path
+from platformdirs import user_cache_path, user_data_path
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -25,16 +26,19 @@ from pydantic import (
     ValidationError,
     field_validator,
 )
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from vidrec.errors import ConfigError
-from vidrec.files import expanded, is_file
+from vidrec.files import expanded
+from vidrec.origins import Given, problem_of, read_given
 from vidrec.plugins import ENV_PREFIX, take_plugins
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from vidrec.trust import require_trust
+from vidrec.urls import checked_endpoint
 
 # Environment variables under the prefix that are not settings.
 NOT_SETTINGS = ("VIDREC_CONFIG", "VIDREC_TEST_", "VIDREC_BENCH_")
@@ -59,6 +63,7 @@ def clean_key(key: SecretStr) -> SecretStr:
 
 
 ApiKey = Annotated[SecretStr, AfterValidator(clean_key)]
+Endpoint = Annotated[str, AfterValidator(checked_endpoint)]
 S = TypeVar("S", bound=Section)
 
 
@@ -113,7 +118,7 @@ class MarengoSettings(Section):
     """Twelve Labs' Marengo. Prices are in US dollars; one that is not set stays unknown."""
 
     api_key: ApiKey | None = None
-    base_url: str | None = None
+    base_url: Endpoint | None = None
     model: str = "marengo3.5"
     like: Literal["marengo3.5", "marengo3.0"] | None = None
     dim: int | None = Field(default=None, ge=1)
@@ -174,9 +179,11 @@ class S3Settings(Section):
 
     bucket: str | None = None
     prefix: str = "vidrec/"
-    endpoint_url: str | None = None
+    endpoint_url: Endpoint | None = None
     region: str | None = None
     profile: str | None = None
+    anonymous: bool = False
+    requester_pays: bool = False
     public: bool = False
     workers: int = Field(default=4, ge=1, le=32)
     attempts: int = Field(default=5, ge=1, le=20)
@@ -232,6 +239,7 @@ class Settings(BaseSettings):
     train: TrainSettings = TrainSettings()
     # What is set for installed plug-ins, unchecked until one is opened: it may hold secrets.
     _plugins: dict[str, dict[str, Any]] = PrivateAttr(default_factory=dict)
+    _given: Given | None = PrivateAttr(default=None)
 
     def section_of(self, name: str, model: type[S]) -> S:
         """Return the settings of an embedder or store of that name, checked by its own model.
@@ -244,7 +252,10 @@ class Settings(BaseSettings):
         try:
             return model.model_validate(self._plugins.get(name, {}))
         except ValidationError as exc:
-            raise ConfigError(_first_problem(exc, None, name)) from exc
+            first = exc.errors(include_url=False, include_input=False)[0]
+            problem = {**first, "loc": (name, *first["loc"])}
+            known = [f"{name}.{key}" for key in model.model_fields]
+            raise ConfigError(problem_of(self._given or Given({}), problem, known)) from exc
 
     @field_validator("library", "cache")
     @classmethod
@@ -284,27 +295,6 @@ def _toml_source(settings_cls: type[BaseSettings]) -> _TomlSource:
     return _TomlSource(settings_cls, _file_values)
 
 
-def config_file(explicit: Path | None = None) -> Path | None:
-    """Return the config file that applies, or None.
-
-    Raises:
-        ConfigError: a file named by flag or by ``VIDREC_CONFIG`` does not exist.
-    """
-    named = explicit or (Path(value) if (value := os.environ.get("VIDREC_CONFIG")) else None)
-    if named is not None:
-        if not is_file(named):
-            origin = "--config" if explicit else "VIDREC_CONFIG"
-            raise ConfigError(f"no config file {named} (named by {origin})")
-        return named
-    for candidate in (
-        Path("vidrec.toml"),
-        user_config_path("vidrec", appauthor=False) / "config.toml",
-    ):
-        if is_file(candidate):
-            return candidate
-    return None
-
-
 def load_settings(
     explicit: Path | None = None, overrides: Mapping[str, Any] | None = None
 ) -> Settings:
@@ -316,41 +306,60 @@ def load_settings(
             are flags that were not given and are skipped.
 
     Raises:
-        ConfigError: a missing or malformed file, an unknown key, a value of the wrong kind.
+        ConfigError: a missing or malformed file, an unknown key, a value of the wrong kind, or a
+            file of the working folder that would send a key from elsewhere where it wishes.
+    """
+    given = read_given(explicit, overrides or {})
+    require_trust(given, secret_settings())
+    return settings_of(given)
+
+
+def settings_of(given: Given) -> Settings:
+    """Return the settings that were given, checked; nobody asks whether the file is trusted.
+
+    Raises:
+        ConfigError: an unknown key, or a value of the wrong kind.
     """
     global _file_values
-    path = config_file(explicit)
-    file_values, flags = _read_toml(path) if path else {}, _nested(overrides or {})
-    plugins = take_plugins(Settings.model_fields, file_values, _unknown_variables(), flags)
-    _file_values = file_values
+    values, flags = dict(given.values), {**given.flags}
+    plugins = take_plugins(Settings.model_fields, values, _unknown_variables(), flags)
+    _file_values = values
     try:
         settings = Settings(**flags)
-        settings._plugins = plugins
+        settings._plugins, settings._given = plugins, given if plugins else None
         return settings
     except ValidationError as exc:
-        raise ConfigError(_first_problem(exc, path)) from exc
+        first = exc.errors(include_url=False, include_input=False)[0]
+        raise ConfigError(problem_of(given, dict(first), tuple(setting_names()))) from exc
+    except SettingsError as exc:
+        raise ConfigError(f"{exc} (VIDREC_* environment)") from exc
     finally:
         _file_values = {}
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{path} is not valid TOML: {exc}") from exc
-    except OSError as exc:
-        raise ConfigError(f"cannot read {path}: {exc.strerror}") from exc
-    return values
+@cache
+def setting_names() -> dict[str, Any]:
+    """Return all settings of vidrec's own by dotted name, with their fields."""
+    names: dict[str, Any] = {}
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.default, Section):
+            inner = type(field.default).model_fields
+            names |= {f"{name}.{key}": its for key, its in inner.items()}
+        else:
+            names[name] = field
+    return names
 
 
-def _nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for name, value in overrides.items():
-        if value is None:
-            continue
-        section, _, key = name.rpartition(".")
-        (values.setdefault(section, {}) if section else values)[key] = value
-    return values
+@cache
+def secret_settings() -> dict[str, tuple[str, ...]]:
+    """Return the names of each section's keys."""
+    found: dict[str, tuple[str, ...]] = {}
+    for dotted, field in setting_names().items():
+        section, _, key = dotted.rpartition(".")
+        if section:
+            secret = "SecretStr" in str(field.annotation)
+            found[section] = (*found.get(section, ()), *((key,) if secret else ()))
+    return found
 
 
 def _unknown_variables() -> dict[str, str]:
@@ -375,13 +384,3 @@ def _unknown_variables() -> dict[str, str]:
         if whole is None and (field is None or not key):
             unknown[name] = value
     return unknown
-
-
-def _first_problem(error: ValidationError, path: Path | None, section: str = "") -> str:
-    """One line for the first problem, naming the key; the received value is never a secret's."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    name = ".".join(str(part) for part in (section, *first["loc"]) if part != "")
-    where = f" (flags, VIDREC_* environment, {path})" if path else " (flags, VIDREC_* environment)"
-    if first["type"] == "extra_forbidden":
-        return f"unknown setting {name}{where}"
-    return f"setting {name}: {first['msg']}{where}"

@@ -31,3 +31,20 @@ def stable_url(url: str) -> str:
     ]
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, "&".join(kept), ""))
+
+
+def checked_endpoint(url: str) -> str:
+    """Return the address of a service.
+
+    Raises:
+        ValueError: it is none; what is complained of shows no password.
+    """
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname)
+        good = good and (parts.port is None or parts.port > 0) and not re.search(r"\s", url)
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError("it is no address of a service: https://HOST[:PORT][/PATH]")
+    return url

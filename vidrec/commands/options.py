@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from vidrec.display import Format
+from vidrec.display import Format, note
 from vidrec.errors import UsageError
 
 if TYPE_CHECKING:
     from vidrec.config import Settings
 
 _config: Path | None = None
+_told = False
 
 Library = Annotated[
     Path | None, typer.Option("--library", help="Folder of the library.", show_default=False)
@@ -67,6 +68,7 @@ def settings_for(**flags: Any) -> Settings:
     from vidrec.config import load_settings
     from vidrec.media import limits
 
+    _tell_of_file()
     settings = load_settings(_config, {name.replace("__", "."): v for name, v in flags.items()})
     limits.use(settings.media)
     if not gc.isenabled():  # since main(); what was imported stays, so never look through it
@@ -77,9 +79,19 @@ def settings_for(**flags: Any) -> Settings:
 
 def config_in_use() -> Path | None:
     """Return the config file that the settings were read from, if any."""
-    from vidrec.config import config_file
+    from vidrec.origins import config_file
 
     return config_file(_config)
+
+
+def _tell_of_file() -> None:
+    """Say once that settings come from the working folder: nobody named that file."""
+    global _told
+    from vidrec.origins import IN_FOLDER, config_file
+
+    if not _told and config_file(_config) == IN_FOLDER:
+        _told = True
+        note(f"settings from ./{IN_FOLDER}")
 
 
 NulSeparated = Annotated[

@@ -1,0 +1,141 @@
+"""Show the settings in force, or trust a folder's config file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vidrec import display
+from vidrec.commands.options import Library, OutputFormat, named_config
+from vidrec.display import Format, escaped, note, plain, show_json, show_lines, show_table
+from vidrec.errors import UsageError
+
+if TYPE_CHECKING:
+    from vidrec.origins import Given
+
+
+class Action(str, Enum):
+    """What `vidrec config` does."""
+
+    show = "show"
+    trust = "trust"
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """One setting: its value, as it may be shown, and where that comes from."""
+
+    setting: str
+    value: Any
+    source: str
+
+
+def config(
+    action: Annotated[
+        Action,
+        typer.Argument(
+            help="show: every setting and where its value comes from. trust: let a config file of "
+            "a folder say where your keys are sent."
+        ),
+    ] = Action.show,
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="Which file to trust.", show_default="./vidrec.toml"),
+    ] = None,
+    forget: Annotated[bool, typer.Option("--forget", help="Trust the file no more.")] = False,
+    format: OutputFormat = Format.auto,
+    library: Library = None,
+) -> None:
+    """Show every setting with where it comes from, or trust a folder's config file.
+
+    Example: vidrec config show
+    """
+    wished = display.choose_format(format)
+    if action is Action.trust:
+        trust_file(file, forget)
+    elif file is not None or forget:
+        raise UsageError("show takes no file: name one with `vidrec --config FILE config show`")
+    else:
+        show(library, wished)
+
+
+def trust_file(file: Path | None, forgets: bool) -> None:
+    """Remember a config file as it is now, or forget it."""
+    from vidrec.config import settings_of
+    from vidrec.origins import IN_FOLDER, read_given
+    from vidrec.trust import forget, trust
+
+    path = file or IN_FOLDER
+    if forgets:
+        known = forget(path)
+        note(f"{path} is {'no longer' if known else 'not'} trusted")
+        return
+    given = read_given(path, {})
+    settings_of(given)
+    trust(path, given.content)
+    note(f"{path} is trusted as it is now: where it changes, you are asked again")
+
+
+def show(library: Path | None, wished: Format) -> None:
+    """Show all settings; that a file is not trusted yet is said, and stops nothing."""
+    from vidrec.config import secret_settings, settings_of
+    from vidrec.errors import ConfigError
+    from vidrec.origins import read_given
+    from vidrec.trust import require_trust
+
+    given = read_given(named_config(), {"library": library})
+    try:
+        require_trust(given, secret_settings())
+    except ConfigError as exc:
+        note(f"not trusted: {exc}")
+    if wished is Format.paths:
+        if given.path:
+            print(plain(str(given.path)))
+        return
+    rows = [_effective(given, name, value) for name, value in _values(settings_of(given)).items()]
+    if wished is Format.jsonl:
+        show_lines({"setting": r.setting, "value": r.value, "source": r.source} for r in rows)
+    elif wished is Format.json:
+        settings = {row.setting: {"value": row.value, "source": row.source} for row in rows}
+        show_json({"file": str(given.path) if given.path else None, "settings": settings})
+    else:
+        show_table(
+            ["setting", "value", "from"],
+            [[escaped(r.setting), escaped(_text(r.value)), escaped(r.source)] for r in rows],
+        )
+        note(f"config file: {given.path or 'none'}")
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "–"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _values(settings: Any) -> dict[str, Any]:
+    """Return all values by dotted name, those of plug-ins last."""
+    from vidrec.config import setting_names
+
+    values: dict[str, Any] = {}
+    for dotted in setting_names():
+        section, _, key = dotted.rpartition(".")
+        values[dotted] = getattr(getattr(settings, section) if section else settings, key)
+    for section, table in settings._plugins.items():
+        values |= {f"{section}.{key}": value for key, value in table.items()}
+    return values
+
+
+def _effective(given: Given, dotted: str, value: Any) -> Effective:
+    from vidrec.origins import MASK, shown
+
+    name = tuple(dotted.split(".", 1))
+    origin = given.origin(*name)
+    if value is None and origin.kind == "env":  # another tool's variable, read when it is needed
+        value = origin.value
+    if hasattr(value, "get_secret_value"):
+        value = MASK if value.get_secret_value() else None
+    return Effective(dotted, shown(name[-1], value), str(origin))
