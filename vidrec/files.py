@@ -8,11 +8,13 @@ No name, folder or permission makes looking raise.
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 _drafts: set[Path] = set()
 
@@ -44,6 +46,18 @@ def is_text(path: str | Path) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def parsed_json(text: str | bytes) -> Any:
+    """Return what a JSON text says.
+
+    Raises:
+        ValueError: it is no JSON, or is nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as exc:
+        raise ValueError("it is nested too deeply") from exc
 
 
 @contextmanager

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Container, Mapping
 from contextlib import suppress
 from typing import Any
 
 from vidrec.errors import ConfigError
+from vidrec.files import parsed_json
 
 ENV_PREFIX = "VIDREC_"
 # Entry points whose names may be sections.
@@ -57,5 +57,5 @@ def _parsed(value: str) -> Any:
     """A variable's list or table, as pydantic-settings reads those of our own settings."""
     if value.startswith(("[", "{")):
         with suppress(ValueError):
-            return json.loads(value)
+            return parsed_json(value)
     return value

@@ -59,6 +59,15 @@ def unit_rows(vectors: NDArray[np.float32], names: Sequence[str]) -> NDArray[np.
     return scaled
 
 
+def is_unit(vector: NDArray[np.float32], dim: int) -> bool:
+    """Whether a vector has that many numbers, all finite, and unit length."""
+    import numpy as np
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        length = float(np.linalg.norm(vector.astype(np.float64)))
+    return vector.shape == (dim,) and abs(length - 1) <= 2 * UNIT_TOLERANCE
+
+
 def exact_scores(vectors: NDArray[np.float32], query: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the float64 cosine of every (n, dim) unit row with the (dim,) unit query.
 

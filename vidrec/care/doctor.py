@@ -9,6 +9,7 @@ from __future__ import annotations
 import platform
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -69,10 +70,19 @@ def doctor(settings: Settings, config: Path | None) -> Iterator[Check]:
 
 
 def _guarded(name: str, checks: Callable[[], Iterator[Check]]) -> Iterator[Check]:
-    try:
+    failed: list[Check] = []
+    with guarded(name, failed):
         yield from checks()
+    yield from failed
+
+
+@contextmanager
+def guarded(name: str, failed: list[Check]) -> Iterator[None]:
+    """Make a failure a check of its own."""
+    try:
+        yield
     except VidrecError as exc:
-        yield Check(name, "failure", str(exc))
+        failed.append(Check(name, "failure", str(exc)))
 
 
 def _packages(settings: Settings) -> Iterator[Check]:

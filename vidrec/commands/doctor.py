@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +15,7 @@ from vidrec.commands.options import (
     EmbedderName,
     Library,
     OutputFormat,
+    StoreName,
     settings_for,
 )
 from vidrec.display import (
@@ -33,7 +35,12 @@ def doctor(
         bool,
         typer.Option("--fetch", help="First download what the embedder lacks (clip), once."),
     ] = False,
+    deep: Annotated[
+        bool,
+        typer.Option("--deep", help="Also read all of the library and its indexes; compare them."),
+    ] = False,
     embedder: EmbedderName = None,
+    store: StoreName = None,
     format: OutputFormat = Format.auto,
     library: Library = None,
 ) -> None:
@@ -41,6 +48,7 @@ def doctor(
 
     Example: vidrec doctor
     """
+    from vidrec.care.deep import deep as deep_stage
     from vidrec.care.doctor import Check
     from vidrec.care.doctor import doctor as stage
     from vidrec.commands.options import config_in_use
@@ -48,10 +56,12 @@ def doctor(
 
     wished = display.choose_format(format, paths=False)
     try:
-        settings = settings_for(embedder__name=embedder, library=library)
+        settings = settings_for(embedder__name=embedder, store__name=store, library=library)
         if fetch:
             fetch_for(settings)
         checks = stage(settings, config_in_use())
+        if deep:
+            checks = chain(checks, deep_stage(settings, display.Bar()))
     except ConfigError as exc:
         checks = iter([Check("config", "failure", str(exc))])
     if show_checks(checks, wished):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from vidrec.datasets.split import MANIFEST, SPLITS, apportion, split_groups
 from vidrec.errors import DatasetError
+from vidrec.files import parsed_json
 from vidrec.media.extensions import is_video_name
 
 __all__ = ["LabelledClip", "read_dataset"]
@@ -58,7 +58,7 @@ def read_dataset(root: Path, seed: int) -> list[LabelledClip]:
 def _check_complete(root: Path) -> None:
     """A download that was cut short must not pass for a smaller data set."""
     try:
-        listed = json.loads((root / MANIFEST).read_text("utf-8"))["clips"]
+        listed = parsed_json((root / MANIFEST).read_text("utf-8"))["clips"]
         missing = [clip["file"] for clip in listed if not (root / clip["file"]).is_file()]
     except FileNotFoundError:
         return

@@ -32,6 +32,7 @@ from typing import Any
 from vidrec.datasets.http_range import RemoteFile
 from vidrec.datasets.split import MANIFEST, SPLITS, apportion, split_groups
 from vidrec.errors import DatasetError
+from vidrec.files import parsed_json
 from vidrec.urls import stable_url
 
 __all__ = [
@@ -315,7 +316,7 @@ def _manifest(url: str, choice: Choice) -> dict[str, Any]:
 
 def _clips_of(manifest: Path) -> Any:
     try:
-        return json.loads(manifest.read_text("utf-8"))["clips"]
+        return parsed_json(manifest.read_text("utf-8"))["clips"]
     except (OSError, ValueError, LookupError, TypeError):
         return None
 

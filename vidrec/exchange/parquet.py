@@ -17,6 +17,7 @@ import numpy as np
 
 from vidrec.errors import UsageError
 from vidrec.exchange.rows import FLOATS, INTEGERS, TEXTS, VECTOR_NAMES, Row, row_of
+from vidrec.files import parsed_json
 
 ROWS_AT_A_TIME = 1024
 MAX_DIM = 65_536
@@ -137,8 +138,8 @@ def _lines(pa: Any, batch: Any) -> Iterator[dict[str, Any]]:
 
 def _json(text: str, where: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as exc:
+        return parsed_json(text)
+    except ValueError as exc:
         raise UsageError(f"{where}: options and extra are JSON: {exc}") from exc
 
 

@@ -5,7 +5,6 @@ Only a regular file is replaced, whole or not at all, and only one that vidrec w
 
 from __future__ import annotations
 
-import json
 import shutil
 import stat
 import sys
@@ -16,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 from vidrec.errors import StorageError, UsageError
-from vidrec.files import writing
+from vidrec.files import parsed_json, writing
 
 STDOUT = "-"
 # What every row of an export has, in any format.
@@ -82,8 +81,8 @@ def is_export(path: Path) -> bool:
     if not line:
         return True
     try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
+        row = parsed_json(line)
+    except ValueError:
         return False
     return isinstance(row, dict) and row.keys() >= MARKS
 

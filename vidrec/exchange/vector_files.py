@@ -22,6 +22,7 @@ from vidrec.errors import StorageError, UsageError
 from vidrec.exchange.parquet import read_parquet, write_parquet
 from vidrec.exchange.rows import Row, row_of
 from vidrec.exchange.targets import STDOUT, readable, write_to
+from vidrec.files import parsed_json
 
 FileKind = Literal["parquet", "jsonl"]
 LONGEST_LINE = 64 << 20  # bytes
@@ -96,9 +97,7 @@ def _lines(path: Path, name: str) -> Iterator[tuple[int, Row]]:
             if not raw.strip():
                 continue
             try:
-                line = json.loads(raw)
-            except RecursionError as exc:
-                raise UsageError(f"{name}, line {number} is nested too deeply") from exc
+                line = parsed_json(raw)
             except ValueError as exc:
                 raise UsageError(f"{name}, line {number} is no JSON: {exc}") from exc
             if not isinstance(line, dict):

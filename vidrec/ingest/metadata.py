@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -11,7 +10,7 @@ from typing import Any
 
 from vidrec.config import Settings
 from vidrec.errors import UsageError
-from vidrec.files import expanded
+from vidrec.files import expanded, parsed_json
 from vidrec.library import Library
 from vidrec.types import Scalar, Video
 
@@ -123,8 +122,8 @@ def _json_rows(path: Path, text: str) -> Iterator[dict[str, Any]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as exc:
+            row = parsed_json(line)
+        except ValueError as exc:
             raise UsageError(f"{path}, line {number} is no JSON object: {exc}") from exc
         if not isinstance(row, dict) or any(isinstance(v, (dict, list)) for v in row.values()):
             raise UsageError(f"{path}, line {number} is no flat JSON object")

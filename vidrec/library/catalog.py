@@ -10,7 +10,7 @@ import os
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -167,6 +167,20 @@ class Catalog:
                 return self._db.execute(sql, values).fetchall()
             except sqlite3.Error as exc:
                 raise LibraryError(f"cannot read the library {self.folder}: {exc}") from exc
+
+    @contextmanager
+    def ticking(self, tick: Callable[[], None]) -> Iterator[None]:
+        """Call ``tick`` now and then while a long statement runs."""
+
+        def handler() -> int:
+            tick()
+            return 0
+
+        self._db.set_progress_handler(handler, 100_000)
+        try:
+            yield
+        finally:
+            self._db.set_progress_handler(None, 0)
 
     @contextmanager
     def lock(self, task: str, *, wait: bool = False) -> Iterator[None]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from vidrec.errors import LibraryError
+from vidrec.files import parsed_json
 from vidrec.library.catalog import Catalog
 from vidrec.types import Embedding, Fingerprint, Scalar, Scope
 
@@ -43,7 +44,7 @@ class Embeddings(Catalog):
     def fingerprints(self) -> list[Fingerprint]:
         """Return all fingerprints that the library has seen, oldest first."""
         rows = self.read("SELECT embedder, model, dim, options FROM fingerprints ORDER BY id")
-        return [Fingerprint(row[0], row[1], row[2], json.loads(row[3])) for row in rows]
+        return [Fingerprint(row[0], row[1], row[2], _extra(row[3])) for row in rows]
 
     def clip_seconds(self, fingerprint: str) -> dict[str, float]:
         """Return the clip length that each finished video was cut by, by video id."""
@@ -217,7 +218,15 @@ class Embeddings(Catalog):
 
 
 def _extra(text: str | None) -> dict[str, Scalar]:
-    return json.loads(text) if text else {}
+    if not text:
+        return {}
+    try:
+        found = parsed_json(text)
+    except (ValueError, TypeError) as exc:
+        raise _damaged(f"metadata are no JSON: {exc}") from exc
+    if not isinstance(found, dict):
+        raise _damaged("metadata are no JSON object")
+    return found
 
 
 def _embedding(
@@ -228,6 +237,18 @@ def _embedding(
 
 
 def vector_of(blob: bytes) -> Vector:
+    """Return a stored vector.
+
+    Raises:
+        LibraryError: these are no float32 numbers.
+    """
     import numpy as np
 
-    return np.frombuffer(blob, dtype="<f4")
+    try:
+        return np.frombuffer(blob, dtype="<f4")
+    except (ValueError, TypeError) as exc:
+        raise _damaged("a vector is not what was written") from exc
+
+
+def _damaged(what: str) -> LibraryError:
+    return LibraryError(f"the library is damaged: {what}; `vidrec doctor --deep` says which")

@@ -18,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from vidrec.errors import EmbedderError
+from vidrec.files import parsed_json
 
 MADE = "made.json"
 
@@ -73,7 +74,7 @@ def _state(folder: Path) -> dict[str, list[int]]:
 
 def _as_made(folder: Path) -> bool:
     try:
-        made: object = json.loads((folder / MADE).read_text("utf-8"))
+        made: object = parsed_json((folder / MADE).read_text("utf-8"))
         return made == _state(folder)
     except (OSError, ValueError):
         return False

@@ -16,7 +16,7 @@ from typing import Any
 
 from vidrec.calibration import Calibration
 from vidrec.errors import EmbedderError
-from vidrec.files import writing
+from vidrec.files import parsed_json, writing
 from vidrec.models.windows import Sampling
 from vidrec.types import Modality
 
@@ -88,7 +88,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         EmbedderError: there is no finished checkpoint, or one of another version of vidrec.
     """
     try:
-        content: dict[str, Any] = json.loads((folder / LABELS).read_text("utf-8"))
+        content: dict[str, Any] = parsed_json((folder / LABELS).read_text("utf-8"))
         if content["format"] != _FORMAT:
             raise EmbedderError(f"{folder} was written by another version of vidrec: train again")
         return Checkpoint(

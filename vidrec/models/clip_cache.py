@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidrec.errors import MediaError, TrainingError
+from vidrec.files import parsed_json
 
 __all__ = ["ClipCache", "build_clip_cache"]
 
@@ -92,7 +93,7 @@ def build_clip_cache(
 
 def _open(folder: Path) -> ClipCache | None:
     try:
-        index = json.loads((folder / _INDEX).read_text("utf-8"))
+        index = parsed_json((folder / _INDEX).read_text("utf-8"))
         shape, dtype = (index["offsets"][-1], *index["shape"]), np.dtype(index["dtype"])
         if (folder / _DATA).stat().st_size != int(np.prod(shape)) * dtype.itemsize:
             return None

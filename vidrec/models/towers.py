@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidrec.errors import EmbedderError
+from vidrec.files import parsed_json
 from vidrec.models.serving import Device, providers, require_device
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Towers:
                 raise EmbedderError(f"there is no folder {self._path}: [clip] path names it")
             return found
         try:
-            image, text = json.loads((self._cache / f"{self.name}.json").read_text("utf-8"))
+            image, text = parsed_json((self._cache / f"{self.name}.json").read_text("utf-8"))
             if all(map(Path.is_dir, found := (self._cache / image, self._cache / text))):
                 return found
         except (OSError, ValueError, TypeError):
@@ -109,7 +110,7 @@ class Towers:
         place = hashlib.sha256(repr((self.name, *folders)).encode()).hexdigest()[:16]
         kept = self._cache / f"facts-{place}.json"
         try:
-            known = json.loads(kept.read_text("utf-8"))
+            known = parsed_json(kept.read_text("utf-8"))
             if known["state"] == _state(map(Path, known["state"])):
                 return Facts(**known["facts"])
         except (OSError, ValueError, LookupError, TypeError):
@@ -196,7 +197,7 @@ class Towers:
 
     def _require_family(self, folder: Path) -> None:
         try:
-            kind = json.loads((folder / "config.json").read_text("utf-8")).get("model_type", "")
+            kind = parsed_json((folder / "config.json").read_text("utf-8")).get("model_type", "")
         except (OSError, ValueError, AttributeError):
             return  # optional
         if kind and not str(kind).replace("-", "_").startswith(self.pair.family):

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidrec.errors import TrainingError
-from vidrec.files import writing
+from vidrec.files import parsed_json, writing
 from vidrec.models import temporal_head  # noqa: F401 - a saved network needs its layers known
 from vidrec.models.clip_cache import ClipCache
 from vidrec.models.r2plus1d import PRE_LOGITS
@@ -352,7 +352,7 @@ def _save_model(model: keras.Model, path: Path) -> None:
 def _resumed(run: Run) -> keras.Model:
     path = run.folder / "state.json"
     try:
-        state = json.loads(path.read_text("utf-8"))
+        state = parsed_json(path.read_text("utf-8"))
         run.history[:] = [Epoch(**row) for row in state["history"]]
         model: keras.Model = keras.saving.load_model(run.folder / state["model"])
     except (OSError, ValueError, LookupError, TypeError) as exc:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from vidrec.errors import UsageError
+from vidrec.files import parsed_json
 from vidrec.types import Condition, Scalar
 
 _CONDITION = re.compile(
@@ -60,8 +60,8 @@ def meanings(value: str) -> list[Scalar]:
 def scalar(value: str) -> Scalar:
     """Return a word as what it reads as: a number, truth, null, or a text (also in quotes)."""
     try:
-        parsed = json.loads(value)
-    except (ValueError, RecursionError):
+        parsed = parsed_json(value)
+    except ValueError:
         return value
     if isinstance(parsed, (list, dict)) or (
         isinstance(parsed, float) and not math.isfinite(parsed)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from vidrec.errors import UsageError
+from vidrec.files import parsed_json
 
 KEYS = ("video_id", "id", "path", "url", "filename", "name")
 
@@ -39,8 +39,8 @@ def _names(path: Path, lines: Iterable[str]) -> Iterable[str]:
 
 def _parsed(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
-        row: dict[str, Any] = json.loads(line)
-    except (ValueError, RecursionError) as exc:
+        row: dict[str, Any] = parsed_json(line)
+    except ValueError as exc:
         raise UsageError(f"{path}, line {number} is no JSON object: {exc}") from exc
     return row
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidrec.errors import UsageError
+from vidrec.files import parsed_json
 from vidrec.search.answers import Answer
 
 FILE = "last-answer.json"
@@ -44,7 +45,7 @@ def last_result(library: Path, number: int) -> LastResult:
         UsageError: there is no such result.
     """
     try:
-        rows = json.loads((library / FILE).read_text(encoding="utf-8"))
+        rows = parsed_json((library / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as exc:
         raise UsageError(f"#{number}: nothing was recommended from {library} before") from exc
     if not 1 <= number <= len(rows):

@@ -11,10 +11,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from vidrec.errors import FingerprintError, UsageError
+from vidrec.errors import FingerprintError, StoreError, UsageError
+from vidrec.progress import Progress, Silent, finishing
 from vidrec.types import Candidate, Condition, Filter, Point
+from vidrec.vectors import is_unit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,11 +66,13 @@ class VectorStore(ABC):
             libraries may share, ``ids``, ``count``, ``get`` and all that writes or deletes are
             of its points alone; candidates are everybody's.
         shared: whether the collection may be seen by other people.
+        keeps_bits: whether a vector comes back bit for bit; else its last digits may differ.
     """
 
     name: ClassVar[str]
     owner: str = ""
     shared: bool = False
+    keeps_bits: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -155,9 +160,30 @@ class VectorStore(ABC):
         info = self.info()
         return 0 if info is None else info.count
 
-    def verify(self) -> Iterator[str]:
+    def verify(self, progress: Progress | None = None) -> Iterator[str]:
         """Read everything that is stored; yield a line for whatever is damaged."""
-        yield from ()
+        info, progress = self.info(), progress or Silent()
+        if info is None:
+            return
+        ids = self.ids()
+        progress.start(f"reading {info.place}", info.count, "point")
+        with finishing(progress):
+            while some := list(islice(ids, 256)):
+                try:
+                    points = self.get(some)
+                except StoreError as exc:
+                    yield str(exc)
+                    return
+                missing = len(some) - len(points)
+                wrong = [point.id for point in points if not is_unit(point.vector, info.dim)]
+                if missing:
+                    yield f"{info.place}: {missing} points are listed and cannot be read"
+                if wrong:
+                    yield (
+                        f"{info.place}: {len(wrong)} points, {wrong[0]} among them, have no "
+                        f"unit vector of {info.dim} numbers"
+                    )
+                progress.step(len(some))
 
     def close(self) -> None:
         """Release connections and files."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vidrec.errors import StoreError
-from vidrec.files import writing
+from vidrec.files import parsed_json, writing
 from vidrec.stores.knn.segment import Part, damaged
 
 LAYOUT = 2
@@ -51,14 +51,14 @@ def read_manifest(collection: Path) -> Manifest | None:
     except FileNotFoundError:
         return None
     try:
-        found = json.loads(raw)
+        found = parsed_json(raw)
         layout, body = found["layout"], found["body"]
         if layout > LAYOUT:
             raise StoreError(f"{collection} was written by a newer vidrec: update vidrec")
         if found["sum"] != _sum(body):
             raise ValueError("its checksum is wrong")
         return Manifest(**{**body, "parts": [Part(**part) for part in body["parts"]]})
-    except (ValueError, KeyError, TypeError, RecursionError) as exc:
+    except (ValueError, KeyError, TypeError) as exc:
         raise damaged(collection, f"{MANIFEST}: {exc}") from exc
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vidrec.errors import StoreError
+from vidrec.progress import Progress
 from vidrec.types import Payload
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ ROW_BYTES_SUMMED = ROW.fields["crc"][1] if ROW.fields else 0
 TEXT = np.dtype([("end", "<i8"), ("crc", "<u4"), ("unused", "V4")])  # of a payload's text
 SCOPES = ("clip", "video")
 CACHED = 4096  # payloads that were read
+STEP = 10_000  # rows between two signs of progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class Segment:
             self._payloads, TEXT, part.payloads, len(self._payloads) - table
         )
         self._columns = _mapped(folder / COLUMNS)
+        self._columns_sum = part.sums.get(COLUMNS)
         self._parsed: dict[int, dict[str, Any]] = {}
 
     def check(self, numbers: NDArray[np.intp]) -> None:
@@ -90,7 +93,8 @@ class Segment:
             StoreError: one is damaged.
         """
         for number in numbers.tolist():
-            if row_sum(self.vectors[number], self.rows[number]) != self.rows["crc"][number]:
+            row = self.rows[number]
+            if row_sum(self.vectors[number], row) != row["crc"] or row["scope"] >= len(SCOPES):
                 raise damaged(self.folder, f"row {number} is not what was written")
 
     def text(self, number: int) -> bytes:
@@ -127,11 +131,10 @@ class Segment:
     @cached_property
     def columns(self) -> dict[str, tuple[int, int, int]]:
         """Where each key's column lies: codes, values, end."""
-        try:
-            size = int.from_bytes(self._columns[-8:], "little")
-            found = json.loads(bytes(self._columns[-8 - size : -8]))
-        except ValueError as exc:
-            raise damaged(self.folder, f"{COLUMNS} is not what was written") from exc
+        if zlib.crc32(self._columns) != self._columns_sum:
+            raise damaged(self.folder, f"{COLUMNS} is not what was written")
+        size = int.from_bytes(self._columns[-8:], "little")
+        found = json.loads(bytes(self._columns[-8 - size : -8]))
         return {key: (spans[0], spans[1], spans[2]) for key, spans in found.items()}
 
     def column(self, key: str) -> tuple[NDArray[np.int32], list[Any]]:
@@ -142,15 +145,16 @@ class Segment:
         table = np.frombuffer(self._columns, "<i4", len(self._texts), codes)
         return table, json.loads(bytes(self._columns[values:end]))
 
-    def verify(self, part: Part) -> Iterator[str]:
+    def verify(self, part: Part, progress: Progress) -> Iterator[str]:
         """Read everything; yield a line for each damage."""
         for name in SUMMED:
             if zlib.crc32((self.folder / name).read_bytes()) != part.sums.get(name):
                 yield f"{self.folder / name} is not what was written"
-        wrong = sum(
-            row_sum(vector, row) != int(row["crc"])
-            for vector, row in zip(self.vectors, self.rows, strict=True)
-        )
+        wrong = 0
+        for number, (vector, row) in enumerate(zip(self.vectors, self.rows, strict=True), 1):
+            wrong += row_sum(vector, row) != int(row["crc"])
+            if number % STEP == 0:
+                progress.step(STEP)
         if wrong:
             yield f"{self.folder / VECTORS}: {wrong} rows are not what was written"
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vidrec.progress import Progress
 from vidrec.stores.base import Found
 from vidrec.stores.conditions import check_keys
 from vidrec.stores.knn.filter import allowed_rows
@@ -156,9 +157,9 @@ class Snapshot:
                 for raw in segment.rows["id"][numbers[start : start + ROWS_AT_A_TIME]]:
                     yield raw.tobytes()
 
-    def verify(self) -> Iterator[str]:
+    def verify(self, progress: Progress) -> Iterator[str]:
         for part, segment in zip(self.manifest.parts, self.segments, strict=True):
-            yield from segment.verify(part)
+            yield from segment.verify(part, progress)
 
 
 def open_snapshot(

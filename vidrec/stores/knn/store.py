@@ -12,6 +12,7 @@ import numpy as np
 
 from vidrec.errors import LockedError, NoIndexError, StoreError, VidrecError
 from vidrec.locks import AlreadyHeldError, LockFileError, held
+from vidrec.progress import Progress, Silent, finishing
 from vidrec.stores.base import (
     CollectionInfo,
     Found,
@@ -39,6 +40,7 @@ class KnnStore(VectorStore):
     """One collection of the local index."""
 
     name = "knn"
+    keeps_bits = True
 
     def __init__(self, folder: Path, collection: str) -> None:
         """Name the collection; nothing is opened or made yet."""
@@ -86,10 +88,12 @@ class KnnStore(VectorStore):
             for raw in snapshot.ids():
                 yield id_text(raw)
 
-    def verify(self) -> Iterator[str]:
-        snapshot = self._now()
+    def verify(self, progress: Progress | None = None) -> Iterator[str]:
+        snapshot, progress = self._now(), progress or Silent()
         if snapshot is not None:
-            yield from snapshot.verify()
+            progress.start(f"reading {self.folder}", snapshot.n_rows, "point")
+            with finishing(progress):
+                yield from snapshot.verify(progress)
 
     # Writing
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vidrec.errors import LockedError, StoreError
-from vidrec.files import expanded
+from vidrec.files import expanded, parsed_json
 from vidrec.stores.qdrant.engine import (
     Described,
     Hit,
@@ -340,7 +340,7 @@ def _quantization(edge: Any, kind: str) -> Any:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parsed_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as exc:

@@ -21,6 +21,7 @@ from qdrant_client.common.client_exceptions import QdrantException, ResourceExha
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from vidrec.errors import StoreError
+from vidrec.files import parsed_json
 from vidrec.stores.qdrant.engine import RefusedError, TooLargeError, UnindexedError
 
 T = TypeVar("T")
@@ -118,7 +119,7 @@ def is_missing(error: BaseException) -> bool:
 def _says(exc: UnexpectedResponse) -> str:
     """Return the message in Qdrant's error envelope; empty if it is none."""
     try:
-        return str(json.loads(exc.content)["status"]["error"])
+        return str(parsed_json(exc.content)["status"]["error"])
     except (ValueError, KeyError, TypeError):
         return ""
 
