@@ -33,7 +33,7 @@ _WrongUsage: Any = typer.BadParameter.__base__
 # Each command and the first line of its help, which stands here so that the list of them needs no
 # command's module: it is imported, and its options are read, when the command is asked for.
 COMMANDS = {
-    "demo": "Render a small library, embed and index it, and ask it three texts and a clip.",
+    "demo": "Render a small library, embed it, and ask it three texts and a clip.",
     "embed": "Embed videos into the library; what is done already is skipped.",
     "index": "Bring a store up to date with the library; no model is called.",
     "recommend": "Recommend videos for a text, a clip, an image or a video of the library.",

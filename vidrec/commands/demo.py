@@ -20,7 +20,7 @@ def demo(
         typer.Option(help="Folder for the clips and their library.", show_default="in the cache"),
     ] = None,
 ) -> None:
-    """Render a small library, embed and index it, and ask it three texts and a clip.
+    """Render a small library, embed it, and ask it three texts and a clip.
 
     Each command is printed before it runs, to be typed again. Example: vidrec demo
     """
@@ -36,8 +36,8 @@ def demo(
     root = ["--config", str(config)] if config else []
     for arguments in ready.commands:
         # What a terminal shows as a table would be JSON lines in a pipe.
-        plain = arguments[0] == "recommend" and not sys.stdout.isatty()
-        _run([*root, *arguments, *(["--format", "table"] if plain else [])])
+        plain = [] if sys.stdout.isatty() else ["--format", "table"]
+        _run([*root, *arguments, *plain])
 
 
 def _run(arguments: list[str]) -> None:
