@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -145,6 +146,7 @@ def recommend(
 
     Example: vidrec recommend "sci-fi dark tone"
     """
+    gc.set_threshold(20_000)  # a query makes little garbage: seldom look for it
     from vidrec.search.history import read_history
     from vidrec.search.playable import Player
 

@@ -76,7 +76,7 @@ class Snapshot:
         )
         places = np.searchsorted(self._starts, near, "right") - 1
         candidates: list[Candidate] = []
-        for place in np.unique(places):
+        for place in sorted(set(places.tolist())):  # np.unique would import numpy.ma
             segment = self.segments[place]
             at = near[places == place]
             numbers = at - self._starts[place]
