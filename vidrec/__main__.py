@@ -1,7 +1,10 @@
 """Where ``vidrec`` and ``python -m vidrec`` begin."""
 
+import atexit
 import os
 import sys
+import threading
+from typing import NoReturn
 
 # Slots of the frame that all others lie above; see below.
 _ROOM = 1 << 15
@@ -18,12 +21,27 @@ def main() -> None:
         run()
     except KeyboardInterrupt:
         sys.exit(130)
+    except SystemExit as exc:
+        _leave(exc.code)
 
 
 # Python keeps frames in chunks of 16 kB and returns one to the system whenever the last frame in it
 # ends. Imports come and go across such an edge thousands of times, a tenth of a query's time. For
 # a frame that asks for more a larger chunk is made, and all that it calls finds room in it.
 main.__code__ = main.__code__.replace(co_stacksize=_ROOM)
+
+
+def _leave(code: object) -> NoReturn:
+    """End without taking apart all that was imported: a twentieth of a query's time.
+
+    Whatever else is to be done at the end is done; where a thread is still to be waited for, the
+    end is the usual one.
+    """
+    waited_for = [t for t in threading.enumerate() if not t.daemon]
+    if isinstance(code, int) and waited_for == [threading.main_thread()]:
+        atexit._run_exitfuncs()
+        os._exit(code)
+    sys.exit(code)  # type: ignore[arg-type]
 
 
 def _occupy_closed_streams() -> None:
