@@ -20,6 +20,7 @@ FLOORS = [
     {"search"},  # a clip that is asked with is embedded as ingest does
     {"evaluate"},  # a network that was trained is measured as any other is
     {"training", "exchange", "care", "demo", "api"},
+    {"serve"},
     {"cli", "voice", "commands", "display", "__main__"},
 ]
 ONE_ROOM = (FLOORS[0], FLOORS[-1])

@@ -37,6 +37,7 @@ COMMANDS = {
     "embed": "Embed videos into the library; what is done already is skipped.",
     "index": "Bring a store up to date with the library; no model is called.",
     "recommend": "Recommend videos for a text, a clip, an image or a video of the library.",
+    "serve": "Serve the page and the API that play what is recommended.",
     "evaluate": "Measure how well texts find their videos and videos their like, against chance.",
     "fetch-ucf": "Fetch a subset of UCF101, only the bytes of the chosen clips.",
     "train": "Train a network on labelled clips, for the resnet embedder.",

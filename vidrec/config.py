@@ -201,6 +201,32 @@ class ExchangeSettings(Section):
     max_rows: int = Field(default=20_000_000, ge=1)
 
 
+class ServeSettings(Section):
+    """The page and its API.
+
+    Attributes:
+        token: what lets a client in; needed on any address but this machine's own.
+        allowed_hosts: names under which the server may be asked, beside this machine's own.
+        cors_origins: pages of other origins that may read the answers.
+        proxies: addresses of reverse proxies, which are believed whom they speak for.
+        rate: questions a minute from one client; 0 for no limit.
+        upload_mb: of all clips and pictures of one question together.
+        timeout_sec: how long one question may take.
+        cache_mb: of disk for what is made for browsers.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8765, ge=0, le=65535)
+    token: ApiKey | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
+    proxies: tuple[str, ...] = ()
+    rate: int = Field(default=240, ge=0)
+    upload_mb: int = Field(default=64, ge=1, le=4096)
+    timeout_sec: float = Field(default=60.0, ge=1, le=600)
+    cache_mb: int = Field(default=2048, ge=16)
+
+
 class TrainSettings(Section):
     """Defaults of `vidrec train`."""
 
@@ -236,6 +262,7 @@ class Settings(BaseSettings):
     s3: S3Settings = S3Settings()
     remote: RemoteSettings = RemoteSettings()
     exchange: ExchangeSettings = ExchangeSettings()
+    serve: ServeSettings = ServeSettings()
     train: TrainSettings = TrainSettings()
     # What is set for installed plug-ins, unchecked until one is opened: it may hold secrets.
     _plugins: dict[str, dict[str, Any]] = PrivateAttr(default_factory=dict)

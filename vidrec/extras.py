@@ -35,6 +35,8 @@ EXTRA_OF = {
     "fastapi": "serve",
     "uvicorn": "serve",
     "starlette": "serve",
+    "python_multipart": "serve",
+    "prometheus_client": "serve",
     "mcp": "mcp",
     "ray": "ray",
 }

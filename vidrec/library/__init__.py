@@ -5,6 +5,7 @@ before; every store can be rebuilt from it without a model. Transactions are sho
 process may embed while others recommend (SQLite in WAL mode).
 """
 
+from vidrec.library.browse import Browse
 from vidrec.library.embeddings import Embeddings
 from vidrec.library.fields import Fields
 from vidrec.library.indexed import Indexed
@@ -14,5 +15,5 @@ from vidrec.library.videos import FileStamp, Videos
 __all__ = ["Failure", "FileStamp", "Library"]
 
 
-class Library(Videos, Embeddings, Indexed, Fields, Notes):
+class Library(Videos, Embeddings, Indexed, Fields, Notes, Browse):
     """An open library. Use as a context manager; safe to share between threads."""

@@ -60,7 +60,9 @@ class Videos(Catalog):
         """
         info = video.info
         with self.transaction() as db:
-            found = db.execute(f"SELECT {_VIDEO} FROM videos WHERE id = ?", (video.id,)).fetchone()
+            found = db.execute(
+                f"SELECT {VIDEO_COLUMNS} FROM videos WHERE id = ?", (video.id,)
+            ).fetchone()
             row = [
                 video.id, video.filename, str(video.path) if video.path else None, video.url,
                 video.size, video.label, video.group,
@@ -72,7 +74,7 @@ class Videos(Catalog):
             if not found or tuple(row) != tuple(found):
                 _next_revision(db)
                 db.execute(
-                    f"INSERT OR REPLACE INTO videos ({_VIDEO}, added_at, revision) VALUES "
+                    f"INSERT OR REPLACE INTO videos ({VIDEO_COLUMNS}, added_at, revision) VALUES "
                     f"({', '.join('?' * len(row))}, "
                     "coalesce((SELECT added_at FROM videos WHERE id = ?), ?), "
                     "(SELECT value FROM counters WHERE name = 'revision'))",
@@ -88,8 +90,8 @@ class Videos(Catalog):
 
     def video(self, video_id: str) -> Video | None:
         """Return one video by its whole id."""
-        rows = self.read(f"SELECT {_VIDEO} FROM videos WHERE id = ?", video_id)
-        return _video(rows[0]) if rows else None
+        rows = self.read(f"SELECT {VIDEO_COLUMNS} FROM videos WHERE id = ?", video_id)
+        return video_of(rows[0]) if rows else None
 
     def find_video(self, prefix: str) -> Video:
         """Return the one video whose id begins so.
@@ -100,13 +102,13 @@ class Videos(Catalog):
         clean = "".join(c for c in prefix.lower() if c in "0123456789abcdef")
         if not clean or clean != prefix.lower():
             raise UsageError(f"{prefix!r} is no video id: `vidrec list` shows them")
-        rows = self.read(f"SELECT {_VIDEO} FROM videos WHERE id GLOB ? LIMIT 2", f"{clean}*")
+        rows = self.read(f"SELECT {VIDEO_COLUMNS} FROM videos WHERE id GLOB ? LIMIT 2", f"{clean}*")
         if len(rows) != 1:
             what = (
                 "several videos have ids that begin" if rows else "no video has an id that begins"
             )
             raise UsageError(f"{what} with {prefix}: `vidrec list` shows them")
-        return _video(rows[0])
+        return video_of(rows[0])
 
     def set_label(self, video_id: str, label: str | None) -> None:
         """Give a video a label, or none; each store that shows the video has to follow."""
@@ -136,8 +138,8 @@ class Videos(Catalog):
 
     def videos(self) -> Iterator[Video]:
         """Iterate over all videos by file name, then id."""
-        for row in self.read(f"SELECT {_VIDEO} FROM videos ORDER BY filename, id"):
-            yield _video(row)
+        for row in self.read(f"SELECT {VIDEO_COLUMNS} FROM videos ORDER BY filename, id"):
+            yield video_of(row)
 
     def video_rows(self, ids: Sequence[str]) -> dict[str, VideoRow]:
         """Return what an index shows of those of some videos that exist, by id."""
@@ -213,12 +215,12 @@ def _leave_place(db: sqlite3.Connection, seen_at: str, video: Video) -> None:
     )
 
 
-_VIDEO = (
+VIDEO_COLUMNS = (
     "id, filename, path, url, size, label, grp, duration_sec, width, height, fps, codec, rotation"
 )
 
 
-def _video(row: Sequence[Any]) -> Video:
+def video_of(row: Sequence[Any]) -> Video:
     info = None
     if row[7] is not None:
         info = VideoInfo(row[7], row[8], row[9], row[10], row[11] or "", row[12] or 0)

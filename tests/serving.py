@@ -1,0 +1,73 @@
+"""A real server over HTTP, in a thread of the test; and a library of real, small videos."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.tiny_video import write_video as write_plain
+from tests.videos import write_video
+from tests.word_library import put, word_settings
+from vidrec.config import Settings
+from vidrec.ingest.index import index
+from vidrec.library import Library
+from vidrec.serve.app import Options
+from vidrec.serve.run import listen, server_of
+
+
+@contextmanager
+def serving(settings: Settings, **options: Any) -> Iterator[httpx.Client]:
+    """Serve on a port of its own; give a client that speaks to it."""
+    chosen = Options(**options)
+    heard = listen(chosen.host, 0)
+    began = threading.Event()
+    server = server_of(settings, chosen, heard, lambda address: began.set())
+    thread = threading.Thread(target=server.run, args=([heard],), daemon=True)
+    thread.start()
+    assert began.wait(30), server.failure
+    host = "127.0.0.1" if chosen.host == "0.0.0.0" else chosen.host
+    try:
+        with httpx.Client(base_url=f"http://{host}:{heard.getsockname()[1]}", timeout=60) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def films(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A library of word vectors whose videos are real files: MP4 that plays, and XviD in AVI."""
+    settings = word_settings(tmp_path, monkeypatch, cache=tmp_path / "cache")
+    folder = tmp_path / "films"
+    folder.mkdir()
+    shown = {
+        "cat.mp4": ["red cat", "cat", "green"],
+        "dog.mp4": ["dog", "dog green"],
+        "wall.avi": ["red"],
+    }
+    with Library(settings.library) as library:
+        for number, (name, clips) in enumerate(shown.items()):
+            path = folder / name
+            if name.endswith("mp4"):
+                write_video(path, 50 + number, audio_sec=1)
+            else:
+                write_plain(path, seconds=2, fps=12)
+            about = {"path": path, "size": path.stat().st_size, "label": name[:3].title()}
+            put(library, name, clips, about=about)
+        ids = library.ids_of(["cat.mp4"])["cat.mp4"]
+        library.set_fields([(ids[0], {"year": 1999})])
+    index(settings)
+    return settings
+
+
+def id_of(client: httpx.Client, name: str) -> str:
+    """Return the id of the video of that name."""
+    found = client.get("/api/videos", params={"q": name}).json()["videos"]
+    return next(video["id"] for video in found if video["name"] == name)

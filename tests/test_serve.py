@@ -1,0 +1,88 @@
+"""The API, asked over HTTP: what is recommended, listed and shown."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import httpx
+import pytest
+
+from tests.asking import ask
+from tests.serving import films, id_of, serving
+from vidrec.config import Settings
+from vidrec.types import Recommendation
+
+__all__ = ["films"]
+pytest.importorskip("fastapi")
+
+
+def names(answer: httpx.Response) -> list[str]:
+    assert answer.status_code == 200, answer.text
+    return [row["name"] for row in answer.json()["results"]]
+
+
+def test_results_are_those_of_the_command_without_places(films: Settings) -> None:
+    expected = ask(films, ["cat"])
+    with serving(films) as client:
+        answer = client.get("/api/recommend", params={"q": "cat"}).json()
+    assert answer["query"] == "cat" and answer["embedder"] == expected.embedder
+    fields = {field.name for field in dataclasses.fields(Recommendation)} - {"path"}
+    for row, wanted in zip(answer["results"], expected.results, strict=True):
+        assert {name: row[name] for name in fields} == {
+            name: getattr(wanted, name) for name in fields
+        }
+        assert "path" not in row and "/" not in row["filename"]
+    assert str(films.library.parent) not in json.dumps(answer)
+
+
+def test_everything_the_command_takes_can_be_sent(films: Settings) -> None:
+    with serving(films) as client:
+        assert names(client.get("/api/recommend", params={"q": "red", "k": 1})) == ["wall.avi"]
+        cat = id_of(client, "cat.mp4")
+        liked = client.get("/api/recommend", params={"like": [f"id:{cat}", "dog"]})
+        assert "cat.mp4" not in names(liked)
+        unlike = {"q": "red", "unlike": [{"text": "cat", "weight": 2}], "pool": "max"}
+        assert names(client.post("/api/recommend", json=unlike))[0] == "wall.avi"
+        some = client.get("/api/recommend", params={"q": "cat", "where": "label=Dog"})
+        assert names(some) == ["dog.mp4"]
+        year = client.get("/api/recommend", params={"q": "dog", "where": "year<2000"})
+        assert names(year) == ["cat.mp4"]
+        clips = client.get("/api/recommend", params={"q": "cat", "clips": 1, "max_per": "label=1"})
+        assert len(names(clips)) == 3
+        assert names(client.get(f"/api/videos/{cat}/similar"))[0] != "cat.mp4"
+
+
+def test_a_path_is_a_text(films: Settings) -> None:
+    with serving(films) as client:
+        for path in ("/etc/hostname", "cat.mp4", "~/x.mp4", "file:///etc/passwd"):
+            text = f"{path} red"
+            answer = client.get("/api/recommend", params={"q": text, "like": text})
+            assert names(answer)[0] == "wall.avi" and answer.json()["query"] == f"{text} + {text}"
+
+
+def test_the_library_can_be_looked_through(films: Settings) -> None:
+    with serving(films) as client:
+        page = client.get("/api/videos", params={"offset": 1, "limit": 1}).json()
+        assert page["total"] == 3 and [v["name"] for v in page["videos"]] == ["dog.mp4"]
+        assert client.get("/api/videos", params={"label": "Cat"}).json()["total"] == 1
+        whole = client.get(f"/api/videos/{id_of(client, 'cat.mp4')}").json()
+        assert len(whole["moments"]) == 3 and whole["fields"] == {"year": 1999}
+        status = client.get("/api/status").json()
+        assert status["videos"] == 3 and status["takes"] == {
+            "text": True, "image": False, "video": False,
+        }  # fmt: skip
+        assert {"label": "Dog", "count": 1} in status["labels"]
+        assert status["fields"] == {"year": [1999]}
+        first = client.get("/api/suggest").json()["suggestions"]
+        assert first[:3] == ["Comedy", "Fantasy and Musical", "Sci-fi, dark tone"]
+        assert "Cat" in client.get("/api/suggest", params={"q": "ca"}).json()["suggestions"]
+
+
+def test_the_page_health_and_document_are_there(films: Settings) -> None:
+    with serving(films) as client:
+        assert client.get("/healthz").json() == {"ok": True}
+        assert client.get("/").headers["content-type"].startswith("text/html")
+        assert "vidrec_requests_total" in client.get("/metrics").text
+        document = client.get("/openapi.json").json()
+        assert {"/api/recommend", "/media/{video_id}"} <= set(document["paths"])

@@ -1,0 +1,82 @@
+"""Serve the page and its API."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vidrec.commands.options import (
+    CheckpointFolder,
+    EmbedderName,
+    Library,
+    StoreName,
+    settings_for,
+)
+from vidrec.display import note
+
+
+def serve(
+    host: Annotated[
+        str | None,
+        typer.Option(
+            help="Address to listen on; any but this machine's own needs a token.",
+            show_default="127.0.0.1",
+        ),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="0: any that is free.", show_default="8765"),
+    ] = None,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            help="Who has it may ask; `new` makes one. Better kept in VIDREC_SERVE_TOKEN.",
+            show_default=False,
+        ),
+    ] = None,
+    allow_paid: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="N", help="Let N questions be paid for (Marengo) before it stops."
+        ),
+    ] = 0,
+    embedder: EmbedderName = None,
+    checkpoint: CheckpointFolder = None,
+    store: StoreName = None,
+    library: Library = None,
+) -> None:
+    """Serve the page and the API that play what is recommended.
+
+    Example: vidrec serve --open
+    """
+    from vidrec.serve.app import Options
+    from vidrec.serve.run import serve as stage
+
+    if token == "new":
+        import secrets
+
+        token = secrets.token_urlsafe(24)
+    settings = settings_for(
+        serve__host=host,
+        serve__port=port,
+        serve__token=token,
+        embedder__name=embedder,
+        resnet__checkpoint=checkpoint,
+        store__name=store,
+        library=library,
+    )
+    secret = settings.serve.token
+    options = Options(
+        settings.serve.host, secret.get_secret_value() if secret else None, allow_paid
+    )
+
+    def ready(address: str) -> None:
+        note(f"the page is at {address} (Ctrl-C ends it)")
+        if open_:
+            import webbrowser
+
+            webbrowser.open(address)
+
+    stage(settings, options, settings.serve.port, ready)

@@ -1,0 +1,76 @@
+"""Browse: the videos of a library page by page, and what there is to choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vidrec.library.catalog import Catalog
+from vidrec.library.videos import VIDEO_COLUMNS, video_of
+from vidrec.types import Scalar, Video
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A video and when it was added (Unix seconds)."""
+
+    video: Video
+    added: float
+
+
+class Browse(Catalog):
+    """What a person looks through."""
+
+    def count_videos(self) -> int:
+        """Return how many videos there are."""
+        return int(self.read("SELECT count(*) FROM videos")[0][0])
+
+    def page_of_videos(
+        self, offset: int, limit: int, *, label: str | None = None, text: str = ""
+    ) -> tuple[int, list[Listed]]:
+        """Return how many videos have a label, and a text in their name; and some by name, id."""
+        where = (
+            "(? IS NULL OR label = ?) AND (? = '' OR instr(lower(filename), lower(?)) > 0 "
+            "OR instr(lower(label), lower(?)) > 0)"
+        )
+        values = (label, label, text, text, text)
+        total = self.read(f"SELECT count(*) FROM videos WHERE {where}", *values)[0][0]
+        rows = self.read(
+            f"SELECT {VIDEO_COLUMNS}, added_at FROM videos WHERE {where} "
+            "ORDER BY filename, id LIMIT ? OFFSET ?", *values, limit, offset,
+        )  # fmt: skip
+        return int(total), [Listed(video_of(row), float(row[-1])) for row in rows]
+
+    def listed(self, ids: Sequence[str]) -> dict[str, Listed]:
+        """Return those of some videos that exist, by id."""
+        found: dict[str, Listed] = {}
+        for start in range(0, len(ids), 500):
+            some = ids[start : start + 500]
+            rows = self.read(
+                f"SELECT {VIDEO_COLUMNS}, added_at FROM videos "
+                f"WHERE id IN ({', '.join('?' * len(some))})", *some,
+            )  # fmt: skip
+            found.update((row[0], Listed(video_of(row), float(row[-1]))) for row in rows)
+        return found
+
+    def label_counts(self) -> list[tuple[str, int]]:
+        """Return each label and how many videos have it, the commonest first."""
+        rows = self.read(
+            "SELECT label, count(*) FROM videos WHERE label IS NOT NULL GROUP BY label "
+            "ORDER BY 2 DESC, 1"
+        )
+        return [(row[0], int(row[1])) for row in rows]
+
+    def field_values(self, most: int) -> dict[str, list[Scalar]]:
+        """Return up to so many values of each of the user's fields, in their order."""
+        names = [row[0] for row in self.read("SELECT DISTINCT key FROM fields ORDER BY key")]
+        return {
+            name: [
+                row[0]
+                for row in self.read(
+                    "SELECT DISTINCT value FROM fields WHERE key = ? ORDER BY value LIMIT ?",
+                    name, most,
+                )
+            ]
+            for name in names
+        }  # fmt: skip

@@ -1,0 +1,347 @@
+"""Encoding: a stretch of a video as MP4 that every browser plays.
+
+Either its packets are copied, or pictures and sound are encoded anew (H.264, AAC). Times are a
+player's: seconds from the beginning of the file. What is written begins at 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vidrec.errors import MediaError
+from vidrec.media.decoding import decode, open_codec
+from vidrec.media.hdr import is_hdr
+from vidrec.media.picture import Painter, orientation
+from vidrec.media.source import Source, open_video, sample_aspect
+
+if TYPE_CHECKING:
+    from av.container import OutputContainer
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+
+TICK = Fraction(1, 90_000)
+SOUND_RATE = 48_000
+SOUND_LEAD = 0.2  # seconds by which sound may lie before the first picture
+KEYFRAMES_SEC = 2
+ENCODER_THREADS = 2  # of each conversion: a few may run at once
+_OUT = {"movflags": "+faststart"}
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What an encoded stretch looks like.
+
+    Attributes:
+        box: width and height that it fits into; it is never enlarged.
+        crf: of H.264; smaller is better.
+        sound: whether there is any.
+        most_fps: pictures that come faster are left out.
+    """
+
+    box: tuple[int, int]
+    crf: int
+    sound: bool
+    most_fps: float
+
+
+def encode(
+    path: Path, start_sec: float, end_sec: float, target: Path,
+    report: Callable[[float], None], shape: Shape,
+) -> None:  # fmt: skip
+    """Decode a stretch and write it as H.264 with AAC.
+
+    Raises:
+        MediaError: the video cannot be read, or has no picture there.
+    """
+    import av
+    from av.error import FFmpegError
+
+    try:
+        with open_video(path) as source, av.open(str(target), "w", "mp4", options=_OUT) as out:
+            pen = _Pen(source, out, start_sec, end_sec, shape)
+            for packet in _packets(source, start_sec, shape.sound):
+                if pen.take(packet):
+                    break
+                report((pen.at_sec - start_sec) / max(0.1, end_sec - start_sec))
+            if not pen.finish():
+                raise MediaError(f"{path}: there is no picture from {start_sec:.2f} s on")
+    except (FFmpegError, ValueError) as exc:
+        raise MediaError(f"{path}: cannot be encoded: {exc}") from exc
+
+
+def copy(
+    path: Path, start_sec: float, end_sec: float, target: Path,
+    report: Callable[[float], None], keep_sound: frozenset[str],
+) -> None:  # fmt: skip
+    """Copy a stretch's pictures, from the keyframe at or before its start; sound, too.
+
+    Sound of a codec that is not kept is encoded as AAC.
+
+    Raises:
+        MediaError: the video cannot be read, or has no picture there.
+    """
+    import av
+    from av.error import FFmpegError
+
+    try:
+        with open_video(path) as source, av.open(str(target), "w", "mp4", options=_OUT) as out:
+            press = _Press(source, out, keep_sound)
+            for packet in _packets(source, start_sec, sound=True):
+                if press.take(packet, end_sec):
+                    break
+                report((press.at_sec - start_sec) / max(0.1, end_sec - start_sec))
+            if not press.finish():
+                raise MediaError(f"{path}: there is no picture from {start_sec:.2f} s on")
+    except (FFmpegError, ValueError) as exc:
+        raise MediaError(f"{path}: cannot be copied: {exc}") from exc
+
+
+def _packets(source: Source, start_sec: float, sound: bool) -> Iterator[Packet[Any]]:
+    """Yield packets from the keyframe at or before a moment on, of the picture and one sound."""
+    import av
+
+    container = source.container
+    streams: list[Any] = [source.stream, *(container.streams.audio[:1] if sound else ())]
+    if start_sec > 0:
+        container.seek(round((start_sec + origin_of(source)) * av.time_base), backward=True)
+    yield from container.demux(streams)
+
+
+def origin_of(source: Source) -> float:
+    """Return the stamp, in seconds, at which a player begins."""
+    return (source.container.start_time or 0) / 1_000_000
+
+
+@dataclass
+class _Sound:
+    """Decodes the first sound of a file and encodes it as AAC."""
+
+    source: Source
+    out: OutputContainer
+    start_sec: float
+    _stream: Any = None
+    _resampler: Any = None
+    _next: int = 0  # the sample that comes next
+
+    def __post_init__(self) -> None:
+        import av
+
+        self._stream = self.out.add_stream("aac", rate=SOUND_RATE)
+        self._stream.layout = "stereo"
+        self._resampler = av.AudioResampler("fltp", "stereo", SOUND_RATE, 1024)
+
+    def take(self, packet: Packet[Any], end_sec: float = float("inf")) -> None:
+        """Write what a packet sounds like; damaged ones are passed over."""
+        from av.error import FFmpegError
+
+        try:
+            frames = packet.decode()
+        except (FFmpegError, ValueError):
+            return
+        for frame in frames:
+            if frame.pts is None or frame.time_base is None:
+                continue
+            at = float(frame.pts * frame.time_base) - origin_of(self.source)
+            if self.start_sec - SOUND_LEAD <= at < end_sec:
+                self._write(frame, at - self.start_sec)
+
+    def _write(self, frame: Any, at_sec: float) -> None:
+        # Samples are counted on, as long as the stamps agree: rounded ones would crackle.
+        wanted = round(at_sec * frame.sample_rate)
+        if abs(wanted - self._next) < frame.sample_rate // 10:
+            wanted = self._next
+        if wanted < self._next:
+            return
+        self._next = wanted + frame.samples
+        frame.pts, frame.time_base = wanted, Fraction(1, frame.sample_rate)
+        self._encode(frame)
+
+    def _encode(self, frame: Any) -> None:
+        for piece in self._resampler.resample(frame):
+            self.out.mux(self._stream.encode(piece))
+
+    def finish(self) -> None:
+        if self._next:
+            self._encode(None)
+            self.out.mux(self._stream.encode(None))
+
+
+@dataclass
+class _Pen:
+    """Writes decoded pictures and sound."""
+
+    source: Source
+    out: OutputContainer
+    start_sec: float
+    end_sec: float
+    shape: Shape
+    at_sec: float = 0.0
+    _picture: Any = None
+    _sound: _Sound | None = None
+    _before: VideoFrame | None = None  # what is on the screen when the stretch begins
+    _last: float = -1.0
+    _painter: Painter | None = None
+
+    def __post_init__(self) -> None:
+        self._context = open_codec(self.source, 0)
+        self._origin = origin_of(self.source)
+        self._closest = 1 / self.shape.most_fps - 0.002
+
+    def take(self, packet: Packet[Any]) -> bool:
+        """Write what a packet holds; tell whether the end is reached."""
+        if packet.stream.type == "audio":
+            if self._sound is not None:
+                self._sound.take(packet, self.end_sec)
+            return False
+        frames = decode(self._context, packet if packet.size else None)
+        return any([self._see(frame) for frame in frames or ()])
+
+    def _see(self, frame: VideoFrame) -> bool:
+        tick = frame.time_base or self.source.stream.time_base  # the last ones come without
+        if frame.pts is None or tick is None:
+            return False
+        at = float(frame.pts * tick) - self._origin
+        self.at_sec = at
+        if at < self.start_sec - 1e-3:
+            self._before = frame
+            return False
+        if at >= self.end_sec:
+            return True
+        if self._before is not None and at - self.start_sec > self._closest:
+            self._write(self._before, 0.0)
+        self._before = None
+        self._write(frame, at - self.start_sec)
+        return False
+
+    def _write(self, frame: VideoFrame, at_sec: float) -> None:
+        if self._last >= 0 and at_sec - self._last < self._closest:
+            return
+        if self._picture is None:
+            self._begin(frame)
+        self._last = at_sec
+        shown = self._shown(frame)
+        shown.pts, shown.time_base = round(at_sec / TICK), TICK
+        shown.pict_type = 0  # what the source called it says nothing of the copy
+        self._mux(self._picture.encode(shown))
+
+    def _mux(self, packets: list[Packet[Any]]) -> None:
+        for packet in packets:
+            # Of the last one nothing else tells how long it is shown: it would be left out.
+            packet.duration = round(1 / self._picture.average_rate / TICK)
+            self.out.mux(packet)
+
+    def _begin(self, frame: VideoFrame) -> None:
+        """Open the streams; the size is that of the first picture."""
+        width, height = _fitted(frame, sample_aspect(self.source.stream), self.shape.box)
+        stream = self.source.stream
+        told = stream.average_rate or stream.guessed_rate or Fraction(25)
+        rate = max(Fraction(1), min(told, Fraction(self.shape.most_fps)))
+        options = {"crf": str(self.shape.crf), "preset": "veryfast", "profile": "high"}
+        self._picture = self.out.add_stream("libx264", rate=rate, options=options)
+        self._picture.width, self._picture.height = width, height
+        self._picture.pix_fmt = "yuv420p"
+        self._picture.gop_size = max(1, round(rate * KEYFRAMES_SEC))
+        self._picture.codec_context.time_base = self._picture.time_base = TICK
+        self._picture.codec_context.thread_count = ENCODER_THREADS
+        if self.shape.sound and self.source.container.streams.audio:
+            self._sound = _Sound(self.source, self.out, self.start_sec)
+
+    def _shown(self, frame: VideoFrame) -> VideoFrame:
+        """Return a frame as it is displayed, of the size that is written."""
+        import av
+
+        size = (self._picture.width, self._picture.height)
+        if not is_hdr(frame) and orientation(frame) == (0, False):
+            return frame.reformat(*size, "yuv420p", dst_color_range="MPEG")
+        if self._painter is None:
+            self._painter = Painter(size[::-1], "squash")
+        picture = self._painter.paint(frame, sample_aspect(self.source.stream))
+        return av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format="yuv420p")
+
+    def finish(self) -> bool:
+        """Write what is left; tell whether anything was."""
+        if self.at_sec < self.end_sec:
+            for frame in decode(self._context, None) or ():
+                self._see(frame)
+        if self._picture is None and self._before is not None and self.end_sec > self.start_sec:
+            self._write(self._before, 0.0)
+        if self._picture is None:
+            return False
+        self._mux(self._picture.encode(None))
+        if self._sound is not None:
+            self._sound.finish()
+        return True
+
+
+def _fitted(frame: VideoFrame, aspect: float, box: tuple[int, int]) -> tuple[int, int]:
+    """Return (width, height) of an upright frame of square pixels that fits into a box; even."""
+    width, height = frame.width * aspect, float(frame.height)
+    if orientation(frame)[0] % 2:
+        width, height = height, width
+    scale = min(1.0, box[0] / width, box[1] / height)
+    return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
+
+
+@dataclass
+class _Press:
+    """Writes packets as they are."""
+
+    source: Source
+    out: OutputContainer
+    keep_sound: frozenset[str]
+    at_sec: float = 0.0
+    _picture: Any = None
+    _sound: Any = None  # a stream that is copied to, or a _Sound
+    _first: Fraction | None = None  # seconds at which what is copied begins
+
+    def take(self, packet: Packet[Any], end_sec: float) -> bool:
+        """Write a packet; tell whether the end is reached."""
+        if packet.dts is None or packet.pts is None:
+            return False
+        at = float(packet.pts * packet.time_base) - origin_of(self.source)
+        seen = packet.stream.type == "video"
+        if self._first is None:
+            if not seen or not packet.is_keyframe:
+                return False
+            self._begin(packet)
+        if seen:
+            self.at_sec = at
+            if at >= end_sec and packet.is_keyframe:
+                return True
+        elif isinstance(self._sound, _Sound):
+            self._sound.take(packet)
+            return False
+        self._write(packet, self._picture if seen else self._sound)
+        return False
+
+    def _begin(self, packet: Packet[Any]) -> None:
+        assert packet.dts is not None
+        self._first = packet.dts * packet.time_base
+        self._picture = self.out.add_stream_from_template(self.source.stream)
+        sound = next(iter(self.source.container.streams.audio), None)
+        if sound is None or sound.codec_context is None:
+            return
+        if sound.codec_context.codec.canonical_name in self.keep_sound:
+            self._sound = self.out.add_stream_from_template(sound)
+        else:
+            start = float(self._first) - origin_of(self.source)
+            self._sound = _Sound(self.source, self.out, start)
+
+    def _write(self, packet: Packet[Any], stream: Any) -> None:
+        assert self._first is not None and packet.pts is not None and packet.dts is not None
+        shift = round(self._first / packet.time_base)
+        packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+        if stream is None or (packet.dts < 0 and stream is not self._picture):
+            return
+        packet.stream = stream
+        self.out.mux(packet)
+
+    def finish(self) -> bool:
+        """Write what is left; tell whether anything was."""
+        if isinstance(self._sound, _Sound):
+            self._sound.finish()
+        return self._first is not None

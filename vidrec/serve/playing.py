@@ -1,0 +1,205 @@
+"""Videos as a browser plays them, their posters and previews: by id, never by path."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request
+from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
+
+from vidrec.errors import MediaError
+from vidrec.files import is_file
+from vidrec.media import playback
+from vidrec.serve import models
+from vidrec.serve.problems import Problem, not_found
+from vidrec.serve.served import Here, Served
+from vidrec.serve.workshop import Job
+from vidrec.types import Video
+
+router = APIRouter()
+A_DAY = "private, max-age=86400"
+AGAIN = "private, no-cache"  # kept, but asked for again by its ETag
+URL_SECONDS = 3600
+PATIENCE = 20.0  # seconds in which a poster or preview is made
+NEVER = Problem(404, "not_found", "the video's file is not where it was, and it has no URL")
+
+Id = Annotated[models.VideoId, Path()]
+At = Annotated[models.Seconds, Query()]
+
+
+@router.get("/poster/{video_id}", responses=models.errors(404, 422), response_class=Response)
+async def poster(served: Here, video_id: Id, t: At = 0.0) -> Response:
+    """Send the picture at a moment, as a JPEG at most 480 wide."""
+    path = await served.files.run(_local, served, video_id)
+    return await _made(served, f"{video_id}-{t:.2f}.jpg", video_id, playback.poster, path, t)
+
+
+@router.get("/preview/{video_id}", responses=models.errors(404, 422), response_class=Response)
+async def preview(served: Here, video_id: Id, t: At = 0.0) -> Response:
+    """Send a few silent seconds from a moment on, small."""
+    path = await served.files.run(_local, served, video_id)
+    return await _made(served, f"{video_id}-{t:.2f}-p.mp4", video_id, playback.preview, path, t)
+
+
+async def _made(
+    served: Served, name: str, video_id: str, write: playback.Write, path: FilePath, at_sec: float
+) -> Response:
+    done = await served.files.run(served.workshop.finished, name)
+    if done is None:
+        job = served.workshop.ask(
+            name, video_id, lambda draft, report: write(path, at_sec, draft, report)
+        )
+        done = await _end_of(job)
+    return FileResponse(done, headers={"Cache-Control": A_DAY})
+
+
+async def _end_of(job: Job) -> FilePath:
+    """Wait for something that is made.
+
+    Raises:
+        Problem: it takes too long, or fails.
+    """
+    try:
+        return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(job.done)), PATIENCE)
+    except (TimeoutError, asyncio.TimeoutError, asyncio.CancelledError):
+        raise Problem(503, "busy", "this takes longer: try again", {"Retry-After": "2"}) from None
+    except Exception as exc:
+        raise Problem(422, "usage", "this video cannot be shown here") from exc
+
+
+def _local(served: Served, video_id: str) -> FilePath:
+    """Return the file of a video.
+
+    Raises:
+        Problem: there is no such video, or its file is gone or another one by now.
+    """
+    video = served.session.library.video(video_id)
+    if video is None:
+        raise not_found("video")
+    path = file_of(video)
+    if path is None:
+        raise NEVER
+    return path
+
+
+def file_of(video: Video) -> FilePath | None:
+    """Return a video's file, if it is there and as long as it was when it was embedded."""
+    if video.path is None or not is_file(video.path):
+        return None
+    try:
+        return video.path if video.path.stat().st_size == video.size else None
+    except OSError:
+        return None
+
+
+@router.get("/media/{video_id}/state", responses=models.errors(404, 422))
+async def state(served: Here, video_id: Id, t: At = 0.0) -> models.MediaState:
+    """Tell whether a video can be played from a moment on, and have it made if not."""
+    film = await served.files.run(_film, served, video_id)
+    return await served.files.run(film.state, t)
+
+
+@router.head("/media/{video_id}", include_in_schema=False)
+@router.get("/media/{video_id}", responses=models.errors(404, 422), response_class=Response)
+async def media(served: Here, request: Request, video_id: Id, t: At = 0.0) -> Response:
+    """Send a video as a browser plays it, or a part of it (Range).
+
+    What is in object storage is redirected to. Of what browsers do not play, a copy that they do
+    is sent; until it is made the answer is 202 with its progress. Of a long video the copy is of a
+    stretch around ``t``: ``/media/{id}/state`` tells which.
+    """
+    film = await served.files.run(_film, served, video_id)
+    return await served.files.run(film.answer, t)
+
+
+@dataclass(frozen=True)
+class Film:
+    """A video that is to be played."""
+
+    served: Served
+    video: Video
+    path: FilePath | None
+    how: playback.Playable | None  # None: it is elsewhere
+
+    def state(self, at_sec: float) -> models.MediaState:
+        """Return whether it can be played from a moment on; if not, have that made."""
+        how = self.how
+        if how is None or how.kind == "direct":
+            return models.MediaState(
+                ready=True, progress=1.0, kind="direct" if how else "remote",
+                start_sec=0.0, end_sec=self.video.duration_sec,
+            )  # fmt: skip
+        start, end = how.stretch(at_sec)
+        shown = models.MediaState(
+            ready=True, progress=1.0, kind=how.kind, start_sec=start, end_sec=end
+        )
+        if self.served.workshop.finished(self._name(start)):
+            return shown
+        try:
+            progress = self._job(start).progress
+        except Problem as exc:
+            return shown.model_copy(update={"ready": False, "progress": 0.0, "error": exc.message})
+        return shown.model_copy(update={"ready": False, "progress": progress})
+
+    def answer(self, at_sec: float) -> Response:
+        """Return the video, where it is, or how far it is."""
+        how, tag = self.how, f'"{self.video.id[:32]}"'
+        if how is None:
+            target = self._elsewhere()
+            return RedirectResponse(target, 307, {"Cache-Control": "private, max-age=1800"})
+        if how.kind == "direct":
+            assert self.path is not None
+            headers = {"Cache-Control": AGAIN, "ETag": tag}
+            return FileResponse(self.path, headers=headers, media_type=how.media_type)
+        start, _ = how.stretch(at_sec)
+        done = self.served.workshop.finished(self._name(start))
+        if done is not None:
+            headers = {"Cache-Control": AGAIN, "ETag": f'"{done.stem}"'}
+            return FileResponse(done, headers=headers, media_type="video/mp4")
+        progress = self._job(start).progress
+        headers = {"Cache-Control": "no-store", "Retry-After": "1"}
+        return JSONResponse({"progress": progress}, 202, headers)
+
+    def _name(self, start_sec: float) -> str:
+        return f"{self.video.id}-{start_sec:.0f}-film.mp4"
+
+    def _job(self, start_sec: float) -> Job:
+        path, how = self.path, self.how
+        assert path is not None and how is not None
+
+        def make(draft: FilePath, report: playback.Report) -> None:
+            playback.make_playable(path, how, start_sec, draft, report)
+
+        return self.served.workshop.ask(self._name(start_sec), self.video.id, make)
+
+    def _elsewhere(self) -> str:
+        """Return where the video is now: of an object the address that opens it for a while."""
+        url = self.video.url
+        if url is None:
+            raise NEVER
+        if not url.startswith("s3://"):
+            return url
+        return self.served.storage.presign(url, URL_SECONDS)
+
+
+def _film(served: Served, video_id: str) -> Film:
+    """Return a video that can be played.
+
+    Raises:
+        Problem: there is no such video, it is nowhere, or cannot be read.
+    """
+    video = served.session.library.video(video_id)
+    if video is None:
+        raise not_found("video")
+    path = file_of(video)
+    if path is None:
+        if video.url is None:
+            raise NEVER
+        return Film(served, video, None, None)
+    try:
+        return Film(served, video, path, served.how_to_play(path, video))
+    except MediaError as exc:
+        raise Problem(422, "usage", "this video cannot be read: it is damaged") from exc

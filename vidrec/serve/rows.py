@@ -1,0 +1,99 @@
+"""What is shown: an answer's rows and the library's videos, without a place on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Literal
+
+from vidrec.files import exists
+from vidrec.library.browse import Listed
+from vidrec.search.session import Answer
+from vidrec.serve.models import Answered, ShownVideo
+from vidrec.serve.served import Served
+from vidrec.types import Recommendation, Scalar, Video
+
+# From which confidence on, in words; below the least that counts as fitting it is "unsure".
+SURE, LIKELY = 0.8, 0.5
+
+Words = Literal["sure", "likely", "maybe", "unsure"]
+
+
+def answered(served: Served, answer: Answer, query: str, least: float) -> Answered:
+    """Return an answer as it is sent."""
+    library = served.session.library
+    ids = list({row.video_id for row in answer.results})
+    known, fields = library.listed(ids), library.fields_of(ids)
+    rows = [_row(row, known, fields, least) for row in answer.results]
+    notes = list(answer.notes)
+    if answer.unindexed:
+        notes.append("the library has changed since it was indexed")
+    return Answered(
+        query=query, confident=answer.confident, reason=answer.reason, notes=notes,
+        results=rows, embedder=answer.embedder, store=answer.store,
+    )  # fmt: skip
+
+
+def _row(
+    row: Recommendation,
+    known: Mapping[str, Listed],
+    fields: Mapping[str, Mapping[str, Scalar]],
+    least: float,
+) -> Any:
+    shown = {name: value for name, value in asdict(row).items() if name != "path"}
+    listed = known.get(row.video_id)
+    here = listed is not None and is_playable(listed.video)
+    return {
+        **shown, "id": row.video_id, "name": row.filename,
+        **links(row.video_id, here, row.start_sec), "moments": [],
+        "confidence_words": in_words(row.confidence, least),
+        "fields": fields.get(row.video_id, {}),
+    }  # fmt: skip
+
+
+def shown_videos(served: Served, videos: Sequence[Listed]) -> list[ShownVideo]:
+    """Return videos as they are listed."""
+    fields = served.session.library.fields_of([listed.video.id for listed in videos])
+    shown = []
+    for listed in videos:
+        video, info = listed.video, listed.video.info
+        where = links(video.id, is_playable(video), min(1.0, (video.duration_sec or 0) / 2))
+        del where["preview"]
+        shown.append(
+            ShownVideo.model_validate(
+                {
+                    "id": video.id, "name": video.filename, "label": video.label,
+                    "duration_sec": video.duration_sec, "width": info and info.width,
+                    "height": info and info.height, "added": listed.added,
+                    "fields": fields.get(video.id, {}), **where,
+                }
+            )
+        )  # fmt: skip
+    return shown
+
+
+def links(video_id: str, here: bool, at_sec: float) -> dict[str, str | None]:
+    """Return where a video and its pictures are asked for; None where there is nothing to see."""
+    at = f"?t={at_sec:.2f}"
+    return {
+        "href": f"/api/videos/{video_id}",
+        "media": f"/media/{video_id}" if here else None,
+        "poster": f"/poster/{video_id}{at}" if here else None,
+        "preview": f"/preview/{video_id}{at}" if here else None,
+    }
+
+
+def is_playable(video: Video) -> bool:
+    """Whether a video's file is here, or it has a URL."""
+    return video.url is not None or (video.path is not None and exists(video.path))
+
+
+def in_words(confidence: float | None, least: float) -> Words | None:
+    """Say a confidence in a word."""
+    if confidence is None:
+        return None
+    if confidence >= max(SURE, least):
+        return "sure"
+    if confidence >= max(LIKELY, least):
+        return "likely"
+    return "maybe" if confidence >= least else "unsure"

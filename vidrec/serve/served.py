@@ -1,0 +1,128 @@
+"""What is served: one session, and the threads that ask it."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from fastapi import Depends, Request
+
+from vidrec.config import Settings
+from vidrec.media.playback import Playable, playable
+from vidrec.serve.paid import Purse
+from vidrec.serve.problems import Problem
+from vidrec.serve.workshop import Workshop
+from vidrec.storage.s3 import S3Storage
+from vidrec.types import Video
+
+if TYPE_CHECKING:
+    from vidrec.search.session import Session
+
+T = TypeVar("T")
+AT_ONCE = 8  # questions that are answered, each in a thread of its own, and
+MOST_KNOWN = 10_000  # videos of which is remembered how they are played
+WAITING = 256  # how many may wait for one
+
+
+class Threads:
+    """Threads for what takes a while, so that one slow question stops no other."""
+
+    def __init__(self, name: str, at_once: int, waiting: int, seconds: float) -> None:
+        self._pool = ThreadPoolExecutor(at_once, thread_name_prefix=name)
+        self._most, self._seconds, self._taken = at_once + waiting, seconds, 0
+
+    async def run(self, function: Callable[..., T], *values: Any, **named: Any) -> T:
+        """Call a function in a thread; await its end.
+
+        Raises:
+            Problem: too many wait already, or it takes too long.
+        """
+        if self._taken >= self._most:
+            raise Problem(
+                503, "busy", "too many ask at the moment: try again", {"Retry-After": "2"}
+            )
+        future = self._pool.submit(partial(function, *values, **named))
+        self._taken += 1
+        future.add_done_callback(self._done)
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(future), self._seconds)
+        except (TimeoutError, asyncio.TimeoutError):
+            raise Problem(503, "busy", f"no answer within {self._seconds:g} s: try again") from None
+
+    def _done(self, _: object) -> None:
+        self._taken -= 1
+
+    def close(self) -> None:
+        """Let nothing more begin."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+@dataclass
+class Served:
+    """What every request is answered from."""
+
+    settings: Settings
+    session: Session
+    workshop: Workshop
+    purse: Purse
+    uploads: Path  # a folder of this server's own
+    questions: Threads = field(init=False)
+    files: Threads = field(init=False)
+    _plays: dict[tuple[str, int], Playable] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        seconds = self.settings.serve.timeout_sec
+        self.questions = Threads("ask", AT_ONCE, WAITING, seconds)
+        self.files = Threads("file", AT_ONCE, WAITING, seconds)
+
+    def how_to_play(self, path: Path, video: Video) -> Playable:
+        """Return how a file is played, as it was found when it was last looked at.
+
+        Raises:
+            MediaError: it cannot be read.
+        """
+        key = (str(path), path.stat().st_mtime_ns)
+        found = self._plays.get(key)
+        if found is None:
+            found = playable(path, video.duration_sec)
+            if len(self._plays) >= MOST_KNOWN:
+                self._plays.clear()
+            self._plays[key] = found
+        return found
+
+    @cached_property
+    def storage(self) -> S3Storage:
+        """Object storage, connected when it is first asked."""
+        return S3Storage(self.settings.s3)
+
+    @property
+    def places(self) -> tuple[Path, ...]:
+        """Folders that no answer names."""
+        return places_of(self.settings)
+
+    def close(self) -> None:
+        """Let nothing more begin."""
+        self.questions.close()
+        self.files.close()
+        self.workshop.close()
+
+
+def places_of(settings: Settings) -> tuple[Path, ...]:
+    """Return the folders that no answer names."""
+    return (
+        settings.library, settings.cache, Path.cwd(), Path.home(), Path(tempfile.gettempdir()),
+    )  # fmt: skip
+
+
+def _served(request: Request) -> Served:
+    served: Served = request.app.state.served
+    return served
+
+
+Here = Annotated[Served, Depends(_served)]
