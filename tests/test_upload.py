@@ -193,7 +193,7 @@ def test_public_objects_are_read_without_a_signature(server: S3StandIn, tmp_path
         ({"VIDREC_S3_REGION": "us-west-2"}, "use --region eu-west-1"),
         ({"VIDREC_S3_PROFILE": "nobody"}, "no AWS profile nobody"),
         ({"VIDREC_S3_ENDPOINT_URL": "http://127.0.0.1:9"}, "cannot reach http://127.0.0.1:9"),
-        ({"VIDREC_S3_ENDPOINT_URL": "nonsense"}, "is no endpoint"),
+        ({"AWS_ENDPOINT_URL_S3": "nonsense", "VIDREC_S3_ENDPOINT_URL": ""}, "is no endpoint"),
     ],
 )
 def test_each_mistake_is_one_clear_line(

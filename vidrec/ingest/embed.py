@@ -276,10 +276,11 @@ def _run(
     cancel: threading.Event,
 ) -> tuple[_Run, Gate]:
     progress = progress or Silent()
+    remote = Remote(settings, cancel.is_set, progress.warn, fresh=options.force)
     gate = Gate(settings, library, embedder, options.max_minutes, options.repair, options.force)
     clip_seconds = 0.0 if embedder.own_clips else settings.embedder.clip_seconds
     planner = Planner(
-        library, embedder, Remote(settings, cancel.is_set), clip_seconds, options.label_from,
+        library, embedder, remote, clip_seconds, options.label_from,
         options.retry_failed, options.force, cancel.is_set, options.shard,
     )  # fmt: skip
     context = replace(

@@ -107,7 +107,8 @@ class Planner:
         if source.url and not in_shard(hashlib.sha256(source.url.encode()).hexdigest(), self.shard):
             return Task(source, self.label_from, "elsewhere")
         known_id = self.library.known_id(source.path, source.stamp)
-        if known_id is None:
+        # By force a URL is read again, whatever its server says of changes.
+        if known_id is None or (source.url and self.force):
             return Task(source, self.label_from)
         known = self.library.video(known_id)
         info = known.info if known else None

@@ -17,7 +17,6 @@ from urllib.parse import unquote, urlsplit
 
 from vidrec.config import Settings
 from vidrec.errors import (
-    Cancelled,
     ConfigError,
     MediaError,
     StorageError,
@@ -29,6 +28,7 @@ from vidrec.ingest.scan import Source, find_sources, left_out
 from vidrec.library import FileStamp
 from vidrec.media.extensions import VIDEO_EXTENSIONS
 from vidrec.storage.http import look, read
+from vidrec.storage.resume import Patience
 from vidrec.storage.s3 import S3Storage, parse_s3_url, s3_url
 from vidrec.urls import stable_url
 
@@ -43,12 +43,18 @@ def is_remote(name: object) -> bool:
 
 @dataclass
 class Remote:
-    """Finds remote videos and holds those in work in the cache."""
+    """Finds remote videos and holds those in work in the cache.
+
+    ``say`` is told of waits; ``fresh``: what lies in the cache from earlier runs is not used.
+    """
 
     settings: Settings
     cancelled: Callable[[], bool] = lambda: False
+    say: Callable[[str], None] = lambda line: None
+    fresh: bool = False
     _storage: S3Storage | None = None
     _held: set[Path] = field(default_factory=set)
+    _fetched: set[Path] = field(default_factory=set)
     _mutex: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -56,6 +62,11 @@ class Remote:
         if self._storage is None:
             self._storage = S3Storage(self.settings.s3)
         return self._storage
+
+    @property
+    def patience(self) -> Patience:
+        """How what may pass is waited for."""
+        return Patience(self.say, self.cancelled)
 
     @property
     def folder(self) -> Path:
@@ -131,7 +142,7 @@ class Remote:
             return source.stamp
         try:
             if not source.address.startswith("s3://"):
-                return _stamp(*look(source.address))
+                return _stamp(*look(source.address, self.patience))
             found = self.storage.find(*parse_s3_url(source.address))
         except StorageError as exc:
             raise TransientError(str(exc)) from exc
@@ -155,9 +166,11 @@ class Remote:
             )
         with self._mutex:
             self._held.add(source.path)
-        if not self._is_cached(source.path, stamp):
+        fetched = source.path in self._fetched
+        if not self._is_cached(source.path, stamp) or (self.fresh and not fetched):
             self._make_room(limit - max(0, stamp.size))
             self._download(source, stamp, limit)
+            self._fetched.add(source.path)
         os.utime(source.path, ns=(stamp.mtime_ns, stamp.mtime_ns))  # used now: see _make_room
         return source.path
 
@@ -180,11 +193,11 @@ class Remote:
             path.parent.mkdir(parents=True, exist_ok=True)
             with writing(path, durable=False) as draft:
                 with draft.open("wb") as file:
-                    take = _limited(file.write, limit, self.cancelled)
                     if url.startswith("s3://"):
-                        self.storage.read(*parse_s3_url(url), take)
+                        place = parse_s3_url(url)
+                        self.storage.read(*place, file, _at_most(limit), self.patience)
                     else:
-                        read(url, take)
+                        read(url, file, _at_most(limit), self.patience)
                 os.utime(draft, ns=(stamp.mtime_ns, stamp.mtime_ns))
         except StorageError as exc:
             raise TransientError(str(exc)) from exc
@@ -232,22 +245,14 @@ def _named(url: str) -> str:
         return url.partition("?")[0]
 
 
-def _limited(
-    write: Callable[[bytes], object], limit: int, cancelled: Callable[[], bool]
-) -> Callable[[bytes], object]:
-    """Stop a file that says less than it sends, and every one when the run ends."""
-    sent = 0
+def _at_most(limit: int) -> Callable[[int], None]:
+    """Stop a file that says less than it sends."""
 
-    def take(chunk: bytes) -> None:
-        nonlocal sent
-        if cancelled():
-            raise Cancelled("interrupted")
-        sent += len(chunk)
-        if sent > limit:
+    def guard(got: int) -> None:
+        if got > limit:
             raise MediaError("it is larger than the cache may hold: raise [remote] cache_mb")
-        write(chunk)
 
-    return take
+    return guard
 
 
 def refuse_remote(names: Iterable[str | Path]) -> None:

@@ -2,91 +2,103 @@
 
 from __future__ import annotations
 
-import urllib.error
-import urllib.request
-from base64 import b64encode
-from collections.abc import Callable
+import hashlib
+import re
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.client import HTTPException
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from typing import Any, BinaryIO
 
 from vidrec.errors import StorageError
+from vidrec.storage.connections import chunks, opened
+from vidrec.storage.resume import Patience, Stream, download
 from vidrec.urls import stable_url
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-TIMEOUT_SEC = 30
+SAMPLE = 1 << 16  # bytes of the beginning and the end of a file whose server says nothing of it
 
 
-def look(url: str) -> tuple[int, str]:
+def look(url: str, patience: Patience | None = None) -> tuple[int, str]:
     """Return a file's size in bytes and a text that changes when it does; -1 if not said.
+
+    Where a server tells neither an ETag nor a date, the beginning and the end of the file are
+    looked at; where it does not even tell the size, nothing shows that the file is unchanged.
 
     Raises:
         StorageError: it cannot be reached, or is a web page.
     """
+    patience = patience or Patience()
     try:
-        with _open(url, "HEAD") as response:
-            return _facts(response.headers)
+        with opened(url, "HEAD") as response:
+            size, mark = _facts(response.headers)
     except StorageError as exc:
         # Not every server answers HEAD, and a presigned URL is signed for GET alone.
-        if exc.code not in ("400", "403", "405", "501"):
+        if not exc.code:
             raise
-    with _open(url) as response:
-        return _facts(response.headers)
+        size, mark = 0, ""
+    if size <= 0 or not mark:
+        return patience(lambda: _looked_into(url))
+    return size, mark
+
+
+def _looked_into(url: str) -> tuple[int, str]:
+    with opened(url) as response:
+        size, mark = _facts(response.headers)
+        if mark:
+            return size, mark
+        digest = hashlib.sha256(_sample(response, url))
+    if size < 0:
+        return -1, uuid.uuid4().hex
+    if size > SAMPLE:
+        with opened(url, headers={"Range": f"bytes={size - SAMPLE}-{size - 1}"}) as response:
+            if response.status == 206:
+                digest.update(_sample(response, url))
+    return size, digest.hexdigest()
+
+
+def _sample(response: Any, url: str) -> bytes:
+    sample = b""
+    for chunk in chunks(response, url):
+        sample += chunk
+        if len(sample) >= SAMPLE:
+            break
+    return sample[:SAMPLE]
 
 
 def _facts(headers: Any) -> tuple[int, str]:
-    size = headers.get("Content-Length", "")
+    size = headers.get("Content-Length") or ""
     mark = headers.get("ETag") or headers.get("Last-Modified") or ""
-    return (int(size) if size.isdigit() else -1), mark
+    return (int(size) if re.fullmatch(r"[0-9]{1,18}", size) else -1), mark
 
 
-def read(url: str, take: Callable[[bytes], object]) -> None:
-    """Hand a file's bytes on, a few at a time.
+def read(
+    url: str, file: BinaryIO, guard: Callable[[int], None], patience: Patience | None = None
+) -> None:
+    """Write a file's bytes into another, going on where the connection breaks.
+
+    ``guard`` is told how many there are by now, and may raise.
 
     Raises:
         StorageError: it cannot be read to its end.
+        Cancelled: the run ends.
     """
-    with _open(url) as response:
-        wanted, got = response.headers.get("Content-Length", ""), 0
-        while chunk := response.read(1 << 20):
-            got += len(chunk)
-            take(chunk)
-        if wanted.isdigit() and got != int(wanted):
-            raise StorageError(f"{stable_url(url)} broke off after {got} of {wanted} bytes")
+    same = ""  # tells the server which version of the file the first bytes are of
+
+    @contextmanager
+    def open_at(start: int) -> Iterator[Stream]:
+        nonlocal same
+        ranged = {"Range": f"bytes={start}-", "If-Range": same} if start and same else {}
+        with opened(url, headers=ranged) as response:
+            size, _ = _facts(response.headers)
+            goes_on = re.match(rf"bytes {start}-", response.headers.get("Content-Range") or "")
+            first = start if ranged and response.status == 206 and goes_on else 0
+            if not first:
+                same = _validator(response.headers)
+            yield Stream(first, size + first if size >= 0 else -1, chunks(response, url))
+
+    download(stable_url(url), open_at, file, guard, patience or Patience())
 
 
-def _request(url: str, method: str) -> urllib.request.Request:
-    """A request; a name and password in the URL go where they belong, and to no other server."""
-    parts = urlsplit(url)
-    login, _, host = parts.netloc.rpartition("@")
-    bare = urlunsplit(parts._replace(netloc=host, fragment=""))
-    request = urllib.request.Request(  # only http and https come here
-        quote(bare, safe="%/:=&?~#+!$,;'@()*[]"), headers={"User-Agent": "vidrec"}, method=method
-    )
-    if login:
-        code = b64encode(unquote(login).encode()).decode("ascii")
-        request.add_unredirected_header("Authorization", f"Basic {code}")
-    return request
-
-
-@contextmanager
-def _open(url: str, method: str = "GET") -> Iterator[Any]:
-    name = stable_url(url)
-    try:
-        request = _request(url, method)
-        with urllib.request.urlopen(request, timeout=TIMEOUT_SEC) as response:
-            kind = response.headers.get_content_type()
-            if kind in ("text/html", "application/xhtml+xml"):
-                raise StorageError(f"{name} is a web page: give the direct URL of a video file")
-            yield response
-    except urllib.error.HTTPError as exc:
-        raise StorageError(
-            f"{name} cannot be read: HTTP {exc.code} {exc.reason}", code=str(exc.code)
-        ) from exc
-    except urllib.error.URLError as exc:
-        raise StorageError(f"{name} cannot be reached: {exc.reason}") from exc
-    except (HTTPException, OSError, ValueError) as exc:
-        raise StorageError(f"{name} cannot be read: {exc or type(exc).__name__}") from exc
+def _validator(headers: Any) -> str:
+    """What ``If-Range`` may name: a strong ETag, or a date."""
+    etag = headers.get("ETag") or ""
+    return etag if etag and not etag.startswith("W/") else headers.get("Last-Modified") or ""

@@ -11,19 +11,23 @@ import hashlib
 import mimetypes
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from urllib.parse import quote, unquote, urlsplit
 
 from vidrec.errors import StorageError, UsageError
+from vidrec.storage.resume import Passing, Patience, Stream, download
 from vidrec.storage.s3_errors import Doing, wrong_region
 
 if TYPE_CHECKING:
     from vidrec.config import S3Settings
     from vidrec.types import Video
 
+CHUNK = 1 << 16
 PART_BYTES = 16 << 20
 ASK_SECONDS = 20
 # SigV4 allows no longer life of a presigned URL.
@@ -246,17 +250,50 @@ class S3Storage:
             if exc.code not in ("AccessDenied", "NotImplemented", "NoSuchUpload"):
                 raise
 
-    def read(self, bucket: str, key: str, take: Callable[[bytes], object]) -> None:
-        """Hand an object's bytes on, a few at a time."""
-        with self.doing("download from", bucket):
-            body = self.client.get_object(Bucket=bucket, Key=key)["Body"]
-            for chunk in body.iter_chunks(1 << 20):
-                take(chunk)
+    def read(
+        self,
+        bucket: str,
+        key: str,
+        file: BinaryIO,
+        guard: Callable[[int], None],
+        patience: Patience | None = None,
+    ) -> None:
+        """Write an object's bytes into a file, going on where the connection breaks.
+
+        ``guard`` is told how many there are by now, and may raise.
+
+        Raises:
+            StorageError: it cannot be read to its end.
+            Cancelled: the run ends.
+        """
+        same = ""
+
+        @contextmanager
+        def open_at(start: int) -> Iterator[Stream]:
+            nonlocal same
+            going_on = {"Range": f"bytes={start}-", "IfMatch": same} if start and same else {}
+            try:
+                with self.doing("download from", bucket):
+                    answer = self.client.get_object(Bucket=bucket, Key=key, **going_on)
+            except StorageError as exc:
+                if exc.code not in ("PreconditionFailed", "InvalidRange"):
+                    raise
+                same = ""
+                raise Passing(f"{s3_url(bucket, key)} changed while it was read") from exc
+            same, first = answer.get("ETag", ""), start if going_on else 0
+            with closing(answer["Body"]) as body:
+                yield Stream(first, answer["ContentLength"] + first, _chunks(body, bucket, key))
+
+        download(s3_url(bucket, key), open_at, file, guard, patience or Patience())
 
     def sha256(self, bucket: str, key: str) -> str:
         """Read an object back and return the SHA-256 of its bytes."""
-        digest = hashlib.sha256()
-        self.read(bucket, key, digest.update)
+        with TemporaryFile() as copy:
+            self.read(bucket, key, cast("BinaryIO", copy), lambda got: None)
+            copy.seek(0)
+            digest = hashlib.sha256()
+            while chunk := copy.read(CHUNK):
+                digest.update(chunk)
         return digest.hexdigest()
 
     def presign(self, url: str, seconds: int) -> str:
@@ -274,6 +311,24 @@ class S3Storage:
                 "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=seconds
             )
         return signed
+
+
+def _chunks(body: Any, bucket: str, key: str) -> Iterator[bytes]:
+    """Yield bytes as they come.
+
+    Raises:
+        Passing: the connection breaks; it may hold the next time.
+    """
+    from botocore.exceptions import BotoCoreError
+    from urllib3.exceptions import HTTPError
+
+    stream = getattr(body, "_raw_stream", body)  # botocore's own would wait for the whole chunk
+    read = getattr(stream, "read1", stream.read)
+    try:
+        while chunk := read(CHUNK):
+            yield chunk
+    except (BotoCoreError, HTTPError, OSError) as exc:
+        raise Passing(f"{s3_url(bucket, key)} broke off: {exc}") from exc
 
 
 def _bytes(headers: Any) -> bytes:
