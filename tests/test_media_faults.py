@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -16,6 +18,7 @@ from vidrec.media import limits
 from vidrec.media.clips import split_clips
 from vidrec.media.probe import probe
 from vidrec.media.sampling import frames_at, iter_clip_frames
+from vidrec.media.source import is_starved
 
 SIZE = (32, 32)
 SOURCES = {
@@ -153,3 +156,16 @@ def test_a_clip_length_must_be_positive() -> None:
     for length in (0.0, -1.0, float("nan")):
         with pytest.raises(ValueError, match="Received: clip_sec"):
             split_clips(10.0, length)
+
+
+def test_a_lack_of_memory_is_told_from_an_absurd_claim() -> None:
+    """The same exception; whether the machine has plenty left makes the difference."""
+    pytest.importorskip("resource")
+    assert not is_starved(MemoryError())
+    program = (
+        "import resource, sys\n"
+        "from vidrec.media.source import is_starved\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (1 << 29, 1 << 29))\n"
+        "sys.exit(not is_starved(MemoryError()))"
+    )
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from vidrec.media.decoding import decode
+from vidrec.errors import MediaError
+from vidrec.media.decoding import decode, open_codec
 from vidrec.media.source import Source, open_video, read_packets
 
 if TYPE_CHECKING:
@@ -44,5 +45,9 @@ class AlphaTrack:
         if source.alpha is None:
             return
         source.stream = source.alpha
+        try:
+            context = open_codec(source)
+        except MediaError:
+            return
         for packet in [*read_packets(source), None]:
-            yield from decode(source.stream.codec_context, packet) or ()
+            yield from decode(context, packet) or ()

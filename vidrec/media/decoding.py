@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from vidrec.errors import MediaError
 from vidrec.media.gops import Gop
-from vidrec.media.source import Source
+from vidrec.media.source import Source, is_starved
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -176,13 +175,14 @@ def open_codec(source: Source, threads: int = 1) -> VideoCodecContext:
         return context
     context.thread_type = "AUTO" if threads > 1 else "NONE"
     context.thread_count = threads
+    codec = context.name
     # Opened before any skipping is asked for: some decoders read that only now.
     try:
         context.open(strict=False)
     except (FFmpegError, ValueError) as exc:
         _forward_starvation(exc)
-        codec = source.stream.codec_context.name
-        raise MediaError(f"{source.path}: its {codec} header is damaged") from exc
+        # Nothing may be asked of a context that could not be opened: FFmpeg 9 ends the process.
+        raise MediaError(f"{source.path}: its {codec} header is damaged") from None
     return context
 
 
@@ -221,7 +221,7 @@ def decode(
 
 
 def _forward_starvation(exc: Exception) -> None:
-    if getattr(exc, "errno", None) == errno.ENOMEM:
+    if is_starved(exc):
         raise MemoryError from exc
 
 

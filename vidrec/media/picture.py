@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -160,7 +161,11 @@ def _side_data(frame: VideoFrame, kind: str) -> bytes | None:
     container: Any = SideDataContainer.__new__(SideDataContainer)
     with suppress(ValueError):
         container.__init__(frame)
-    for data in iter(container):
+    for number in count():  # iterating gives names or what they stand for, by version of PyAV
+        try:
+            data = container[number]
+        except IndexError:
+            break
         with suppress(ValueError):
             if data.type.name == kind:
                 return bytes(data)

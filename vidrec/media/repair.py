@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from vidrec.errors import MediaError
+from vidrec.media.decoding import decode, open_codec
 from vidrec.media.picture import Painter
 from vidrec.media.source import open_video, sample_aspect
 
@@ -110,18 +111,13 @@ def _write(path: Path, draft: Path, info: VideoInfo, limits: Limits) -> None:
 
 def _pictures(path: Path, size: tuple[int, int]) -> Iterator[tuple[Any, float]]:
     """Yield each frame as displayed, ``(h, w, 3)``, and its second from the first."""
-    from av.error import FFmpegError
-
     painter = Painter(size, "pad")
     with open_video(path) as source:
         aspect = sample_aspect(source.stream)
         first = None
+        context = open_codec(source)
         for packet in source.container.demux(source.stream):
-            try:
-                frames = packet.decode()
-            except (FFmpegError, ValueError):
-                continue  # a damaged stretch; what follows may be good
-            for frame in frames:
+            for frame in decode(context, packet) or ():  # what follows a damaged one may be good
                 if frame.time is None:
                     continue
                 first = frame.time if first is None else first
@@ -142,6 +138,10 @@ def _sound(path: Path) -> Iterator[Any]:
     samples = 0
     with open_video(path) as source:
         stream = source.container.streams.audio[0]
+        try:
+            stream.codec_context.open(strict=False)
+        except (FFmpegError, ValueError):
+            return
         for packet in source.container.demux(stream):
             try:
                 frames = [out for frame in packet.decode() for out in resampler.resample(frame)]

@@ -37,8 +37,8 @@ FORMATS = (
 # A file may name others all the same (references of QuickTime); none but local ones are reached,
 # and FFmpeg leaves even these alone unless told otherwise.
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(FORMATS)}
-# What the decoder runs out of; it says nothing of the file.
-_STARVED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+# More than any file in its right mind asks for at once: two frames of the largest size.
+_PLENTY_BYTES = 1 << 29
 # How often whoever reads is asked whether to go on.
 _PACKETS_BETWEEN_LOOKS = 32
 
@@ -134,11 +134,28 @@ def _refuse(path: Path, exc: Exception, reason: str) -> NoReturn:
     if isinstance(exc, ExitError):
         stall_sec = limits.in_force().stall_sec
         raise TransientError(f"{path}: given up after {stall_sec:g} s without progress") from exc
-    if getattr(exc, "errno", None) in _STARVED:
+    if is_starved(exc):
         raise TransientError(f"{path}: cannot be read ({_short(exc)})") from exc
+    if isinstance(exc, MemoryError):
+        raise MediaError(f"{path}: damaged: it asks for absurd amounts of memory") from None
     if may_pass(exc):  # demuxers say the same of a file that is cut off or damaged
         check_bytes(path)
     raise MediaError(f"{path}: {reason}") from exc
+
+
+def is_starved(exc: Exception) -> bool:
+    """Whether the machine lacks memory or descriptors, which says nothing of the file.
+
+    Decoders speak of a lack of memory, too, where a damaged file asks for an absurd amount: so what
+    any good file needs is asked for, and given back untouched.
+    """
+    if not isinstance(exc, MemoryError):
+        return getattr(exc, "errno", None) in (errno.EMFILE, errno.ENFILE)
+    try:
+        bytearray(_PLENTY_BYTES)
+    except MemoryError:
+        return True
+    return False
 
 
 def _bound(path: Path, stream: VideoStream) -> None:
