@@ -232,6 +232,7 @@ class Recommendation:
     """One row of a result: a video, its score and its best moment.
 
     ``confidence`` is the probability, 0 to 1, that what scores so fits; None if not calibrated.
+    ``why`` tells what the score is made of, where that was asked for (``vidrec.search.why``).
     """
 
     rank: int
@@ -246,3 +247,4 @@ class Recommendation:
     duration_sec: float | None
     confidence: float | None = None
     gone: bool = False  # its file is not where it was last seen, and it has no URL
+    why: Mapping[str, Any] | None = None

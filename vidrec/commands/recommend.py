@@ -109,6 +109,12 @@ def recommend(
             show_default=False,
         ),
     ] = None,
+    why: Annotated[
+        bool,
+        typer.Option(
+            "--why", help="Tell what each part gave to a score, at which moments, and what is seen."
+        ),
+    ] = False,
     all_videos: Annotated[
         Path | None,
         typer.Option(
@@ -168,7 +174,7 @@ def recommend(
         "query": query, "like": like, "unlike": unlike, "top_k": top_k, "clips": clips,
         "pool": pool, "diversity": diversity, "max_per": max_per, "dedupe": dedupe,
         "history": list(read_history(history)) if history else None, "like_history": like_history,
-        "scope": scope, "where": where, "min_score": min_score,
+        "scope": scope, "where": where, "min_score": min_score, "why": why,
     }  # fmt: skip
     if queries is not None:
         _batch(settings, queries, options, url_expires)

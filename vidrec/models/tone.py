@@ -46,7 +46,7 @@ WORDS = {
     "colour": ("muted", "colourful"),
     "warmth": ("cold", "warm"),
     "motion": ("still", "lively"),
-    "drawn": ("", "drawn"),
+    "drawn": ("", "flat"),  # what drawings share with titles, screens and black grounds
 }
 # A text speaks of a meaning if its cosine with a phrase is above CLOSE, fully from SURE on. The
 # captions of the reference, which are about things, all stay below CLOSE.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ class Answer:
         notes: one-line remarks for a person.
         unindexed: the library holds more than the store.
         paid_minutes: of footage that was embedded for the query itself.
+        why: how each part was understood, where that was asked for (``vidrec.search.why``).
     """
 
     query: str
@@ -39,15 +40,25 @@ class Answer:
     notes: tuple[str, ...] = ()
     unindexed: bool = False
     paid_minutes: float = 0.0
+    why: Sequence[Mapping[str, Any]] | None = None
 
 
 def document(answer: Answer) -> dict[str, Any]:
     """Return an answer as `--format json` writes it."""
-    return {
+    found = {
         "query": answer.query, "embedder": answer.embedder, "store": answer.store,
         "confident": answer.confident, "reason": answer.reason, "notes": list(answer.notes),
-        "results": [asdict(row) for row in answer.results],
+        "results": [fields_of(row) for row in answer.results],
     }  # fmt: skip
+    return found if answer.why is None else {**found, "why": list(answer.why)}
+
+
+def fields_of(row: Recommendation) -> dict[str, Any]:
+    """Return a result as JSON has it; ``why`` is there where it was asked for."""
+    fields = asdict(row)
+    if row.why is None:
+        del fields["why"]
+    return fields
 
 
 def row_of(library: Library, rank: int, found: Candidate, sure: float | None) -> Recommendation:
@@ -121,3 +132,10 @@ def judged(
         f"{best.confidence:.2f}, below {least:g} (score {best.score:.3f}){why}"
     )
     return replace(answer, confident=False, reason=reason)
+
+
+def seen_in(row: Recommendation, words: int) -> str:
+    """Say in words what a result's clip shows, where it was asked why: its tone, then things."""
+    why = row.why or {}
+    things = [word["word"] for word in why.get("seen", ())[:words]]
+    return ", ".join([why["tone"], *things] if why.get("tone") else things)

@@ -136,10 +136,14 @@ class AllNearest:
         progress.finish()
 
     def _tiles(self) -> Iterator[tuple[int, int]]:
-        """Yield (start, end) of points; a tile ends where a video ends."""
-        owner, start = self.table.owner, 0
+        """Yield (start, end) of points; a tile ends where a video ends.
+
+        The first are small: they show cheaply what may be among the best of the others.
+        """
+        owner, start, columns = self.table.owner, 0, max(1, COLUMNS // 16)
         while start < len(owner):
-            end = min(len(owner), start + COLUMNS)
+            end = min(len(owner), start + columns)
+            columns = min(COLUMNS, 4 * columns)
             if not self.single and end < len(owner):
                 end = int(np.searchsorted(owner, owner[end - 1], "right"))
             yield start, end
@@ -158,14 +162,15 @@ class AllNearest:
             else:
                 owners, first = np.unique(table.owner[start:end], return_index=True)
                 scores = np.maximum.reduceat(scores, first, axis=1)
-            if least[0] == -np.inf and scores.shape[1] > width:
+            if start == 0 and scores.shape[1] > width:
                 part = np.argpartition(scores, scores.shape[1] - width, axis=1)[:, -width:]
                 best = np.take_along_axis(scores, part, axis=1)
                 videos = owners[part]
             else:
-                at, column = np.nonzero(scores > least[:, None])
-                if not len(at):
+                flat = np.flatnonzero(scores > least[:, None])  # faster than nonzero
+                if not len(flat):
                     continue
+                at, column = np.divmod(flat, scores.shape[1])
                 best, videos = _merged(best, videos, at, scores[at, column], owners[column])
             least = best.min(axis=1)
         return best, videos
@@ -284,13 +289,17 @@ class AllNearest:
 def _merged(
     best: Floats, videos: Ints, at: Ints, scores: Floats, owners: Any
 ) -> tuple[Floats, Ints]:
-    """Return the best of each row, of what it had and of what came: scores for rows ``at``."""
+    """Return the best of each row, of what it had and of what came.
+
+    ``at`` are the rows that ``scores`` belong to, in order.
+    """
     n, width = best.shape
-    rows = np.concatenate([np.repeat(np.arange(n), width), at])
-    every = np.concatenate([best.ravel(), scores])
-    names = np.concatenate([videos.ravel(), owners])
-    order = np.lexsort((-every, rows))
-    rows = rows[order]
-    firsts = np.searchsorted(rows, np.arange(n))
-    kept = order[(np.arange(len(rows)) - firsts[rows]) < width]
-    return every[kept].reshape(n, width), names[kept].reshape(n, width)
+    counts = np.bincount(at, minlength=n)
+    room = width + int(counts.max())
+    place = np.arange(len(at)) - (np.cumsum(counts) - counts)[at] + width
+    every = np.full((n, room), -np.inf, np.float32)
+    names = np.full((n, room), -1, np.int64)
+    every[:, :width], names[:, :width] = best, videos
+    every[at, place], names[at, place] = scores, owners
+    part = np.argpartition(every, room - width, axis=1)[:, -width:]
+    return np.take_along_axis(every, part, axis=1), np.take_along_axis(names, part, axis=1)

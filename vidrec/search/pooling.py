@@ -138,6 +138,44 @@ def pooled_scores(parts: Sequence[AskedPart], vectors: NDArray[np.float32]) -> N
     return pooled
 
 
+def given(parts: Sequence[AskedPart], pool: Pool, vector: Vector) -> list[tuple[float, float]]:
+    """Return what each part gives to the score of a point, a ``(dim,)`` unit vector.
+
+    Each is (slope, offset): the part gives slope times its own cosine, plus offset. Together they
+    give the score.
+    """
+    if len(parts) == 1:
+        return [(1.0, 0.0)]
+    weights = [part.part.weight for part in parts]
+    if is_single(parts, pool):
+        import numpy as np
+
+        liked = sum(weight > 0 for weight in weights)
+        slopes = [2 * w / liked if w > 0 else w / (len(weights) - liked) for w in weights]
+        wide = [
+            slope * part.vector.astype(np.float64)
+            for slope, part in zip(slopes, parts, strict=True)
+        ]
+        length = float(np.linalg.norm(np.sum(wide, axis=0)))
+        return [(slope / length, 0.0) for slope in slopes]
+    scaled = [
+        (abs(weight) * slope, abs(weight) * offset)
+        for weight, (slope, offset) in zip(weights, scales_of(parts), strict=True)
+    ]
+    scores = [
+        slope * float(vector @ part.vector) + offset
+        for part, (slope, offset) in zip(parts, scaled, strict=True)
+    ]
+    best = max((at for at, w in enumerate(weights) if w > 0), key=scores.__getitem__)
+    worst = max((at for at, w in enumerate(weights) if w < 0), key=scores.__getitem__, default=-1)
+    found = [(0.0, 0.0)] * len(parts)
+    found[best] = scaled[best]
+    if worst >= 0 and scores[worst] > 0:
+        slope, offset = scaled[worst]
+        found[worst] = (-slope / 2, -offset / 2)
+    return found
+
+
 def scales_of(parts: Sequence[AskedPart]) -> list[tuple[float, float]]:
     """Return (slope, offset) that bring each part's cosines to the scale of the first liked one."""
     lead = next(part.calibration for part in parts if part.part.weight > 0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -165,9 +165,19 @@ class Session:
         if len(parts) > 1 and rows and rows[0].confidence is not None:
             which = "largest" if query.pool == "max" else "mean"
             notes.append(f"the confidence of a mixture is the {which} of its liked parts' own")
+        why = None
+        if query.why:
+            from vidrec.search.why import Explainer
+
+            explainer = Explainer(self.library, self.embedder, parts, query.pool)
+            why = explainer.of_parts()
+            rows = [
+                replace(row, why=explainer.of_result(candidate))
+                for row, candidate in zip(rows, found.candidates, strict=True)
+            ]
         answer = Answer(
             str(query), self.fingerprint, self.store.name, rows, notes=tuple(notes),
-            unindexed=self._unindexed(), paid_minutes=asked.paid_minutes,
+            unindexed=self._unindexed(), paid_minutes=asked.paid_minutes, why=why,
         )  # fmt: skip
         least = query.min_confidence
         if least is None:

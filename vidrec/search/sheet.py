@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from vidrec.errors import StorageError, UsageError, VidrecError
 from vidrec.files import is_file, writing
-from vidrec.search.answers import Answer
+from vidrec.search.answers import Answer, seen_in
 from vidrec.types import Recommendation
 
 if TYPE_CHECKING:
@@ -88,7 +88,8 @@ def _painted(answer: Answer, rows: Rows) -> Image:
         if row.duration_sec:
             about += f"  of {_clock(row.duration_sec)}"
         draw.text((left, top + 36), about, fill=PALE, font=small)
-        _write(draw, (left, top + 58), row.label or "", small, PALE, TEXT - 64)
+        about = " · ".join(filter(None, (row.label, seen_in(row, words=1))))
+        _write(draw, (left, top + 58), about, small, PALE, TEXT - 64)
         draw.text((left, top + 88), f"score {row.score:.3f}", fill=PALE, font=small)
         if row.confidence is not None:
             colour = SURE if row.confidence >= 0.5 else UNSURE
@@ -154,6 +155,7 @@ def _page(answer: Answer, rows: Rows) -> str:
         parts.append(
             f"<section><div class=r>{row.rank}</div><div class=t><h2>{name}</h2>"
             f"<p>{span}{moment}</p><p>{html.escape(row.label or '')}</p>"
+            f"<p>{html.escape(seen_in(row, words=3))}</p>"
             f"<p>score {row.score:.3f} {sure}</p></div><div class=p>{images}</div></section>"
         )
     return "".join(parts)
