@@ -51,6 +51,7 @@ class S3StandIn:
     before: Callable[[str, str], None] = lambda method, path: None
     log: list[tuple[str, str]] = field(default_factory=list)
     url: str = ""
+    _turn: threading.Lock = field(default_factory=threading.Lock)  # moto serves one at a time
 
     def __enter__(self) -> S3StandIn:
         s3_backends.reset()
@@ -98,7 +99,8 @@ class S3StandIn:
             return [b"" if method == "HEAD" else xml]
         environ["wsgi.input"] = io.BytesIO(body)
         environ.pop("HTTP_TRANSFER_ENCODING", None)
-        return self._moto(environ, start_response)  # type: ignore[no-any-return]
+        with self._turn:
+            return list(self._moto(environ, start_response))
 
     def _check(
         self, environ: dict[str, Any], method: str, path: str, query: str, body: bytes

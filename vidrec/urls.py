@@ -48,3 +48,11 @@ def checked_endpoint(url: str) -> str:
     if not good:
         raise ValueError("it is no address of a service: https://HOST[:PORT][/PATH]")
     return url
+
+
+def shown_url(url: str) -> str:
+    """Return a URL as it may be shown, also one that is none."""
+    try:
+        return stable_url(url)
+    except ValueError:
+        return url.rpartition("@")[2]

@@ -156,7 +156,7 @@ def _twelve_labs(settings: Settings) -> Iterator[Check]:
 def _bucket(settings: Settings) -> Iterator[Check]:
     from vidrec.storage.s3 import S3Storage
 
-    storage = S3Storage(settings.s3)
+    storage = S3Storage(settings.s3, settings.cache)
     storage.check()
     where = settings.s3.endpoint_url or "AWS"
     detail = f"bucket {storage.bucket} at {where} can be used"

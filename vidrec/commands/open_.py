@@ -96,4 +96,4 @@ def _place(settings: Settings, result: LastResult) -> str:
         return result.url
     from vidrec.storage.s3 import S3Storage
 
-    return S3Storage(settings.s3).presign(result.url, 3600)
+    return S3Storage(settings.s3, settings.cache).presign(result.url, 3600)

@@ -89,6 +89,7 @@ def show_upload_report(report: UploadReport, dry_run: bool) -> None:
         f"{'would upload' if dry_run else head} {many} videos, {size(report.sent_bytes)}, "
         f"to {report.where}",
         f"{report.present} there before" if report.present else "",
+        f"{report.opened} of them opened to everyone" if report.opened else "",
         f"{report.verified} verified" if report.verified else "",
         f"{report.failed} failed (run again to retry)" if report.failed else "",
     ]

@@ -46,7 +46,7 @@ class Gate:
             clip_seconds=self.settings.embedder.clip_seconds,
             workers=self.settings.embedder.workers,
             jobs=CatalogJobs(self.library),
-            url_for=_Urls(self, S3Storage(self.settings.s3)),
+            url_for=_Urls(self, S3Storage(self.settings.s3, self.settings.cache)),
             cancelled=cancelled,
             force=self.force,
         )

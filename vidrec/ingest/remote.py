@@ -60,7 +60,7 @@ class Remote:
     @property
     def storage(self) -> S3Storage:
         if self._storage is None:
-            self._storage = S3Storage(self.settings.s3)
+            self._storage = S3Storage(self.settings.s3, self.settings.cache, self.say)
         return self._storage
 
     @property

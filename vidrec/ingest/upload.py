@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from vidrec.config import Settings
-from vidrec.errors import LibraryError, MediaError, StorageError, UsageError
+from vidrec.errors import Cancelled, LibraryError, MediaError, StorageError, UsageError
 from vidrec.files import is_text
 from vidrec.ingest.remote import refuse_remote
 from vidrec.ingest.scan import (
@@ -45,6 +45,7 @@ class UploadReport:
     uploaded: int = 0
     sent_bytes: int = 0
     present: int = 0
+    opened: int = 0
     verified: int = 0
     failed: int = 0
     seconds: float = 0.0
@@ -69,7 +70,7 @@ def upload(
         StorageError: the bucket cannot be used at all.
         LockedError: another process uploads from this library.
     """
-    storage = S3Storage(settings.s3)
+    storage = S3Storage(settings.s3, settings.cache, (progress or Silent()).warn)
     report = UploadReport(f"s3://{storage.bucket}/{settings.s3.prefix}", settings.s3.public)
     names = list(paths)
     refuse_remote(names)
@@ -120,25 +121,25 @@ class _Run:
         self.dry_run = dry_run
         self.verify = verify
         self.mutex = threading.Lock()
+        self.cancel = threading.Event()
 
     def all(self, sources: list[Source], workers: int) -> None:
         """Upload so many at once; the first Ctrl-C lets those in hand finish."""
-        cancel = threading.Event()
         total = sum(_size(source) for source in sources)
         self.progress.start("uploading", total, "B")
         waiting = iter(sources)
         try:
-            with first_interrupt(cancel), ThreadPoolExecutor(workers) as pool:
+            with first_interrupt(self.cancel), ThreadPoolExecutor(workers) as pool:
                 running = self._start(pool, waiting, workers)
                 while running:
                     done, running = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
                         future.result()
-                    if not cancel.is_set():
+                    if not self.cancel.is_set():
                         running |= self._start(pool, waiting, len(done))
         finally:
             self.progress.finish()
-        self.report.interrupted = cancel.is_set()
+        self.report.interrupted = self.cancel.is_set()
 
     def _start(
         self, pool: ThreadPoolExecutor, waiting: Iterator[Source], count: int
@@ -150,6 +151,8 @@ class _Run:
             self._send(self._video(source), source.path)
         except LibraryError:
             raise
+        except Cancelled:
+            pass  # its parts are kept for the next run
         except (MediaError, StorageError) as exc:
             self._failed(source, exc)
         else:
@@ -164,23 +167,27 @@ class _Run:
 
     def _send(self, video: Video, path: Path) -> None:
         key = key_for(self.storage.settings.prefix, video)
-        url = s3_url(self.storage.bucket, key)
-        found = self.storage.find(self.storage.bucket, key)
-        if found is not None and found.size == video.size and found.sha256 == video.id:
+        found = self.storage.find_video(self.storage.bucket, video)
+        if found is not None:
+            key = found.key
             self.progress.step(video.size)
             self._count(present=1)
+            if self.storage.settings.public and not self.dry_run:
+                self.storage.publish(self.storage.bucket, key)
+                self._count(opened=1)
         elif self.dry_run:
             self._count(sent_bytes=video.size)
+            url = s3_url(self.storage.bucket, key)
             self.report.planned.append((path, video.size, url))
-            return
         else:
             if hash_file(path) != video.id:
                 raise MediaError("the file changed while it was looked at: run again")
-            self.storage.upload(path, video, self.progress.step)
+            self.storage.upload(path, video, self.progress.step, self.cancel.is_set)
             self._count(uploaded=1, sent_bytes=video.size)
         if self.dry_run:
             return
         self._verify(video, key)
+        url = s3_url(self.storage.bucket, key)
         self.library.add_video(replace(video, url=url))
         add_upload(self.library, Upload(video.id, url, video.size, video.id, time.time()))
 

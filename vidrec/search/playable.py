@@ -49,13 +49,14 @@ class Player:
                 raise
             return answer
         rows = [replace(row, url=signed.get(row.rank, row.url)) for row in answer.results]
-        return replace(answer, results=rows)
+        early = self._storage.shortened(self._seconds or HOUR) if self._seconds else ""
+        return replace(answer, results=rows, notes=(*answer.notes, *([early] if early else ())))
 
     @cached_property
     def _storage(self) -> S3Storage:
         from vidrec.storage.s3 import S3Storage
 
-        return S3Storage(self._settings.s3)
+        return S3Storage(self._settings.s3, self._settings.cache)
 
 
 def _needs_url(row: Recommendation, seconds: int | None) -> bool:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import mimetypes
 import re
-import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,15 +21,16 @@ from urllib.parse import quote, unquote, urlsplit
 
 from vidrec.errors import StorageError, UsageError
 from vidrec.storage.resume import Passing, Patience, Stream, download
-from vidrec.storage.s3_errors import Doing, wrong_region
+from vidrec.storage.s3_client import Clients, ends_before
+from vidrec.storage.s3_errors import Doing
+from vidrec.storage.s3_parts import PART_BYTES, PartedUpload
 
 if TYPE_CHECKING:
     from vidrec.config import S3Settings
     from vidrec.types import Video
 
 CHUNK = 1 << 16
-PART_BYTES = 16 << 20
-ASK_SECONDS = 20
+PARTS_AT_ONCE = 4
 # SigV4 allows no longer life of a presigned URL.
 LONGEST_SECONDS = 7 * 24 * 3600
 # What Python's table lacks or names differently from browsers.
@@ -86,13 +87,27 @@ def content_type(filename: str) -> str:
     return CONTENT_TYPES.get(suffix) or mimetypes.guess_type(f"x{suffix}")[0] or "video/mp4"
 
 
+def disposition(filename: str) -> str:
+    """Return what lets a browser play a file, and save it under its own name."""
+    plain = re.sub(r"[^ -~]|[\\\"%]", "_", filename)
+    named = f'inline; filename="{plain}"'
+    return named if plain == filename else f"{named}; filename*=UTF-8''{quote(filename, safe='')}"
+
+
 class S3Storage:
     """A bucket, by the settings; boto3 is loaded on first use. Safe to share between threads."""
 
-    def __init__(self, settings: S3Settings) -> None:
+    def __init__(
+        self,
+        settings: S3Settings,
+        cache: Path | None = None,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        """``cache``: a folder that remembers where buckets lie; ``say`` is told of waits."""
         self.settings = settings
-        self._made: Any = None
-        self._mutex = threading.Lock()
+        self._clients = Clients(settings, cache and cache / "s3-regions.json", say)
+        self._pool = ThreadPoolExecutor(PARTS_AT_ONCE, thread_name_prefix="part")
+        self._payer = {"RequestPayer": "requester"} if settings.requester_pays else {}
 
     @property
     def bucket(self) -> str:
@@ -105,86 +120,26 @@ class S3Storage:
             raise UsageError("no bucket: name one with --bucket or as [s3] bucket in the config")
         return self.settings.bucket
 
-    @property
-    def client(self) -> Any:
-        """The boto3 client.
-
-        Raises:
-            StorageError: the profile or the region is unknown.
-        """
-        with self._mutex:
-            if self._made is None:
-                self._made = self._connect(self.settings.region)
-            return self._made
-
-    def _connect(self, region: str | None) -> Any:
-        import boto3
-        from botocore.config import Config
-
-        custom = self.settings.endpoint_url is not None
-        # Other servers than AWS may not know the newer checksums, nor a bucket in the host name.
-        checksums = "when_required" if custom else "when_supported"
-        config = Config(
-            signature_version="s3v4",
-            s3={"addressing_style": "path" if custom else "auto"},
-            retries={"mode": "standard", "max_attempts": self.settings.attempts},
-            connect_timeout=ASK_SECONDS,
-            read_timeout=60,
-            max_pool_connections=64,
-            request_checksum_calculation=checksums,
-            response_checksum_validation=checksums,
-        )
-        with self.doing("open", None):
-            session = boto3.Session(profile_name=self.settings.profile)
-            return session.client(
-                "s3",
-                region_name=region or session.region_name or "us-east-1",
-                endpoint_url=self.settings.endpoint_url,
-                config=config,
-            )
-
     def doing(self, action: str, bucket: str | None) -> Doing:
         """A block whose botocore errors become StorageErrors that name the action."""
-        return Doing(action, bucket, self.settings)
+        return self._clients.doing(action, bucket)
 
     def check(self, bucket: str | None = None) -> None:
         """Find out at once whether the credentials, the bucket and its region are good.
 
-        A listing is asked for, since only GET answers say what is wrong. Being allowed to write
-        but not to list is fine. Where no region was named, the bucket's is taken.
-
         Raises:
             StorageError: they are not.
         """
-        bucket = bucket or self.bucket
-        regions: list[str] = []
-
-        def note_region(request: Any, **rest: object) -> None:
-            signed = re.search(rb"Credential=[^/]+/\d+/([^/]+)/", _bytes(request.headers))
-            regions.extend([signed[1].decode()] if signed else [])
-
-        # boto3 follows a bucket to its region by itself, but presigned URLs would not.
-        self.client.meta.events.register("before-send.s3.ListObjectsV2", note_region)
-        try:
-            with self.doing("list", bucket):
-                self.client.list_objects_v2(Bucket=bucket, MaxKeys=1, Prefix=self.settings.prefix)
-        except StorageError as exc:
-            if exc.code != "AccessDenied":
-                raise
-        finally:
-            self.client.meta.events.unregister("before-send.s3.ListObjectsV2", note_region)
-        if regions and regions[-1] != self.client.meta.region_name:
-            if self.settings.region is not None:
-                raise wrong_region(bucket, regions[-1])
-            self._made = self._connect(regions[-1])
+        self._clients.locate(bucket or self.bucket, self.settings.prefix)
 
     def find(self, bucket: str, key: str) -> S3Object | None:
         """Return what is known of an object, None if there is none (or none may be seen)."""
         from botocore.exceptions import ClientError
 
+        client = self._clients.of(bucket)
         with self.doing("look at", bucket):
             try:
-                found = self.client.head_object(Bucket=bucket, Key=key)
+                found = client.head_object(Bucket=bucket, Key=key, **self._payer)
             except ClientError as exc:
                 status = exc.response["ResponseMetadata"]["HTTPStatusCode"]
                 # Without the right to list, S3 says 403 of what does not exist.
@@ -193,11 +148,28 @@ class S3Storage:
                 raise
         return _object(bucket, key, found)
 
+    def find_video(self, bucket: str, video: Video) -> S3Object | None:
+        """Return the object that holds a video's bytes, whatever its name ended in then."""
+        found = self.find(bucket, key_for(self.settings.prefix, video))
+        if _is_whole(found, video):
+            return found
+        try:
+            named = self.list(bucket, f"{self.settings.prefix}{video.id}")
+        except StorageError as exc:
+            if exc.code != "AccessDenied":
+                raise
+            return None
+        for row in named:
+            if row.size == video.size and _is_whole(there := self.find(bucket, row.key), video):
+                return there
+        return None
+
     def list(self, bucket: str, prefix: str) -> list[S3Object]:
         """Return the objects below a prefix, by key."""
+        client = self._clients.of(bucket)
         with self.doing("list", bucket):
-            pages = self.client.get_paginator("list_objects_v2").paginate(
-                Bucket=bucket, Prefix=prefix
+            pages = client.get_paginator("list_objects_v2").paginate(
+                Bucket=bucket, Prefix=prefix, **self._payer
             )
             return [
                 S3Object(bucket, row["Key"], row["Size"], row.get("ETag", "").strip('"'))
@@ -206,49 +178,54 @@ class S3Storage:
             ]
 
     def upload(
-        self, path: Path, video: Video, progress: Callable[[int], None] = lambda count: None
+        self,
+        path: Path,
+        video: Video,
+        progress: Callable[[int], None] = lambda count: None,
+        cancelled: Callable[[], bool] = lambda: False,
     ) -> S3Object:
         """Upload a file, in parts when it is large; ``progress`` is told of bytes as they go.
 
-        What an upload that was cut off left behind is removed first.
+        What an upload that was cut off sent before is not sent again.
 
         Raises:
-            StorageError: it failed; nothing half-done stays.
+            StorageError: it failed; the next try goes on with the parts that went through.
+            Cancelled: the run ends.
         """
-        from boto3.s3.transfer import TransferConfig
-
         key = key_for(self.settings.prefix, video)
         extra: dict[str, Any] = {
             "ContentType": content_type(video.filename),
+            "ContentDisposition": disposition(video.filename),
             # Metadata is sent as ASCII headers: other letters travel percent-encoded.
             "Metadata": {"sha256": video.id, "filename": quote(video.filename, safe=" ()[]&+,=@")},
+            **self._payer,
         }
         if self.settings.public:
             extra["ACL"] = "public-read"
-        transfer = TransferConfig(
-            multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=4
-        )
+        client = self._clients.of(self.bucket)
         if video.size >= PART_BYTES:
-            self._abort_unfinished(key)
-        with self.doing("upload to", self.bucket):
-            self.client.upload_file(
-                str(path), self.bucket, key, ExtraArgs=extra, Callback=progress, Config=transfer
-            )
+            parts = PartedUpload(
+                client, self.doing, self._pool, self.bucket, key, path, video.size, extra,
+                progress, cancelled,
+            )  # fmt: skip
+            parts.send()
+            if parts.resumed and self.settings.public:  # who began it may not have asked for that
+                self.publish(self.bucket, key)
+        else:
+            with self.doing("upload to", self.bucket), path.open("rb") as file:
+                client.put_object(Bucket=self.bucket, Key=key, Body=file, **extra)
+            progress(video.size)
         return S3Object(self.bucket, key, video.size, sha256=video.id, filename=video.filename)
 
-    def _abort_unfinished(self, key: str) -> None:
-        """Abort uploads of this object that were cut off: their parts cost money, unseen."""
-        try:
-            with self.doing("list", self.bucket):
-                found = self.client.list_multipart_uploads(Bucket=self.bucket, Prefix=key)
-                for row in found.get("Uploads", []):
-                    if row["Key"] == key:
-                        self.client.abort_multipart_upload(
-                            Bucket=self.bucket, Key=key, UploadId=row["UploadId"]
-                        )
-        except StorageError as exc:
-            if exc.code not in ("AccessDenied", "NotImplemented", "NoSuchUpload"):
-                raise
+    def publish(self, bucket: str, key: str) -> None:
+        """Let anyone read an object that is there already.
+
+        Raises:
+            StorageError: the bucket, or its owner, does not allow that.
+        """
+        client = self._clients.of(bucket)
+        with self.doing("open to everyone an object of", bucket):
+            client.put_object_acl(Bucket=bucket, Key=key, ACL="public-read", **self._payer)
 
     def read(
         self,
@@ -267,6 +244,7 @@ class S3Storage:
             Cancelled: the run ends.
         """
         same = ""
+        client = self._clients.of(bucket)
 
         @contextmanager
         def open_at(start: int) -> Iterator[Stream]:
@@ -274,7 +252,7 @@ class S3Storage:
             going_on = {"Range": f"bytes={start}-", "IfMatch": same} if start and same else {}
             try:
                 with self.doing("download from", bucket):
-                    answer = self.client.get_object(Bucket=bucket, Key=key, **going_on)
+                    answer = client.get_object(Bucket=bucket, Key=key, **going_on, **self._payer)
             except StorageError as exc:
                 if exc.code not in ("PreconditionFailed", "InvalidRange"):
                     raise
@@ -297,7 +275,9 @@ class S3Storage:
         return digest.hexdigest()
 
     def presign(self, url: str, seconds: int) -> str:
-        """Return a URL from which anyone may fetch an object for so long. No request is made.
+        """Return a URL from which anyone may fetch an object for so long.
+
+        No request is made, but for the first one that asks where the bucket lies.
 
         Raises:
             UsageError: the time is not between a second and seven days.
@@ -306,11 +286,18 @@ class S3Storage:
         if not 1 <= seconds <= LONGEST_SECONDS:
             raise UsageError(f"a URL lives from 1 second to 7 days. Received: {seconds} s")
         bucket, key = parse_s3_url(url)
+        client = self._clients.of(bucket, asks=False)
         with self.doing("sign for", bucket):
-            signed: str = self.client.generate_presigned_url(
-                "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=seconds
+            signed: str = client.generate_presigned_url(
+                "get_object",
+                Params={"Bucket": bucket, "Key": key, **self._payer},
+                ExpiresIn=seconds,
             )
         return signed
+
+    def shortened(self, seconds: int) -> str:
+        """Say that URLs made now will not live so long, as the credentials do not; or nothing."""
+        return ends_before(self._clients.session_ends(), seconds)
 
 
 def _chunks(body: Any, bucket: str, key: str) -> Iterator[bytes]:
@@ -331,9 +318,8 @@ def _chunks(body: Any, bucket: str, key: str) -> Iterator[bytes]:
         raise Passing(f"{s3_url(bucket, key)} broke off: {exc}") from exc
 
 
-def _bytes(headers: Any) -> bytes:
-    value = headers.get("Authorization", b"")
-    return value if isinstance(value, bytes) else str(value).encode()
+def _is_whole(found: S3Object | None, video: Video) -> bool:
+    return found is not None and found.size == video.size and found.sha256 == video.id
 
 
 def _object(bucket: str, key: str, found: dict[str, Any]) -> S3Object:

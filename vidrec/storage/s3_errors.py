@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vidrec.errors import StorageError, UsageError
+from vidrec.urls import shown_url
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -34,6 +36,8 @@ class Doing:
     action: str
     bucket: str | None
     settings: S3Settings
+    where: str
+    profile: str | None
 
     def __enter__(self) -> None:
         return None
@@ -67,12 +71,8 @@ class Doing:
         return f"bucket {self.bucket}" if self.bucket else "S3"
 
     @property
-    def where(self) -> str:
-        return self.settings.endpoint_url or "AWS S3"
-
-    @property
     def who(self) -> str:
-        return f" of profile {self.settings.profile}" if self.settings.profile else ""
+        return f" of profile {self.profile}" if self.profile else ""
 
     def _answered(self, error: Any) -> tuple[str, str]:
         detail = error.response.get("Error", {})
@@ -101,6 +101,7 @@ class Doing:
             return "AccessDenied", (
                 f"no permission to {self.action} {self.target}: the credentials{self.who} need "
                 "s3:PutObject, s3:GetObject and, to see what is there, s3:ListBucket"
+                f"{self._payer}"
             )
         if code in BUSY:
             return code, f"{self.where} is busy ({code}): run the same command again later"
@@ -109,21 +110,33 @@ class Doing:
         message = detail.get("Message") or f"HTTP {status}"
         return code, f"cannot {self.action} {self.target}: {code}: {message}"
 
+    @property
+    def _payer(self) -> str:
+        if self.settings.requester_pays:
+            return ""
+        return "; of a bucket whose readers pay, say so by [s3] requester_pays"
+
     @staticmethod
     def _region_header(error: Any) -> str | None:
         headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         region: str | None = headers.get("x-amz-bucket-region")
         return region
 
+    @property
+    def _endpoint(self) -> str:
+        named = [os.environ.get(name) for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")]
+        return next((shown_url(name) for name in named if name), self.where)
+
     def _unanswered(self, error: BaseException) -> str:
         match type(error).__name__:
             case "NoCredentialsError" | "PartialCredentialsError" | "CredentialRetrievalError":
                 return (
                     "no AWS credentials: run `aws configure`, set AWS_ACCESS_KEY_ID and "
-                    "AWS_SECRET_ACCESS_KEY, or name a --profile"
+                    "AWS_SECRET_ACCESS_KEY, or name a --profile; for a bucket that anyone may "
+                    "read set [s3] anonymous"
                 )
             case "ProfileNotFound":
-                return f"no AWS profile {self.settings.profile}: see ~/.aws/config"
+                return f"no AWS profile {self.profile}: see ~/.aws/config"
             case "EndpointConnectionError" | "ConnectTimeoutError" | "ConnectionClosedError":
                 return f"cannot reach {self.where}: check the network and --endpoint-url"
             case "ReadTimeoutError" | "HTTPClientError":
@@ -133,7 +146,7 @@ class Doing:
             case "ParamValidationError" if "bucket name" in str(error).lower():
                 return f"{self.bucket} is no bucket name: 3 to 63 small letters, digits, - and ."
             case "ValueError":
-                return f"{self.settings.endpoint_url} is no endpoint: http(s)://host[:port]"
+                return f"{self._endpoint} is no endpoint: http(s)://host[:port]"
             case "InvalidRegionError":
                 return f"{self.settings.region} is no region: for example eu-west-1"
             case _:

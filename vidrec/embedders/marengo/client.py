@@ -20,11 +20,13 @@ from pydantic import SecretStr
 from vidrec.config import clean_key
 from vidrec.embedders.marengo.replies import Reply, clean
 from vidrec.errors import AccountError, ConfigError, JobError, QuotaError, TransientError
+from vidrec.urls import checked_endpoint, shown_url
 
 if TYPE_CHECKING:
     from vidrec.config import MarengoSettings
 
 KEY_VARIABLES = ("TWELVE_LABS_API_KEY", "TWELVELABS_API_KEY")
+BASE_URL = "https://api.twelvelabs.io/v1.3"
 ATTEMPTS = 8
 LONGEST_WAIT = 60.0  # between two attempts, where the service says nothing
 QUOTA_CODES = ("usage_limit_exceeded",)
@@ -126,14 +128,45 @@ class Service:
         self._http: Any = None
         self._host = ""
         self._mutex = threading.Lock()
-        self._refuse_ambiguous_url()
+        self._known = False  # whether it has answered as Twelve Labs does
+        self.where = shown_url(self._checked_url())
 
-    def _refuse_ambiguous_url(self) -> None:
+    def _checked_url(self) -> str:
+        """Return the service's address; the SDK takes the variable before its argument.
+
+        Raises:
+            ConfigError: it is none, or two are given.
+        """
         override, wished = os.environ.get("TWELVELABS_BASE_URL"), self.settings.base_url
         if override and wished and override.rstrip("/") != wished.rstrip("/"):
             raise ConfigError(
-                f"TWELVELABS_BASE_URL={override} would override [marengo] base_url {wished}: "
-                "unset one of them"
+                f"TWELVELABS_BASE_URL={shown_url(override)} would override [marengo] base_url "
+                f"{shown_url(wished)}: unset one of them"
+            )
+        try:
+            return checked_endpoint(override or wished or BASE_URL)
+        except ValueError as exc:
+            raise ConfigError(
+                f"TWELVELABS_BASE_URL: {exc}. Received: {shown_url(override or '')}"
+            ) from None
+
+    def _refuse_strangers(self, reply: Reply, attempt: int) -> None:
+        """Tell a wrong address at once: what answers there has not answered as it should yet.
+
+        Raises:
+            ConfigError: something else answers.
+            TransientError: nothing can be reached.
+        """
+        self._known = self._known or isinstance(reply.body, dict)
+        if self._known:
+            return
+        mend = "check the network and [marengo] base_url"
+        if attempt and reply.lost and not reply.sent:
+            raise TransientError(f"cannot reach Twelve Labs at {self.where} ({reply.lost}): {mend}")
+        page = "html" in reply.headers.get("content-type", "") and reply.status not in (408, 429)
+        if (page and 300 <= reply.status < 500) or (attempt and 200 <= reply.status < 300):
+            raise ConfigError(
+                f"what answers at {self.where} is not Twelve Labs (HTTP {reply.status}): {mend}"
             )
 
     @property
@@ -145,7 +178,7 @@ class Service:
                 from twelvelabs import TwelveLabs
 
                 self._http = httpx.Client(
-                    timeout=httpx.Timeout(self.settings.timeout_sec, connect=15.0),
+                    timeout=httpx.Timeout(self.settings.timeout_sec, connect=8.0),
                     follow_redirects=True,
                     event_hooks={"request": [self._keep_key], "response": [self._capture]},
                     limits=httpx.Limits(max_connections=self.settings.jobs + 4),
@@ -201,6 +234,7 @@ class Service:
                 if 0 < spent <= self.settings.patience_sec:
                     self.pace.hold(spent)
                 return reply.body
+            self._refuse_strangers(reply, attempt)
             self._refuse(what, reply)
             if paid and not reply.refused_before_work:
                 raise Unsure(f"Twelve Labs gave no clear answer to {what}: {self._words(reply)}")

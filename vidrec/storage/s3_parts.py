@@ -1,0 +1,154 @@
+"""Large uploads in parts that are kept: what was cut off goes on where it stood.
+
+Two uploads of one file at a time share the parts. The object's key holds the hash of its bytes, so
+whatever was begun under it is of the same file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vidrec.errors import Cancelled, StorageError
+from vidrec.storage.s3_errors import Doing
+
+PART_BYTES = 16 << 20
+MOST_PARTS = 10_000
+# What a store says that knows no such request, or does not let us ask it.
+_UNASKED = ("AccessDenied", "NotImplemented", "MethodNotAllowed", "NoSuchUpload")
+
+
+def part_bytes(size: int) -> int:
+    """Return how large the parts of a file of that size are: always the same."""
+    least = math.ceil(size / MOST_PARTS / PART_BYTES)
+    return PART_BYTES * max(1, least)
+
+
+@dataclass(slots=True)
+class PartedUpload:
+    """One file on its way into a bucket."""
+
+    client: Any
+    doing: Callable[[str, str], Doing]
+    pool: Executor
+    bucket: str
+    key: str
+    path: Path
+    size: int
+    extra: Mapping[str, Any]
+    progress: Callable[[int], None]
+    cancelled: Callable[[], bool]
+    resumed: bool = field(default=False, init=False)
+
+    def send(self) -> None:
+        """Upload what is missing and make the object.
+
+        Raises:
+            StorageError: it failed; the parts that went through are there for the next try.
+        """
+        upload, there = self._begun() or (self._new(), {})
+        self.resumed = bool(there)
+        length = part_bytes(self.size)
+        numbers = range(1, math.ceil(self.size / length) + 1)
+        done: list[dict[str, Any]] = []
+        try:
+            for number, etag in self.pool.map(
+                lambda n: (n, self._part(upload, n, length, there.get(n))), numbers
+            ):
+                done.append({"PartNumber": number, "ETag": etag})
+            with self.doing("upload to", self.bucket):
+                self.client.complete_multipart_upload(
+                    Bucket=self.bucket, Key=self.key, UploadId=upload,
+                    MultipartUpload={"Parts": done},
+                )  # fmt: skip
+        except StorageError:
+            if self._is_there():
+                return  # who sent it beside us was the first to end it
+            if not done and not there:
+                self._abort(upload)
+            raise
+        self._drop_others()
+
+    def _new(self) -> str:
+        with self.doing("upload to", self.bucket):
+            made = self.client.create_multipart_upload(
+                Bucket=self.bucket, Key=self.key, **self.extra
+            )
+        return str(made["UploadId"])
+
+    def _begun(self) -> tuple[str, dict[int, dict[str, Any]]] | None:
+        """Return the upload of this object that was begun and has most parts, with those."""
+        found = [(upload, self._parts(upload)) for upload in self._uploads()]
+        return max(found, key=lambda one: len(one[1]), default=None)
+
+    def _uploads(self) -> list[str]:
+        try:
+            with self.doing("list", self.bucket):
+                rows = self.client.list_multipart_uploads(Bucket=self.bucket, Prefix=self.key)
+        except StorageError as exc:
+            if exc.code not in _UNASKED:
+                raise
+            return []
+        rows = rows.get("Uploads", [])
+        return [str(row["UploadId"]) for row in rows if row["Key"] == self.key]
+
+    def _drop_others(self) -> None:
+        """Drop what else was begun of this object: parts cost money, unseen."""
+        for upload in self._uploads():
+            self._abort(upload)
+
+    def _parts(self, upload: str) -> dict[int, dict[str, Any]]:
+        try:
+            with self.doing("list", self.bucket):
+                pages = self.client.get_paginator("list_parts").paginate(
+                    Bucket=self.bucket, Key=self.key, UploadId=upload
+                )
+                return {
+                    int(row["PartNumber"]): row for page in pages for row in page.get("Parts", [])
+                }
+        except StorageError as exc:
+            if exc.code not in _UNASKED:
+                raise
+            return {}
+
+    def _part(self, upload: str, number: int, length: int, there: dict[str, Any] | None) -> str:
+        """Upload one part, unless it is there; return its ETag."""
+        if self.cancelled():
+            raise Cancelled("interrupted")
+        with self.path.open("rb") as file:
+            file.seek((number - 1) * length)
+            body = file.read(min(length, self.size - (number - 1) * length))
+        digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
+        if there and there["Size"] == len(body) and there["ETag"].strip('"') == digest:
+            etag = there["ETag"]
+        else:
+            with self.doing("upload to", self.bucket):
+                etag = self.client.upload_part(
+                    Bucket=self.bucket, Key=self.key, UploadId=upload, PartNumber=number, Body=body
+                )["ETag"]
+        self.progress(len(body))
+        return str(etag)
+
+    def _is_there(self) -> bool:
+        try:
+            with self.doing("look at", self.bucket):
+                found = self.client.head_object(Bucket=self.bucket, Key=self.key)
+        except StorageError:
+            return False
+        same = found.get("Metadata", {}).get("sha256") == self.extra["Metadata"]["sha256"]
+        return bool(same and found["ContentLength"] == self.size)
+
+    def _abort(self, upload: str) -> None:
+        """Leave nothing where nothing went through."""
+        try:
+            with self.doing("upload to", self.bucket):
+                self.client.abort_multipart_upload(
+                    Bucket=self.bucket, Key=self.key, UploadId=upload
+                )
+        except StorageError:
+            pass  # what is to be told is why it failed
