@@ -62,10 +62,12 @@ if sys.argv[1] == "slow":
 del sys.argv[1]
 main()
 """
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     for kind, arguments, code in (("", ["--version"], 0), ("slow", ["recommend", "--x"], 2)):
         done = subprocess.run(
-            [sys.executable, "-c", program, kind, *arguments], capture_output=True, text=True
-        )
+            [sys.executable, "-c", program, kind, *arguments],
+            capture_output=True, text=True, env=buffered,
+        )  # fmt: skip
         assert done.returncode == code, done.stderr
         assert ("waited for" in done.stdout) is bool(kind)
         assert done.stdout.endswith("registered\n")

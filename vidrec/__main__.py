@@ -1,6 +1,7 @@
 """Where ``vidrec`` and ``python -m vidrec`` begin."""
 
 import atexit
+import contextlib
 import os
 import sys
 import threading
@@ -40,6 +41,9 @@ def _leave(code: object) -> NoReturn:
     waited_for = [t for t in threading.enumerate() if not t.daemon]
     if isinstance(code, int) and waited_for == [threading.main_thread()]:
         atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):  # closed, or nobody reads on
+                stream.flush()
         os._exit(code)
     sys.exit(code)  # type: ignore[arg-type]
 
