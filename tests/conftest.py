@@ -5,6 +5,7 @@ the tests of a base install.
 """
 
 import ast
+import signal
 from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
@@ -13,6 +14,9 @@ from pathlib import Path
 import pytest
 
 from vidrec.extras import EXTRA_OF
+
+# A shell's background job ignores Ctrl-C, and so would every program that the tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TESTS = Path(__file__).parent
 OPTIONAL = {*EXTRA_OF, "moto", "openapi_schema_validator", "werkzeug"}

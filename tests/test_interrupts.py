@@ -34,7 +34,10 @@ def end_of(process: "subprocess.Popen[str]", number: int) -> tuple[float, str]:
     """Send a signal; return how long the process took to end, and its stderr."""
     started = time.monotonic()
     process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
+    try:
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()  # one that does not end would compute for ever
     return time.monotonic() - started, errors
 
 
