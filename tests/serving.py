@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 
 from tests.tiny_video import write_video as write_plain
 from tests.videos import write_video
@@ -27,10 +28,10 @@ def serving(settings: Settings, **options: Any) -> Iterator[httpx.Client]:
     chosen = Options(**options)
     heard = listen(chosen.host, 0)
     began = threading.Event()
-    server = server_of(settings, chosen, heard, lambda address: began.set())
+    server: uvicorn.Server = server_of(settings, chosen, heard, lambda address: began.set())
     thread = threading.Thread(target=server.run, args=([heard],), daemon=True)
     thread.start()
-    assert began.wait(30), server.failure
+    assert began.wait(60)
     host = "127.0.0.1" if chosen.host == "0.0.0.0" else chosen.host
     try:
         with httpx.Client(base_url=f"http://{host}:{heard.getsockname()[1]}", timeout=60) as client:

@@ -7,7 +7,7 @@ player's: seconds from the beginning of the file. What is written begins at 0.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,7 +66,7 @@ def encode(
             for packet in _packets(source, start_sec, shape.sound):
                 if pen.take(packet):
                     break
-                report((pen.at_sec - start_sec) / max(0.1, end_sec - start_sec))
+                report(_share(pen.at_sec, start_sec, end_sec))
             if not pen.finish():
                 raise MediaError(f"{path}: there is no picture from {start_sec:.2f} s on")
     except (FFmpegError, ValueError) as exc:
@@ -89,11 +89,11 @@ def copy(
 
     try:
         with open_video(path) as source, av.open(str(target), "w", "mp4", options=_OUT) as out:
-            press = _Press(source, out, keep_sound)
+            press = _Press(source, out, start_sec, keep_sound)
             for packet in _packets(source, start_sec, sound=True):
                 if press.take(packet, end_sec):
                     break
-                report((press.at_sec - start_sec) / max(0.1, end_sec - start_sec))
+                report(_share(press.at_sec, start_sec, end_sec))
             if not press.finish():
                 raise MediaError(f"{path}: there is no picture from {start_sec:.2f} s on")
     except (FFmpegError, ValueError) as exc:
@@ -109,6 +109,10 @@ def _packets(source: Source, start_sec: float, sound: bool) -> Iterator[Packet[A
     if start_sec > 0:
         container.seek(round((start_sec + origin_of(source)) * av.time_base), backward=True)
     yield from container.demux(streams)
+
+
+def _share(at_sec: float, start_sec: float, end_sec: float) -> float:
+    return min(1.0, max(0.0, (at_sec - start_sec) / max(0.1, end_sec - start_sec)))
 
 
 def origin_of(source: Source) -> float:
@@ -288,39 +292,39 @@ def _fitted(frame: VideoFrame, aspect: float, box: tuple[int, int]) -> tuple[int
 
 @dataclass
 class _Press:
-    """Writes packets as they are."""
+    """Writes packets as they are; what comes before the start is there to be decoded, not shown."""
 
     source: Source
     out: OutputContainer
+    start_sec: float
     keep_sound: frozenset[str]
     at_sec: float = 0.0
     _picture: Any = None
     _sound: Any = None  # a stream that is copied to, or a _Sound
-    _first: Fraction | None = None  # seconds at which what is copied begins
+    _waiting: list[Packet[Any]] = field(default_factory=list)  # nobody knows yet when to decode
 
     def take(self, packet: Packet[Any], end_sec: float) -> bool:
         """Write a packet; tell whether the end is reached."""
-        if packet.dts is None or packet.pts is None:
+        if packet.pts is None:
             return False
         at = float(packet.pts * packet.time_base) - origin_of(self.source)
         seen = packet.stream.type == "video"
-        if self._first is None:
+        if self._picture is None:
             if not seen or not packet.is_keyframe:
                 return False
-            self._begin(packet)
-        if seen:
-            self.at_sec = at
-            if at >= end_sec and packet.is_keyframe:
-                return True
-        elif isinstance(self._sound, _Sound):
-            self._sound.take(packet)
+            self._begin()
+        if not seen:
+            self._hear(packet, at)
             return False
-        self._write(packet, self._picture if seen else self._sound)
+        self.at_sec = at
+        if at >= end_sec and packet.is_keyframe:
+            return True
+        self._waiting.append(packet)
+        if packet.dts is not None:
+            self._write_waiting()
         return False
 
-    def _begin(self, packet: Packet[Any]) -> None:
-        assert packet.dts is not None
-        self._first = packet.dts * packet.time_base
+    def _begin(self) -> None:
         self._picture = self.out.add_stream_from_template(self.source.stream)
         sound = next(iter(self.source.container.streams.audio), None)
         if sound is None or sound.codec_context is None:
@@ -328,20 +332,38 @@ class _Press:
         if sound.codec_context.codec.canonical_name in self.keep_sound:
             self._sound = self.out.add_stream_from_template(sound)
         else:
-            start = float(self._first) - origin_of(self.source)
-            self._sound = _Sound(self.source, self.out, start)
+            self._sound = _Sound(self.source, self.out, self.start_sec)
+
+    def _hear(self, packet: Packet[Any], at_sec: float) -> None:
+        if isinstance(self._sound, _Sound):
+            self._sound.take(packet)
+        elif self._sound is not None and at_sec >= self.start_sec and packet.dts is not None:
+            self._write(packet, self._sound)
+
+    def _write_waiting(self) -> None:
+        """Write pictures; after a jump some containers do not tell when the first are decoded."""
+        packets, self._waiting = self._waiting, []
+        rate = self.source.stream.average_rate or Fraction(25)
+        for before, packet in enumerate(reversed(packets)):
+            assert packet.pts is not None and packets[-1].dts is not None
+            if packet.dts is None:
+                step = max(1, round(1 / rate / packet.time_base))
+                packet.dts = packets[-1].dts - before * step
+        for packet in packets:
+            self._write(packet, self._picture)
 
     def _write(self, packet: Packet[Any], stream: Any) -> None:
-        assert self._first is not None and packet.pts is not None and packet.dts is not None
-        shift = round(self._first / packet.time_base)
+        shift = round((self.start_sec + origin_of(self.source)) / float(packet.time_base))
+        assert packet.pts is not None and packet.dts is not None
         packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
-        if stream is None or (packet.dts < 0 and stream is not self._picture):
-            return
         packet.stream = stream
         self.out.mux(packet)
 
     def finish(self) -> bool:
         """Write what is left; tell whether anything was."""
+        if self._waiting:
+            self._waiting[-1].dts = self._waiting[-1].pts
+            self._write_waiting()
         if isinstance(self._sound, _Sound):
             self._sound.finish()
-        return self._first is not None
+        return self._picture is not None

@@ -17,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 
 from vidrec import __version__
 from vidrec.config import Settings
+from vidrec.errors import VidrecError
 from vidrec.media.source import load_decoder
 from vidrec.search.session import open_session
 from vidrec.serve import asking, browsing, playing
@@ -74,7 +75,7 @@ def make_app(
     async def refuse(request: Request, exc: Exception) -> Response:
         return problem_of(_plain(exc), places).response()
 
-    for kind in (Exception, RequestValidationError, HTTPException):
+    for kind in (Exception, Problem, VidrecError, RequestValidationError, HTTPException):
         api.add_exception_handler(kind, refuse)
     return Guard(api, _rules(settings, options), metrics.seen)
 

@@ -95,14 +95,16 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started, status = time.monotonic(), 0
+        started, status, ended = time.monotonic(), 0, False
         headers = Headers(scope=scope)
 
         async def answer(message: Message) -> None:
-            nonlocal status
+            nonlocal status, ended
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message.get("headers", ()), *self._extra(headers)]
+            else:
+                ended = not message.get("more_body")
             await send(message)
 
         try:
@@ -112,9 +114,10 @@ class Guard:
             else:
                 await passed(scope, receive, answer)
         except Exception as exc:
-            if status:
+            if status and not ended:
                 raise  # the answer has begun: only its end can tell that something is wrong
-            await problem_of(exc, self.rules.places).response()(scope, receive, answer)
+            if not status:
+                await problem_of(exc, self.rules.places).response()(scope, receive, answer)
         finally:
             route = scope.get("route")
             self.seen(getattr(route, "path", "none"), status, time.monotonic() - started)

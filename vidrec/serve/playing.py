@@ -31,21 +31,31 @@ At = Annotated[models.Seconds, Query()]
 
 
 @router.get("/poster/{video_id}", responses=models.errors(404, 422), response_class=Response)
-async def poster(served: Here, video_id: Id, t: At = 0.0) -> Response:
+async def poster(served: Here, request: Request, video_id: Id, t: At = 0.0) -> Response:
     """Send the picture at a moment, as a JPEG at most 480 wide."""
     path = await served.files.run(_local, served, video_id)
-    return await _made(served, f"{video_id}-{t:.2f}.jpg", video_id, playback.poster, path, t)
+    return await _made(
+        served, request, f"{video_id}-{t:.2f}.jpg", video_id, playback.poster, path, t
+    )
 
 
 @router.get("/preview/{video_id}", responses=models.errors(404, 422), response_class=Response)
-async def preview(served: Here, video_id: Id, t: At = 0.0) -> Response:
+async def preview(served: Here, request: Request, video_id: Id, t: At = 0.0) -> Response:
     """Send a few silent seconds from a moment on, small."""
     path = await served.files.run(_local, served, video_id)
-    return await _made(served, f"{video_id}-{t:.2f}-p.mp4", video_id, playback.preview, path, t)
+    return await _made(
+        served, request, f"{video_id}-{t:.2f}-p.mp4", video_id, playback.preview, path, t
+    )
 
 
 async def _made(
-    served: Served, name: str, video_id: str, write: playback.Write, path: FilePath, at_sec: float
+    served: Served,
+    request: Request,
+    name: str,
+    video_id: str,
+    write: playback.Write,
+    path: FilePath,
+    at_sec: float,
 ) -> Response:
     done = await served.files.run(served.workshop.finished, name)
     if done is None:
@@ -53,7 +63,18 @@ async def _made(
             name, video_id, lambda draft, report: write(path, at_sec, draft, report)
         )
         done = await _end_of(job)
-    return FileResponse(done, headers={"Cache-Control": A_DAY})
+    return _sent(request, done, f"{done.stem}", A_DAY)
+
+
+def _sent(
+    request: Request, path: FilePath, tag: str, caching: str, media_type: str | None = None
+) -> Response:
+    """Send a file or a piece of it; nothing, where the client has it already."""
+    headers = {"Cache-Control": caching, "ETag": f'"{tag}"'}
+    known = request.headers.get("if-none-match", "")
+    if any(one.strip().removeprefix("W/") == headers["ETag"] for one in known.split(",")):
+        return Response(status_code=304, headers=headers)
+    return FileResponse(path, headers=headers, media_type=media_type)
 
 
 async def _end_of(job: Job) -> FilePath:
@@ -112,7 +133,7 @@ async def media(served: Here, request: Request, video_id: Id, t: At = 0.0) -> Re
     stretch around ``t``: ``/media/{id}/state`` tells which.
     """
     film = await served.files.run(_film, served, video_id)
-    return await served.files.run(film.answer, t)
+    return await served.files.run(film.answer, request, t)
 
 
 @dataclass(frozen=True)
@@ -144,21 +165,19 @@ class Film:
             return shown.model_copy(update={"ready": False, "progress": 0.0, "error": exc.message})
         return shown.model_copy(update={"ready": False, "progress": progress})
 
-    def answer(self, at_sec: float) -> Response:
+    def answer(self, request: Request, at_sec: float) -> Response:
         """Return the video, where it is, or how far it is."""
-        how, tag = self.how, f'"{self.video.id[:32]}"'
+        how = self.how
         if how is None:
             target = self._elsewhere()
             return RedirectResponse(target, 307, {"Cache-Control": "private, max-age=1800"})
         if how.kind == "direct":
             assert self.path is not None
-            headers = {"Cache-Control": AGAIN, "ETag": tag}
-            return FileResponse(self.path, headers=headers, media_type=how.media_type)
+            return _sent(request, self.path, self.video.id[:32], AGAIN, how.media_type)
         start, _ = how.stretch(at_sec)
         done = self.served.workshop.finished(self._name(start))
         if done is not None:
-            headers = {"Cache-Control": AGAIN, "ETag": f'"{done.stem}"'}
-            return FileResponse(done, headers=headers, media_type="video/mp4")
+            return _sent(request, done, done.stem, AGAIN, "video/mp4")
         progress = self._job(start).progress
         headers = {"Cache-Control": "no-store", "Retry-After": "1"}
         return JSONResponse({"progress": progress}, 202, headers)
