@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import IO
 import pytest
 
 from tests.clips import write_clips
-from tests.test_pipeline import vidrec
+from tests.test_pipeline import runner, vidrec
+from vidrec.cli import COMMANDS, app
 from vidrec.display import plain
 from vidrec.library import Library
 from vidrec.types import Video
@@ -145,3 +147,33 @@ def test_the_version_and_no_command_at_all(tmp_path: Path) -> None:
     assert vidrec("--version").stdout == f"vidrec {__version__}\n"
     assert "Missing command" in vidrec("--config", tmp_path / "absent.toml", code=2).stderr
     assert "recommend" in vidrec(code=2).output
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_help_is_plain_and_fits_sixty_columns(name: str) -> None:
+    shown = runner.invoke(app, [*name.split(), "--help"], terminal_width=58).stdout
+    assert max(map(len, shown.splitlines())) <= 60
+    assert not re.search(r"<(bool|str|int|float|path|list)|│|\x1b", shown)
+    assert "\nOutput\n" in shown
+
+
+def test_help_lists_choices_and_defaults_in_groups() -> None:
+    shown = vidrec("embed", "--help").stdout
+    assert "--source auto|url|asset" in shown and "--engine local|ray" in shown
+    assert "-e, --embedder NAME" in shown and "[default: conse]" in shown
+    groups = re.findall(r"^(\w[\w ]+)\n", shown, re.MULTILINE)
+    assert groups == ["Arguments", "Options", "Filters", "Cloud and cluster", "Common", "Output"]
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["recommend", "x", "--scope", "clps"], "did you mean clip?"),
+        (["embed", "x", "--engine", "rya"], "did you mean ray?"),
+        (["recomend"], "Did you mean 'recommend'"),
+        (["status", "--format", "paths"], "is not one of 'auto', 'table', 'json', 'jsonl'"),
+    ],
+)
+def test_a_typo_is_one_line_with_a_hint(words: list[str], hint: str) -> None:
+    (line,) = vidrec(*words, code=2).stderr.splitlines()
+    assert line.startswith("error: ") and hint in line and line.endswith(" --help`)")

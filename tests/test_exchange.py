@@ -235,9 +235,9 @@ def test_an_export_is_of_one_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_an_export_needs_a_file_name(tmp_path: Path) -> None:
     fill(tmp_path / "library")
-    asked = ("export", "--embedder", "words", "--format")
+    asked = ("export", "--embedder", "words", "--file-format")
     assert "is a folder" in vidrec(*asked, "jsonl", tmp_path, code=1).output
-    assert "none of .parquet, .jsonl" in vidrec(*asked, "npy", tmp_path / "v", code=2).output
+    assert "not one of 'parquet', 'jsonl'" in vidrec(*asked, "npy", tmp_path / "v", code=2).output
 
 
 def test_there_may_be_nothing_to_export(tmp_path: Path) -> None:

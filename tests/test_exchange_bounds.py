@@ -63,13 +63,13 @@ def test_a_pipe_is_written_into(tmp_path: Path, kind: str) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     read: list[bytes] = []
-    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()), daemon=True)
     reader.start()
-    export(pipe, "--format", kind)
+    export(pipe, "--file-format", kind)
     reader.join(30)
     assert pipe.is_fifo()
     (tmp_path / "copy").write_bytes(read[0])
-    vidrec("import", tmp_path / "copy", "--format", kind, "--library", tmp_path / "other")
+    vidrec("import", tmp_path / "copy", "--file-format", kind, "--library", tmp_path / "other")
     assert contents(tmp_path / "other") == contents(load_settings().library)
 
 

@@ -417,7 +417,7 @@ def test_the_command_line(
         (["--per-class", "50"], "Archery has 15 clips"),
         (["--split", "30-10-10"], "Received: 30-10-10"),
         (["--per-class", "some"], "Received: some"),
-        (["--split-by", "luck"], "Received: luck"),
+        (["--split-by", "luck"], "'luck' is not one of"),
     ):
         code, out, err = vidrec("--dest", str(tmp_path / "other"), "--classes", "3", *args)
         assert code in (1, 2) and out == "" and err.startswith("error: ") and message in err

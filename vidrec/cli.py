@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import gc
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -22,8 +23,9 @@ from typer.main import get_command_from_info
 from typer.models import CommandInfo
 
 from vidrec import __version__, display, interrupts
+from vidrec.commands.help import WIDEST, PlainCommand, PlainGroup
 from vidrec.commands.options import use_config
-from vidrec.errors import UsageError, VidrecError
+from vidrec.errors import UsageError, VidrecError, did_you_mean
 from vidrec.voice import with_voice
 
 # Typer's own copy of Click's UsageError has no public name.
@@ -64,8 +66,8 @@ class _Built(Mapping[str, Any]):
             raise KeyError(name)
         word = name.replace("-", "_") + "_" * (iskeyword(name) or name in ("list", "open"))
         function = getattr(import_module(f"vidrec.commands.{word}"), word)
-        info = CommandInfo(name=name, callback=with_voice(function))
-        return get_command_from_info(info, pretty_exceptions_short=True, rich_markup_mode="rich")
+        info = CommandInfo(name=name, cls=PlainCommand, callback=with_voice(function))
+        return get_command_from_info(info, pretty_exceptions_short=True, rich_markup_mode=None)
 
     def __iter__(self) -> Iterator[str]:
         return iter(COMMANDS)
@@ -74,7 +76,7 @@ class _Built(Mapping[str, Any]):
         return len(COMMANDS)
 
 
-class _Commands(typer.core.TyperGroup):
+class _Commands(PlainGroup):
     """Turns what a command raises into one line and an exit code."""
 
     def __init__(self, **arguments: Any) -> None:
@@ -94,15 +96,25 @@ class _Commands(typer.core.TyperGroup):
             return typer.core.TyperCommand(cmd_name, help=COMMANDS[cmd_name])
         return super().get_command(ctx, cmd_name)
 
+    def make_context(
+        self, info_name: Any, args: list[str], parent: Any = None, **extra: Any
+    ) -> Any:
+        words = [*args]
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except _WrongUsage as exc:
+            if not words:  # the help is shown
+                raise
+            _show_wrong_usage(exc, words)
+            raise typer.Exit(UsageError.exit_code) from None
+
     def invoke(self, ctx: Any) -> Any:
         words = [*ctx._protected_args, *ctx.args]
         display.choose_format(display.Format.auto)
         try:
             return super().invoke(ctx)
         except _WrongUsage as exc:
-            if not display.asks_for_json(words):
-                raise
-            display.show_error(UsageError(exc.format_message()))
+            _show_wrong_usage(exc, words)
             raise typer.Exit(UsageError.exit_code) from None
         except OSError as exc:
             if exc.errno == errno.EPIPE:  # whoever read us has enough
@@ -126,6 +138,17 @@ class _Commands(typer.core.TyperGroup):
             raise typer.Exit(130) from None
 
 
+def _show_wrong_usage(exc: Any, words: list[str]) -> None:
+    """Say what cannot be understood and where the help is."""
+    message = str(exc.format_message()).rstrip(".").replace("Value error, ", "")
+    message = message.partition(", unable to parse")[0]
+    if found := re.search(r"'([^']*)' is not one of (.*)", message):
+        message += did_you_mean(found[1], re.findall(r"'(.*?)'", found[2]))
+    if not display.asks_for_json(words):
+        message += f" (see `{exc.ctx.command_path if exc.ctx else 'vidrec'} --help`)"
+    display.show_error(UsageError(message))
+
+
 app = typer.Typer(
     cls=_Commands,
     name="vidrec",
@@ -134,7 +157,8 @@ app = typer.Typer(
     "4 part of a batch failed, 5 the library is in use, 130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
 )
 
 

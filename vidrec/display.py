@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e]")
 _log = logging.getLogger("vidrec")
+_log.addHandler(logging.NullHandler())  # or Python would print what is logged before `speak`
 LEAST_WIDTH = 72  # of a table
 PLAIN_SECONDS = 5.0  # between two lines of progress where there is no terminal
 
@@ -35,17 +36,27 @@ class Format(str, Enum):
     paths = "paths"
 
 
+class Report(str, Enum):
+    """How a command writes that has no paths to print."""
+
+    auto = "auto"
+    table = "table"
+    json = "json"
+    jsonl = "jsonl"
+
+
 _quiet = False
 _format = Format.auto  # of the command that runs: errors are JSON when results are
 
 
-def choose_format(wished: Format, *, paths: bool = True) -> Format:
+def choose_format(asked: Format | Report, *, paths: bool = True) -> Format:
     """Settle ``auto`` and remember the choice for errors.
 
     Raises:
         UsageError: paths are asked of a command that has none to print.
     """
     global _format
+    wished = Format(asked.value)
     if wished is Format.paths and not paths:
         raise UsageError("there are no paths to print: use --format table, json or jsonl")
     if wished is Format.auto:
@@ -197,6 +208,17 @@ def escaped(text: str) -> str:
 def plain(text: str) -> str:
     """Return text that breaks no line and steers no terminal: file names may hold anything."""
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def colours(stream: TextIO | None = None) -> bool:
+    """Whether a stream (stdout by default) is a terminal that shows colours."""
+    wished = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return wished and (stream or sys.stdout).isatty()
+
+
+def bold(text: str) -> str:
+    """Return text in bold letters, where stdout shows such."""
+    return f"\x1b[1m{text}\x1b[0m" if colours() else text
 
 
 def dollars(cost: float | None) -> str:

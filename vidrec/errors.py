@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import errno
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 # Trouble of the machine, not of the file in hand.
@@ -169,6 +169,15 @@ class PartialFailure(VidrecError):
 RUN_ENDS = (
     QuotaError, AccountError, ConfigError, LibraryError, MissingPackageError, Cancelled,
 )  # fmt: skip
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return a hint to append to a message: ``; did you mean dog?``, or nothing."""
+    from difflib import get_close_matches
+
+    by_fold = {name.casefold(): name for name in known}
+    close = get_close_matches(word.casefold(), by_fold, n=2)
+    return f"; did you mean {' or '.join(by_fold[name] for name in close)}?" if close else ""
 
 
 def may_pass(exc: BaseException) -> bool:

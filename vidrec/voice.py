@@ -19,14 +19,17 @@ from vidrec import display
 from vidrec.errors import VidrecError
 
 _OPTIONS = {
-    "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="Say only what went wrong.")],
+    "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="Show only warnings and errors.")],
     "verbose": Annotated[
-        bool, typer.Option("--verbose", "-v", help="Say more: what is done, traces of surprises.")
+        bool,
+        typer.Option(
+            "--verbose", "-v", help="Show more: each step, and traces of unexpected errors."
+        ),
     ],
     "log_file": Annotated[
         Path | None,
         typer.Option(
-            help="Append what is said, with time stamps, and traces to a file.",
+            help="Append all messages to a file, with time stamps and traces.",
             show_default=False,
         ),
     ],

@@ -14,12 +14,13 @@ from vidrec import display
 from vidrec.commands.options import (
     EmbedderName,
     Library,
-    OutputFormat,
+    ReportFormat,
     StoreName,
     settings_for,
 )
 from vidrec.display import (
     Format,
+    Report,
     note,
     show_json,
     show_lines,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 def doctor(
     fetch: Annotated[
         bool,
-        typer.Option("--fetch", help="First download what the embedder lacks (clip), once."),
+        typer.Option("--fetch", help="First download the weights that the embedder lacks (clip)."),
     ] = False,
     deep: Annotated[
         bool,
@@ -41,7 +42,7 @@ def doctor(
     ] = False,
     embedder: EmbedderName = None,
     store: StoreName = None,
-    format: OutputFormat = Format.auto,
+    format: ReportFormat = Report.auto,
     library: Library = None,
 ) -> None:
     """Check config, credentials, services, packages and disk; say how to mend each.
@@ -54,7 +55,7 @@ def doctor(
     from vidrec.commands.options import config_in_use
     from vidrec.errors import ConfigError
 
-    wished = display.choose_format(format, paths=False)
+    wished = display.choose_format(format)
     try:
         settings = settings_for(embedder__name=embedder, store__name=store, library=library)
         if fetch:

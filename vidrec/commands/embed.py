@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,11 +13,11 @@ from vidrec.commands.options import (
     EmbedderName,
     Library,
     NulSeparated,
-    OutputFormat,
+    ReportFormat,
     settings_for,
     with_stdin,
 )
-from vidrec.display import Format, count, dollars, moment, note, plain
+from vidrec.display import Format, Report, count, dollars, moment, note, plain
 from vidrec.errors import PartialFailure, UsageError
 
 if TYPE_CHECKING:
@@ -37,104 +37,104 @@ def embed(
     ] = None,
     embedder: EmbedderName = None,
     clip_seconds: Annotated[
-        float | None, typer.Option(help="Wished length of a clip.", show_default="10")
+        float | None,
+        typer.Option(help="Target length of a clip, in seconds.", show_default="10"),
     ] = None,
     label_from: Annotated[
-        str | None,
+        Literal["auto", "folder", "none"],
         typer.Option(
-            help="folder: label a video with its folder; none: do not. By default files below "
-            "a folder that is named are labelled with theirs.",
-            show_default=False,
+            help="Label each video with the name of its folder (folder), only those found in "
+            "subfolders of PATHS (auto), or not at all (none).",
         ),
-    ] = None,
+    ] = "auto",
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Embed at most so many videos.", show_default=False)
+        int | None, typer.Option(min=1, help="Embed at most N videos.", show_default=False)
     ] = None,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try again what failed before.")
+        bool, typer.Option("--retry-failed", help="Retry videos that failed before.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Embed again what is done.")] = False,
     exclude: Annotated[
         list[str] | None,
-        typer.Option(help="Leave out files and folders below a named folder whose name or path "
-                     "there fits a pattern (*.part, old/*); may be repeated.",
-                     show_default=False),
+        typer.Option(help="Skip files and folders that match a pattern (*.part, old/*); may be "
+                     "repeated.", metavar="GLOB", show_default=False),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done; embed nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be embedded, and embed nothing.")
     ] = False,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Videos in work at once.", show_default="one a processor"),
+        typer.Option(min=1, help="Embed N videos at a time.", show_default="one per processor"),
     ] = None,
     device: Annotated[
-        str | None,
+        Literal["auto", "cpu", "cuda"] | None,
         typer.Option(
-            help="Where networks run: auto (a GPU where onnxruntime-gpu finds one), cpu or cuda.",
+            help="Device that runs the networks; auto uses a GPU where onnxruntime-gpu finds one.",
             show_default="auto",
         ),
     ] = None,
     max_minutes: Annotated[
         float | None,
-        typer.Option(min=0, help="Pay for at most so much footage (marengo).", show_default=False),
+        typer.Option(min=0, help="Pay for at most X minutes (marengo).", show_default=False),
     ] = None,
     repair: Annotated[
         bool,
         typer.Option(
-            "--repair", help="Embed a fitting copy of what the service would refuse (marengo)."
+            "--repair", help="Embed a fitting copy of videos that would be refused (marengo)."
         ),
     ] = False,
     source: Annotated[
-        str | None,
+        Literal["auto", "url", "asset"] | None,
         typer.Option(
-            help="Let the service fetch the video (url) or send it (asset) (marengo).",
+            help="Let the service fetch the video (url), or send it the file (asset) (marengo).",
             show_default="auto",
         ),
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Jobs at once (marengo).", show_default="4")
+        int | None, typer.Option(min=1, help="Run N jobs at a time (marengo).", show_default="4")
     ] = None,
     rpm: Annotated[
         int | None,
-        typer.Option(min=1, help="Requests a minute, at most (marengo).", show_default="60"),
+        typer.Option(min=1, help="Send at most N requests a minute (marengo).", show_default="60"),
     ] = None,
     metadata: Annotated[
         Path | None,
         typer.Option(
-            help="Set your own fields from a CSV or JSON lines file, joined by its column file.",
+            help="Set fields of your own from a CSV or JSON lines file with a column `file`.",
             show_default=False,
         ),
     ] = None,
     checkpoint: CheckpointFolder = None,
     shard: Annotated[
         str | None,
-        typer.Option(help="Do only part I of N (1/4): files are told apart by their content, URLs "
-                     "by themselves. `vidrec import --library` joins the libraries.",
+        typer.Option(help="Embed only part I of N (1/4); `vidrec import --library` joins the "
+                     "libraries.",
                      metavar="I/N", show_default=False),
     ] = None,
     engine: Annotated[
-        str, typer.Option(help="Where: local, or ray for a cluster (needs vidrec[ray]).")
+        Literal["local", "ray"],
+        typer.Option(help="Embed on this machine, or on a Ray cluster (needs vidrec[ray])."),
     ] = "local",
     address: Annotated[
         str | None,
-        typer.Option(help="The Ray cluster (auto, HOST:PORT).",
-                     show_default="one on this machine"),
+        typer.Option(help="Address of the Ray cluster: HOST:PORT, or auto.",
+                     show_default="a new one on this machine"),
     ] = None,
     gpus: Annotated[
-        float, typer.Option(min=0, help="GPUs, or parts of one, a Ray worker takes.")
+        float, typer.Option(min=0, help="GPUs per Ray worker; may be a fraction.")
     ] = 0.0,
     index: Annotated[
         bool,
         typer.Option("--index/--no-index", help="Bring the local index up to date at the end."),
     ] = True,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Wait while another run embeds into the library.")
+        bool, typer.Option("--wait", help="Wait until no other run embeds into the library.")
     ] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with 4 also for what failed before.")
+        bool, typer.Option("--strict", help="Exit with code 4 also for failures of earlier runs.")
     ] = False,
     nul: NulSeparated = False,
-    format: OutputFormat = Format.auto,
+    format: ReportFormat = Report.auto,
     library: Library = None,
 ) -> None:  # fmt: skip
     """Embed videos into the library; what is done already is skipped.
@@ -146,11 +146,7 @@ def embed(
     """
     from vidrec.ingest import embed as stage
 
-    if label_from not in (None, "folder", "none"):
-        raise UsageError(f"--label-from is folder or none. Received: {label_from}")
-    if engine not in ("local", "ray"):
-        raise UsageError(f"--engine is local or ray. Received: {engine}")
-    wished = display.choose_format(format, paths=False)
+    wished = display.choose_format(format)
     settings = settings_for(
         embedder__name=embedder,
         embedder__clip_seconds=clip_seconds,
@@ -166,14 +162,14 @@ def embed(
         limit=limit,
         retry_failed=retry_failed,
         force=force,
-        label_from=label_from or "auto",  # type: ignore[arg-type]
+        label_from=label_from,
         max_minutes=max_minutes,
         repair=repair,
         exclude=tuple(exclude or ()),
         dry_run=dry_run,
         wait=wait,
         shard=_shard(shard),
-        engine=engine,  # type: ignore[arg-type]
+        engine=engine,
         address=address,
         workers=workers,
         gpus=gpus,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -14,12 +14,11 @@ from vidrec.commands.options import (
     CheckpointFolder,
     EmbedderName,
     Library,
-    OutputFormat,
+    ReportFormat,
     Where,
     settings_for,
 )
-from vidrec.display import Format, escaped, note, show_json, show_lines, show_table
-from vidrec.errors import UsageError
+from vidrec.display import Format, Report, escaped, note, show_json, show_lines, show_table
 
 if TYPE_CHECKING:
     from vidrec.evaluate.captions import SkippedRow
@@ -29,40 +28,49 @@ if TYPE_CHECKING:
 def evaluate(
     captions: Annotated[
         Path | None,
-        typer.Option(help="A CSV with the columns file and caption.", show_default=False),
+        typer.Option(help="CSV file with the columns file and caption.", show_default=False),
     ] = None,
     queries: Annotated[
         Path | None,
         typer.Option(
-            help="A CSV with the columns file and query: a row for each file that fits.",
+            help="CSV file with the columns file and query: one row for each video that fits.",
             show_default=False,
         ),
     ] = None,
     by: Annotated[
         str | None,
         typer.Option(
-            help="What makes two videos alike: label, group, or a column of the captions.",
+            help="Videos are alike that share this: label, group, or a column of the captions.",
+            metavar="FIELD",
             show_default="label",
         ),
     ] = None,
     exclude_group: Annotated[
-        bool, typer.Option("--exclude-group", help="Leave out neighbours of the query's group.")
+        bool,
+        typer.Option("--exclude-group", help="Leave out neighbours from the group of the query."),
     ] = False,
     scope: Annotated[
-        str, typer.Option(help="Rank videos for a caption by their best clip, by video, or best.")
+        Literal["clip", "video", "best"],
+        typer.Option(help="Rank a video by its best clip, as a whole, or by the better of both."),
     ] = "clip",
     where: Where = None,
     min: Annotated[
         list[str] | None,
-        typer.Option(help="Exit 1 if smaller, as R@1=0.45; may be repeated.", metavar="METRIC=V"),
+        typer.Option(
+            help="Exit with code 1 if a metric is smaller (R@1=0.45); may be repeated.",
+            metavar="METRIC=X",
+        ),
     ] = None,
     calibrate: Annotated[
         bool,
-        typer.Option("--calibrate", help="Keep what scores mean here, for recommend's confidence."),
+        typer.Option(
+            "--calibrate",
+            help="Calibrate the confidence of recommend on this library, and keep it.",
+        ),
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the bootstrap.")] = 0,
     embedder: EmbedderName = None,
-    format: OutputFormat = Format.auto,
+    format: ReportFormat = Report.auto,
     checkpoint: CheckpointFolder = None,
     library: Library = None,
 ) -> None:
@@ -74,14 +82,12 @@ def evaluate(
     from vidrec.evaluate.quality import check_minimums, parse_minimums
     from vidrec.search.conditions import parse_conditions
 
-    wished = display.choose_format(format, paths=False)
-    if scope not in ("clip", "video", "best"):
-        raise UsageError(f"--scope is clip, video or best. Received: {scope}")
+    wished = display.choose_format(format)
     minimums = parse_minimums(min or [])
     settings = settings_for(embedder__name=embedder, resnet__checkpoint=checkpoint, library=library)
     report = stage(
         settings, captions=captions, queries=queries, by=by, exclude_group=exclude_group, seed=seed,
-        scope=scope,  # type: ignore[arg-type]
+        scope=scope,
         calibrate=calibrate,
         conditions=parse_conditions(where or []),
     )  # fmt: skip

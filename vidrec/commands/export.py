@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,20 +16,23 @@ from vidrec.commands.options import (
 )
 
 FileFormat = Annotated[
-    str | None,
-    typer.Option("--format", "-f", help="parquet or jsonl.", show_default="by the file's name"),
+    Literal["parquet", "jsonl"] | None,
+    typer.Option("--file-format", help="Format of the file.", show_default="by its name"),
 ]
 
 
 def export(
-    file: Annotated[Path, typer.Argument(help="A .parquet or .jsonl file to write; - is stdout.")],
+    file: Annotated[Path, typer.Argument(help="File to write, .parquet or .jsonl; - is stdout.")],
     format: FileFormat = None,
     embedder: EmbedderName = None,
     fingerprint: Annotated[
-        str | None, typer.Option(help="Which of several.", show_default="the embedder's latest")
+        str | None,
+        typer.Option(
+            help="Fingerprint, where the embedder has several.", show_default="the latest"
+        ),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace a file that vidrec did not write.")
+        bool, typer.Option("--force", help="Replace a file even if vidrec did not write it.")
     ] = False,
     where: Where = None,
     library: Library = None,

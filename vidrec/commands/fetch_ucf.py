@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from vidrec import display
 from vidrec.commands.options import (
-    OutputFormat,
+    ReportFormat,
     settings_for,
 )
 from vidrec.display import (
     Format,
+    Report,
     escaped,
     note,
     show_json,
@@ -23,7 +24,6 @@ from vidrec.display import (
     show_table,
     size,
 )
-from vidrec.errors import UsageError
 
 if TYPE_CHECKING:
     from vidrec.training.fetch_ucf import ClassCount, FetchReport
@@ -34,26 +34,36 @@ UCF101_URL = "https://storage.googleapis.com/thumos14_files/UCF101_videos.zip"
 
 def fetch_ucf(
     dest: Annotated[Path, typer.Option(help="Folder for the clips.")] = Path("ucf101"),
-    classes: Annotated[int, typer.Option(min=1, help="How many classes, from A on.")] = 10,
+    classes: Annotated[int, typer.Option(min=1, help="Fetch the first N classes by name.")] = 10,
     class_: Annotated[
         list[str] | None,
-        typer.Option("--class", help="This class; may be repeated.", show_default=False),
+        typer.Option(
+            "--class", help="Fetch this class; may be repeated.", metavar="NAME", show_default=False
+        ),
     ] = None,
-    per_class: Annotated[str, typer.Option(help="Clips of each class, or all.")] = "50",
+    per_class: Annotated[str, typer.Option(help="Clips per class, or all.", metavar="N")] = "50",
     split: Annotated[
-        str, typer.Option(help="Clips for train/val/test, or their ratio.")
+        str,
+        typer.Option(help="Clips for train/val/test, or their ratio.", metavar="N/N/N"),
     ] = "30/10/10",
     split_by: Annotated[
-        str,
+        Literal["group", "file"],
         typer.Option(
-            help="group: clips of one source stay together; file: by name, as sources do."
+            help="Keep clips of one source on one side (group), or go by file name alone (file)."
         ),
     ] = "group",
-    seed: Annotated[int, typer.Option(help="Of the choice of clips.")] = 0,
-    url: Annotated[str, typer.Option(help="The zip; its server must serve ranges.")] = UCF101_URL,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Downloads at once.")] = 8,
+    seed: Annotated[int, typer.Option(help="Random seed of the choice of clips.")] = 0,
+    url: Annotated[
+        str,
+        typer.Option(
+            help="URL of the archive; its server must answer range requests.",
+            metavar="URL",
+            show_default=False,
+        ),
+    ] = UCF101_URL,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Download N clips at a time.")] = 8,
     list_: Annotated[bool, typer.Option("--list", help="List the classes; fetch nothing.")] = False,
-    format: OutputFormat = Format.auto,
+    format: ReportFormat = Report.auto,
 ) -> None:
     """Fetch a subset of UCF101, only the bytes of the chosen clips.
 
@@ -66,8 +76,6 @@ def fetch_ucf(
     if list_:
         show_classes(stage.list_classes(url), wished)
         return
-    if split_by not in ("group", "file"):
-        raise UsageError(f"--split-by is group or file. Received: {split_by}")
     options = stage.FetchOptions(
         class_ or classes,
         stage.parse_per_class(per_class),
@@ -84,9 +92,6 @@ def show_classes(classes: Sequence[ClassCount], wished: Format) -> None:
     rows = [asdict(row) for row in classes]
     if wished is Format.json:
         show_json({"classes": rows})
-    elif wished is Format.paths:
-        for row in classes:
-            print(row.label)
     elif wished is Format.jsonl:
         show_lines(rows)
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from vidrec.exchange.merge import MergeReport
 
 FileFormat = Annotated[
-    str | None,
-    typer.Option("--format", "-f", help="parquet or jsonl.", show_default="by the file's name"),
+    Literal["parquet", "jsonl"] | None,
+    typer.Option("--file-format", help="Format of the file.", show_default="by its name"),
 ]
 
 
@@ -34,17 +34,17 @@ def import_(
     format: FileFormat = None,
     embedder: Annotated[
         str | None,
-        typer.Option("--embedder", "-e", help="What made the vectors, where rows do not say.",
+        typer.Option("--embedder", "-e", help="Embedder of the rows that name none.",
                      show_default="imported"),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="Which model, where rows do not say.", show_default="unknown"),
+        typer.Option(help="Model of the rows that name none.", show_default="unknown"),
     ] = None,
     files: Annotated[
         Path | None,
-        typer.Option(help="Folder in which the rows' paths are files: they are hashed, as embed "
-                     "would.", show_default=False),
+        typer.Option(help="Folder that the paths of the rows are relative to; their files are "
+                     "hashed, as embed does.", show_default=False),
     ] = None,
     library: Annotated[
         Path | None,

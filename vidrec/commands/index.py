@@ -27,14 +27,17 @@ def index(
     embedder: EmbedderName = None,
     store: StoreName = None,
     recreate: Annotated[
-        bool, typer.Option("--recreate", help="Build all anew, then replace at once.")
+        bool,
+        typer.Option(
+            "--recreate", help="Rebuild the whole index, then replace the old one at once."
+        ),
     ] = False,
     prune: Annotated[
-        bool, typer.Option("--prune", help="Delete what the library no longer has.")
+        bool, typer.Option("--prune", help="Delete points that the library no longer has.")
     ] = False,
     yes: Annotated[
         bool,
-        typer.Option("--yes", "-y", help="Do not ask before points are deleted, or all of them."),
+        typer.Option("--yes", "-y", help="Delete points without asking."),
     ] = False,
     checkpoint: CheckpointFolder = None,
     library: Library = None,

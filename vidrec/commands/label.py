@@ -20,12 +20,14 @@ def label(
         ),
     ] = None,
     label: Annotated[
-        str | None, typer.Option("--label", "-l", help="The label; '' removes it.")
+        str | None, typer.Option("--label", "-l", help="Label to set; '' removes it.")
     ] = None,
     source: Annotated[
         Path | None,
         typer.Option(
-            "--from", help="A CSV or JSON lines file: columns file and label.", show_default=False
+            "--from",
+            help="CSV or JSON lines file with the columns file and label.",
+            show_default=False,
         ),
     ] = None,
     library: Library = None,

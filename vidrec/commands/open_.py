@@ -25,13 +25,18 @@ PLAYERS = {
 
 
 def open_(
-    number: Annotated[int, typer.Argument(min=1, help="Which result of the last answer.")] = 1,
+    number: Annotated[
+        int, typer.Argument(min=1, help="Number of a result of the last answer.")
+    ] = 1,
     player: Annotated[
         str | None,
-        typer.Option(help="A player: mpv, vlc, ffplay, …", show_default="the first installed"),
+        typer.Option(
+            help="Player to use: mpv, vlc, mplayer, ffplay or another.",
+            show_default="the first installed",
+        ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the command; play nothing.")
+        bool, typer.Option("--dry-run", help="Show the command, and play nothing.")
     ] = False,
     library: Library = None,
 ) -> None:

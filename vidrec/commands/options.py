@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from vidrec.display import Format, note
+from vidrec.display import Format, Report, note
 from vidrec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,33 +22,50 @@ _config: Path | None = None
 _told = False
 
 Library = Annotated[
-    Path | None, typer.Option("--library", help="Folder of the library.", show_default=False)
+    Path | None, typer.Option("--library", help="Library folder.", show_default=False)
 ]
 EmbedderName = Annotated[
-    str | None, typer.Option("--embedder", "-e", help="Which embedder.", show_default="conse")
+    str | None,
+    typer.Option("--embedder", "-e", help="Embedder to use.", metavar="NAME", show_default="conse"),
 ]
 CheckpointFolder = Annotated[
     Path | None,
     typer.Option(
         "--checkpoint",
-        help="Trained network for the embedder resnet.",
+        metavar="NAME",
+        help="Trained network for the embedder resnet: a name in the library, or a folder.",
         show_default="the newest in the library",
     ),
 ]
 StoreName = Annotated[
-    str | None, typer.Option("--store", "-s", help="Which store.", show_default="knn")
+    str | None,
+    typer.Option("--store", "-s", help="Store to use.", metavar="NAME", show_default="knn"),
 ]
 Where = Annotated[
     list[str] | None,
     typer.Option(
-        help='Only videos with this: label=Cats, "duration_sec >= 60", "year in 2006,2007", '
-        '"filename ~ *.mkv", "added > 2026-11-01"; may be repeated.',
+        help='Only videos that meet a condition, as label=Cats, "duration_sec >= 60", "year in '
+        '2006,2007", "filename ~ *.mkv", "added > 2026-11-01"; may be repeated.',
         metavar="CONDITION",
     ),
 ]
 OutputFormat = Annotated[
     Format,
-    typer.Option("--format", "-f", help="auto: a table on a terminal, JSON lines in a pipe."),
+    typer.Option(
+        "--format",
+        "-f",
+        help="auto: a table on a terminal, JSON lines in a pipe.",
+        show_default=False,
+    ),
+]
+ReportFormat = Annotated[
+    Report,
+    typer.Option(
+        "--format",
+        "-f",
+        help="auto: a table on a terminal, JSON lines in a pipe.",
+        show_default=False,
+    ),
 ]
 
 
@@ -96,7 +113,7 @@ def _tell_of_file() -> None:
 
 NulSeparated = Annotated[
     bool,
-    typer.Option("--null", "-0", help="Names on stdin end with NUL (find -print0)."),
+    typer.Option("--null", "-0", help="Names on stdin are separated by NUL (find -print0)."),
 ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -33,7 +33,7 @@ def recommend(
     query: Annotated[
         list[str] | None,
         typer.Argument(
-            help="A text, a video, an image, the name or id:… of a video of the library, or #2 of "
+            help="A text, a video, an image, the name or id:… of a video in the library, or #2 of "
             "the last answer.",
             show_default=False,
         ),
@@ -41,8 +41,7 @@ def recommend(
     like: Annotated[
         list[str] | None,
         typer.Option(
-            help="Like this, too: as a query, with a weight if wished (2:a city at night); "
-            "may be repeated.",
+            help="Also like this, with an optional weight (2:a city at night); may be repeated.",
             metavar="QUERY",
         ),
     ] = None,
@@ -50,55 +49,60 @@ def recommend(
         list[str] | None,
         typer.Option(help="Not like this; may be repeated.", metavar="QUERY"),
     ] = None,
-    top_k: Annotated[int, typer.Option("--top-k", "-k", help="How many results.")] = 10,
+    top_k: Annotated[int, typer.Option("--top-k", "-k", help="Show at most N results.")] = 10,
     embedder: EmbedderName = None,
     store: StoreName = None,
     clips: Annotated[
         bool,
         typer.Option(
             "--clips",
-            help="Rank moments: a video may appear more than once; neighbouring clips that match "
-            "are one.",
+            help="Rank moments instead of videos; neighbouring clips that match are one moment.",
         ),
     ] = False,
     pool: Annotated[
-        str, typer.Option(help="Of several likes: one taste (mean), or each by itself (max).")
+        Literal["mean", "max"],
+        typer.Option(help="Rank by the mean of several likes, or by the nearest of them (max)."),
     ] = "mean",
     diversity: Annotated[
-        float, typer.Option(min=0, max=1, help="0: the nearest, 1: the most various.")
+        float,
+        typer.Option(min=0, max=1, help="From 0, the nearest results, to 1, the most diverse."),
     ] = 0.0,
     max_per: Annotated[
         list[str] | None,
         typer.Option(
-            help="At most N with the same label, group, folder or other field; may be repeated.",
+            help="Show at most N results with the same label, group, folder or other field; may "
+            "be repeated.",
             metavar="KEY=N",
         ),
     ] = None,
     dedupe: Annotated[
-        bool, typer.Option("--dedupe", help="Of near copies show the best one.")
+        bool, typer.Option("--dedupe", help="Show only the best of near copies.")
     ] = False,
     history: Annotated[
         Path | None,
         typer.Option(
-            help="Leave out what was watched: a file of ids, names or JSON lines.",
+            help="Leave out videos that were watched: a file of ids, names or JSON lines.",
             show_default=False,
         ),
     ] = None,
     like_history: Annotated[
-        bool, typer.Option("--like-history", help="Like the latest 50 of the history, too.")
+        bool, typer.Option("--like-history", help="Also like the latest 50 videos of the history.")
     ] = False,
     scope: Annotated[
-        str,
-        typer.Option(help="Rank a video by its best clip, as a whole (video), or by the best."),
+        Literal["clip", "video", "best"],
+        typer.Option(help="Rank a video by its best clip, as a whole, or by the better of both."),
     ] = "clip",
     where: Where = None,
     min_score: Annotated[
-        float | None, typer.Option(help="Leave out lower scores.", show_default=False)
+        float | None, typer.Option(help="Leave out results with a lower score.", show_default=False)
     ] = None,
     min_confidence: Annotated[
         float | None,
         typer.Option(
-            min=0, max=1, help="Exit 3 if the best has less; 0: never.", show_default="0.25"
+            min=0,
+            max=1,
+            show_default="0.25",
+            help="Exit with code 3 if the best result has less confidence; 0: never.",
         ),
     ] = None,
     queries: Annotated[
@@ -118,18 +122,21 @@ def recommend(
     all_videos: Annotated[
         Path | None,
         typer.Option(
-            help="Instead of a query: write each video's nearest to a .jsonl or .parquet file.",
+            help="Instead of a query: write the nearest of each video to a .jsonl or .parquet.",
             show_default=False,
         ),
     ] = None,
     save_clips: Annotated[
         Path | None,
-        typer.Option(help="Cut the moments into a folder, from keyframes on.", show_default=False),
+        typer.Option(
+            help="Save the moments into a folder, each cut at the keyframe before it.",
+            show_default=False,
+        ),
     ] = None,
     exact: Annotated[
         bool,
         typer.Option(
-            "--exact", help="With --save-clips: cut exactly; encodes again, without sound."
+            "--exact", help="With --save-clips: cut exactly; this encodes again, without sound."
         ),
     ] = False,
     sheet: Annotated[
@@ -140,7 +147,7 @@ def recommend(
         int | None,
         typer.Option(
             min=1,
-            help="Presign the URLs of uploaded videos for so many seconds.",
+            help="Presign the URLs of uploaded videos for N seconds.",
             show_default="3600 for videos that are not on this machine",
         ),
     ] = None,
@@ -237,7 +244,9 @@ def _batch(
         raise typer.Exit(PartialFailure.exit_code)
 
 
-def _all_videos(settings: Settings, target: Path, k: int, scope: str) -> None:
+def _all_videos(
+    settings: Settings, target: Path, k: int, scope: Literal["clip", "video", "best"]
+) -> None:
     import sys
 
     from vidrec.search.session import open_session

@@ -24,7 +24,8 @@ def remove(
     videos: Annotated[
         list[str] | None,
         typer.Argument(
-            help="id:…, paths or folders of videos, or - for a list on stdin.", show_default=False
+            help="Videos (id:…, paths, names) or folders, or - for a list on stdin.",
+            show_default=False,
         ),
     ] = None,
     missing: Annotated[
@@ -32,11 +33,11 @@ def remove(
     ] = False,
     yes: Annotated[
         bool,
-        typer.Option("--yes", "-y", help="With --missing: also what was paid for, or whose "
-                     "whole folder is gone."),
+        typer.Option("--yes", "-y", help="With --missing: also forget videos that were paid for, "
+                     "or whose whole folder is gone."),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be removed; remove nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be removed, and remove nothing.")
     ] = False,
     nul: NulSeparated = False,
     library: Library = None,

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from vidrec import display
 from vidrec.commands.options import (
     Library,
-    OutputFormat,
+    ReportFormat,
     settings_for,
 )
 from vidrec.display import (
     Format,
+    Report,
     escaped,
     plain,
     show_json,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from vidrec.care.status import EmbedderStatus, Status
 
 
-def status(format: OutputFormat = Format.auto, library: Library = None) -> None:
+def status(format: ReportFormat = Report.auto, library: Library = None) -> None:
     """Show what the library holds, what is indexed, and what failed.
 
     Example: vidrec status
@@ -33,7 +34,7 @@ def status(format: OutputFormat = Format.auto, library: Library = None) -> None:
     from vidrec.care.status import status as stage
     from vidrec.commands.options import config_in_use
 
-    wished = display.choose_format(format, paths=False)
+    wished = display.choose_format(format)
     settings = settings_for(library=library)
     show_status(stage(settings), wished, config_in_use())
 

@@ -28,7 +28,7 @@ def tag(
         Path | None,
         typer.Option(
             "--from",
-            help="A CSV or JSON lines file: a column file, and one for each field.",
+            help="CSV or JSON lines file: a column file, and one column for each field.",
             show_default=False,
         ),
     ] = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -24,40 +24,52 @@ if TYPE_CHECKING:
 
 
 def train(
-    dataset: Annotated[Path, typer.Argument(help="<split>/<Class>/* or <Class>/* of videos.")],
+    dataset: Annotated[
+        Path, typer.Argument(help="Folder of videos: <split>/<Class>/* or <Class>/*.")
+    ],
     out: Annotated[
         str | None,
-        typer.Option(help="Name in the library, or a folder (with a /).", show_default=False),
+        typer.Option(
+            help="Name of the checkpoint in the library, or a folder (with a /).",
+            metavar="NAME",
+            show_default=False,
+        ),
     ] = None,
     recipe: Annotated[
-        str | None,
+        Literal["default", "reference"] | None,
         typer.Option(
-            help="default: temporal layers on a pre-trained network; reference: (2+1)D ResNet.",
+            help="Train temporal layers on a pre-trained network (default), or a (2+1)D ResNet "
+            "from scratch (reference).",
             show_default="default",
         ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="At most.", show_default="50")] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Clips in a step.", show_default="8")
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Train at most N epochs.", show_default="50")
     ] = None,
-    frames: Annotated[int, typer.Option(min=1, max=256, help="In a window.")] = 10,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Clips per batch.", show_default="8")
+    ] = None,
+    frames: Annotated[int, typer.Option(min=1, max=256, help="Frames per window.")] = 10,
     frame_step: Annotated[
-        int, typer.Option(min=1, help="From frame to frame, at 25 frames a second.")
+        int, typer.Option(min=1, help="Distance between frames of a window, at 25 frames a second.")
     ] = 15,
-    size: Annotated[int, typer.Option(min=32, max=1024, help="Pixels of a frame's side.")] = 224,
+    size: Annotated[int, typer.Option(min=32, max=1024, help="Side of a frame, in pixels.")] = 224,
     learning_rate: Annotated[
         float | None,
-        typer.Option(min=0, help="Of the optimiser.", show_default="the recipe's"),
+        typer.Option(min=0, help="Learning rate of the optimiser.", show_default="the recipe's"),
     ] = None,
     patience: Annotated[
-        int, typer.Option(min=0, help="Stop after so many epochs without gain; 0: never.")
+        int, typer.Option(min=0, help="Stop after N epochs without improvement; 0: never.")
     ] = 20,
-    seed: Annotated[
-        int | None, typer.Option(help="Of everything random.", show_default="0")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where it was ended.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Random seed.", show_default="0")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted run.")] = False,
     init: Annotated[
-        Path | None, typer.Option(help="Checkpoint to start from.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Start from the weights of a checkpoint: a name or a folder.",
+            metavar="NAME",
+            show_default=False,
+        ),
     ] = None,
     library: Library = None,
 ) -> None:

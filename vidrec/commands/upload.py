@@ -25,35 +25,35 @@ if TYPE_CHECKING:
 
 def upload(
     paths: Annotated[list[str], typer.Argument(help="Videos, folders, or - for a list on stdin.")],
-    bucket: Annotated[str | None, typer.Option(help="Which bucket.", show_default=False)] = None,
+    bucket: Annotated[
+        str | None, typer.Option(help="Bucket to upload to.", show_default=False)
+    ] = None,
     prefix: Annotated[
-        str | None, typer.Option(help="What keys begin with.", show_default="vidrec/")
+        str | None, typer.Option(help="Prefix of the keys.", show_default="vidrec/")
     ] = None,
     endpoint_url: Annotated[
-        str | None, typer.Option(help="An S3-compatible server.", show_default="AWS")
+        str | None, typer.Option(help="URL of an S3-compatible server.", show_default="AWS")
     ] = None,
-    profile: Annotated[
-        str | None, typer.Option(help="Which AWS profile.", show_default=False)
-    ] = None,
+    profile: Annotated[str | None, typer.Option(help="AWS profile.", show_default=False)] = None,
     region: Annotated[
-        str | None, typer.Option(help="The bucket's region.", show_default=False)
+        str | None, typer.Option(help="Region of the bucket.", show_default=False)
     ] = None,
     public: Annotated[
         bool,
         typer.Option(
             "--public",
-            help="Let anyone on the internet who knows the URL read the objects, for good. "
-            "By default they are private and read through URLs that expire.",
+            help="Let anyone on the internet who knows the URL read the objects, for good; by "
+            "default they are private and read through URLs that expire.",
         ),
     ] = False,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Files in work at once.", show_default="4")
+        int | None, typer.Option(min=1, help="Upload N files at a time.", show_default="4")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be uploaded; send nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be uploaded, and send nothing.")
     ] = False,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Read every object back and compare its bytes.")
+        bool, typer.Option("--verify", help="Read every object back and compare it with the file.")
     ] = False,
     library: Library = None,
 ) -> None:

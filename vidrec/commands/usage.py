@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from vidrec import display
 from vidrec.commands.options import (
     Library,
-    OutputFormat,
+    ReportFormat,
     settings_for,
 )
 from vidrec.display import (
     Format,
+    Report,
     dollars,
     escaped,
     show_json,
@@ -24,14 +25,14 @@ if TYPE_CHECKING:
     from vidrec.ingest.usage import Usage
 
 
-def usage(format: OutputFormat = Format.auto, library: Library = None) -> None:
+def usage(format: ReportFormat = Report.auto, library: Library = None) -> None:
     """Show what was paid for, by the library's own record.
 
     Example: vidrec usage
     """
     from vidrec.ingest.usage import usage as stage
 
-    wished = display.choose_format(format, paths=False)
+    wished = display.choose_format(format)
     show_usage(stage(settings_for(library=library)), wished)
 
 

@@ -41,7 +41,9 @@ def kind_of(path: Path, wished: str | None) -> FileKind:
         case "jsonl" | "ndjson":
             return "jsonl"
         case _:
-            raise UsageError(f"{path} is none of .parquet, .jsonl: name it so or give --format")
+            raise UsageError(
+                f"{path} is none of .parquet, .jsonl: name it so or give --file-format"
+            )
 
 
 def write_rows(

@@ -1,0 +1,122 @@
+"""`--help`: plain text in groups, with the choices listed, that fits a narrow terminal.
+
+Typer's own boxes need rich, which takes longer to import than the rest of the help, and spend
+half of a narrow terminal on types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from typing import Any
+
+import typer.core
+
+from vidrec.display import bold
+
+WIDEST = 100  # columns: longer lines are hard to read
+# Options by what they are about, under every command; the rest are the command's own.
+GROUPS = {
+    "Filters": ("where", "unlabelled", "exclude", "min_score", "min_confidence", "max_per",
+                "dedupe", "history", "limit", "exclude_group"),
+    "Cloud and cluster": ("source", "jobs", "rpm", "max_minutes", "repair", "bucket", "prefix",
+                          "endpoint_url", "profile", "region", "public", "url_expires", "engine",
+                          "address", "gpus", "shard"),
+    "Common": ("embedder", "store", "checkpoint", "library", "config"),
+    "Output": ("format", "sheet", "save_clips", "exact", "all_videos", "quiet", "verbose",
+               "log_file", "version", "install_completion", "show_completion", "help"),
+}  # fmt: skip
+GROUP_OF = {name: group for group, names in GROUPS.items() for name in names}
+METAVARS = {int: "N", float: "X", str: "TEXT"}
+
+
+def value_of(option: Any) -> str:
+    """Return how help names the value of an option: its choices, its metavar or its kind."""
+    if option.is_flag or option.count:
+        return ""
+    if option.metavar:
+        return f" {option.metavar}"
+    kind = option.type_descriptor
+    if kind.is_choice:
+        names = [str(c.value if isinstance(c, Enum) else c) for c in kind.choices or ()]
+        return f" {'|'.join(names)}"
+    if kind.is_path:
+        return " PATH"
+    if option.min is not None and option.max is not None:
+        return f" {option.min:g}–{option.max:g}"
+    one = (getattr(kind.annotation, "__args__", None) or (kind.annotation,))[0]  # of a list
+    return f" {METAVARS.get(one, 'PATH')}"
+
+
+def row_of(option: Any, ctx: Any) -> tuple[str, str]:
+    """Return an option's names and what help says of it."""
+    names = sorted(option.opts, key=len)  # the short one first
+    names = [*names, *option.secondary_opts]
+    first = f"{', '.join(names)}{value_of(option)}"
+    default = option.show_default
+    if not isinstance(default, str):
+        found = option.get_default(ctx, call=False)
+        flag = option.is_flag and not option.secondary_opts
+        default = "" if not default or flag or found in (None, ()) else _written(option, found)
+    help = option.help or ""
+    return first, f"{help} [default: {default}]" if default else help
+
+
+def _written(option: Any, value: Any) -> str:
+    if isinstance(value, bool):  # --index/--no-index
+        return str((option.opts if value else option.secondary_opts)[0]).removeprefix("--")
+    return f"{value:g}" if isinstance(value, float) else str(getattr(value, "value", value))
+
+
+class _Plain:
+    """What a command and the group of them have in common."""
+
+    def format_usage(self: Any, ctx: Any, formatter: Any) -> None:
+        pieces = ["[OPTIONS]", *(_argument(p) for p in _arguments(self, ctx))]
+        if hasattr(self, "list_commands"):
+            pieces.append("COMMAND …")
+        formatter.write_usage(ctx.command_path, " ".join(pieces), prefix=bold("Usage: "))
+
+    def format_options(self: Any, ctx: Any, formatter: Any) -> None:
+        if arguments := [(_argument(p), p.help or "") for p in _arguments(self, ctx)]:
+            with _section(formatter, "Arguments"):
+                formatter.write_dl(arguments)
+        if hasattr(self, "list_commands"):
+            with _section(formatter, "Commands"):
+                formatter.write_dl([
+                    (name, self.get_command(ctx, name).help) for name in self.list_commands(ctx)
+                ])  # fmt: skip
+        groups: dict[str, list[tuple[str, str]]] = {name: [] for name in ("Options", *GROUPS)}
+        for option in self.get_params(ctx):
+            if option.param_type_name == "option" and not option.hidden:
+                groups[GROUP_OF.get(option.name, "Options")].append(row_of(option, ctx))
+        for group, rows in groups.items():
+            if rows:
+                with _section(formatter, group):
+                    formatter.write_dl(rows, col_max=max(16, min(30, formatter.width // 3)))
+
+
+def _arguments(command: Any, ctx: Any) -> list[Any]:
+    return [p for p in command.get_params(ctx) if p.param_type_name == "argument"]
+
+
+def _argument(argument: Any) -> str:
+    name = str(argument.metavar or argument.name).upper() + ("…" if argument.nargs != 1 else "")
+    return name if argument.required else f"[{name}]"
+
+
+@contextmanager
+def _section(formatter: Any, name: str) -> Iterator[None]:
+    formatter.write_paragraph()
+    formatter.write(f"{bold(name)}\n")
+    with formatter.indentation():
+        yield
+
+
+class PlainCommand(_Plain, typer.core.TyperCommand):
+    """A command whose help is plain."""
+
+
+class PlainGroup(_Plain, typer.core.TyperGroup):
+    """The program, whose help is plain."""
