@@ -21,7 +21,7 @@ FLOORS = [
     {"evaluate"},  # a network that was trained is measured as any other is
     {"training", "exchange", "care", "demo", "api"},
     {"serve"},
-    {"cli", "voice", "commands", "display", "__main__"},
+    {"cli", "voice", "commands", "display", "table", "__main__"},
 ]
 ONE_ROOM = (FLOORS[0], FLOORS[-1])
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,12 +18,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 from vidrec.errors import UsageError, VidrecError
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from vidrec.table import Row
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e]")
 _log = logging.getLogger("vidrec")
 _log.addHandler(logging.NullHandler())  # or Python would print what is logged before `speak`
-LEAST_WIDTH = 72  # of a table
 PLAIN_SECONDS = 5.0  # between two lines of progress where there is no terminal
 
 
@@ -172,37 +172,39 @@ def _json(document: Any, indent: int | None = None) -> str:
 
 
 def show_table(
-    columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()
+    columns: Sequence[str],
+    rows: Iterable[Row],
+    *,
+    right: Sequence[str] = (),
+    spare: Sequence[str] = (),
+    under: Sequence[Sequence[str]] = (),
 ) -> None:
-    """Write a table to stdout; cells may hold rich's markup."""
-    from rich import box
-    from rich.table import Table
+    """Write a table to stdout, as wide as the terminal; see ``Table`` for the columns' kinds."""
+    from vidrec.table import Cell, Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(
-            column, justify="right" if column in right else "left", no_wrap=column in right,
-            overflow="fold",
-        )  # fmt: skip
-    for row in rows:
-        table.add_row(*row)
-    _console().print(table)
-
-
-def _console() -> Console:
-    from rich.console import Console
-
+    safe = [
+        [
+            cell._replace(text=plain(cell.text), link=cell.link if cell.link.isascii() else "")
+            if isinstance(cell, Cell)
+            else plain(cell)
+            for cell in row
+        ]
+        for row in rows
+    ]
     # Without a terminal there is no width to fit: never cut what a program may read.
-    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
-    console.width = max(console.width, LEAST_WIDTH)  # rich would leave whole columns out
-    return console
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    below = [[plain(line) for line in lines] for lines in under]
+    for line in Table(columns, safe, right, spare, below).lines(width, dressed=colours()):
+        print(_spelled(line))
 
 
-def escaped(text: str) -> str:
-    """Return text that rich prints as it is."""
-    from rich.markup import escape
-
-    return escape(plain(text))
+def _spelled(line: str) -> str:
+    """Return a line without the signs of our own that stdout has no letter for."""
+    try:
+        line.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return line.translate({ord("─"): "-", ord("–"): "-", ord("…"): "~"})
+    return line
 
 
 def plain(text: str) -> str:

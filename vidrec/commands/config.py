@@ -11,7 +11,7 @@ import typer
 
 from vidrec import display
 from vidrec.commands.options import Library, OutputFormat, named_config
-from vidrec.display import Format, escaped, note, plain, show_json, show_lines, show_table
+from vidrec.display import Format, note, plain, show_json, show_lines, show_table
 from vidrec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def show(library: Path | None, wished: Format) -> None:
     else:
         show_table(
             ["setting", "value", "from"],
-            [[escaped(r.setting), escaped(_text(r.value)), escaped(r.source)] for r in rows],
+            [[r.setting, _text(r.value), r.source] for r in rows],
         )
         note(f"config file: {given.path or 'none'}")
 

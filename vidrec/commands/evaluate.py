@@ -18,7 +18,7 @@ from vidrec.commands.options import (
     Where,
     settings_for,
 )
-from vidrec.display import Format, Report, escaped, note, show_json, show_lines, show_table
+from vidrec.display import Format, Report, note, show_json, show_lines, show_table
 
 if TYPE_CHECKING:
     from vidrec.evaluate.captions import SkippedRow
@@ -140,7 +140,7 @@ def _query_table(queries: Sequence[AskedQuery]) -> None:
     columns = ["query", "fit", "AP", "P@5", "chance", "best score"]
     rows = [
         [
-            escaped(row.query), str(row.relevant), f"{row.average_precision:.2f}",
+            row.query, str(row.relevant), f"{row.average_precision:.2f}",
             f"{row.precision_5:.2f}", f"{row.chance:.2f}", f"{row.score:.3f}",
         ]
         for row in queries
@@ -150,7 +150,7 @@ def _query_table(queries: Sequence[AskedQuery]) -> None:
 
 def _confidence_table(measured: Sequence[ConfidenceReport]) -> None:
     print("\nconfidence, kept in the library: does the best score show whether anything fits?")
-    columns = ["query", "queries", "area under ROC", "refused, something fits", "refused, nothing"]
+    columns = ["asked by", "queries", "ROC area", "refused: fits", "refused: none fits"]
     rows = [
         [
             row.kind, str(row.queries), f"{row.separation:.3f}",

@@ -17,7 +17,6 @@ from vidrec.commands.options import (
 from vidrec.display import (
     Format,
     Report,
-    escaped,
     note,
     show_json,
     show_lines,
@@ -95,7 +94,7 @@ def show_classes(classes: Sequence[ClassCount], wished: Format) -> None:
     elif wished is Format.jsonl:
         show_lines(rows)
     else:
-        cells = [[escaped(row.label), str(row.clips), str(row.groups)] for row in classes]
+        cells = [[row.label, str(row.clips), str(row.groups)] for row in classes]
         show_table(["class", "clips", "groups"], cells, right=("clips", "groups"))
 
 

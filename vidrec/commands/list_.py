@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,13 +16,13 @@ from vidrec.commands.options import (
 )
 from vidrec.display import (
     Format,
-    escaped,
     moment,
     show_json,
     show_lines,
     show_table,
     size,
 )
+from vidrec.table import telling_folders
 
 if TYPE_CHECKING:
     from vidrec.types import Video
@@ -32,6 +32,9 @@ def list_(
     where: Where = None,
     unlabelled: Annotated[
         bool, typer.Option("--unlabelled", help="Only videos without a label.")
+    ] = False,
+    long: Annotated[
+        bool, typer.Option("--long", "-l", help="Also show group and place of each video.")
     ] = False,
     format: OutputFormat = Format.auto,
     library: Library = None,
@@ -48,10 +51,12 @@ def list_(
     conditions = parse_conditions(where or [])
     if unlabelled:
         conditions += (Condition("label", "=", None),)
-    show_videos(stage(settings_for(library=library), conditions), wished)
+    show_videos(stage(settings_for(library=library), conditions), wished, long=long)
 
 
-def show_videos(videos: Sequence[tuple[Video, Sequence[str]]], wished: Format) -> None:
+def show_videos(
+    videos: Sequence[tuple[Video, Sequence[str]]], wished: Format, *, long: bool = False
+) -> None:
     """List videos with their embedders."""
     from vidrec.library.videos import is_gone
 
@@ -75,13 +80,25 @@ def show_videos(videos: Sequence[tuple[Video, Sequence[str]]], wished: Format) -
     elif wished is Format.jsonl:
         show_lines(rows)
     else:
-        show_table(
-            ["id", "video", "length", "size", "label", "embedders"],
-            [
-                [video.id[:12], escaped(video.filename) + (" (gone)" if is_gone(video) else ""),
-                 moment(video.duration_sec),
-                 size(video.size), escaped(video.label or ""), ", ".join(embedders)]
-                for video, embedders in videos
-            ],
-            right=("id", "length", "size"),
-        )  # fmt: skip
+        _video_table(rows, long=long)
+
+
+def _video_table(rows: Sequence[Mapping[str, Any]], *, long: bool) -> None:
+    places = [row["path"] or row["url"] or "" for row in rows]
+    folders = None if long else telling_folders([row["filename"] for row in rows], places)
+    cells: dict[str, Sequence[str]] = {
+        "id": [row["video_id"][:8] for row in rows],
+        "video": [row["filename"] + (" (gone)" if row["gone"] else "") for row in rows],
+        "folder": folders or (),
+        "length": [moment(row["duration_sec"]) for row in rows],
+        "size": [size(row["size"]) for row in rows],
+        "label": [row["label"] or "" for row in rows],
+        "group": [row["group"] or "" for row in rows] if long else (),
+        "embedders": [", ".join(row["embedders"]) for row in rows],
+        "place": places if long else (),
+    }
+    columns = [name for name in cells if name in ("id", "video", "embedders") or any(cells[name])]
+    show_table(
+        columns, list(zip(*(cells[name] for name in columns), strict=True)),
+        right=("length", "size"), spare=() if long else ("size", "length"),
+    )  # fmt: skip

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from vidrec.display import (
     Format,
     error_of,
-    escaped,
     moment,
     note,
     show_json,
@@ -18,6 +17,7 @@ from vidrec.display import (
     show_table,
 )
 from vidrec.errors import VidrecError
+from vidrec.table import Cell, telling_folders
 
 if TYPE_CHECKING:
     from vidrec.search.answers import Answer
@@ -83,31 +83,36 @@ def _understood(part: Mapping[str, Any]) -> str:
 
 
 def _recommended_table(answer: Answer) -> None:
-    explained = any(row.why for row in answer.results)
     labelled = any(row.label for row in answer.results)
     sure = any(row.confidence is not None for row in answer.results)
+    folders = telling_folders(
+        [row.filename for row in answer.results], (row.path or row.url for row in answer.results)
+    )
     columns = [
-        "#", "id", "score", *(["confidence"] if sure else []), "video", "best moment", "length",
-        *(["label"] if labelled else []), *(["why"] if explained else []),
+        "#", "id", "score", *(["conf."] if sure else []), "video", *(["folder"] if folders else []),
+        "moment", "length", *(["label"] if labelled else []),
     ]  # fmt: skip
-    rows = [
+    rows: list[list[str | Cell]] = [
         [
             str(row.rank),
             row.video_id[:8],
             f"{row.score:.3f}",
             *([_share(row.confidence)] if sure else []),
-            _linked(row) + (" (gone)" if row.gone else ""),
+            _linked(row),
+            *([folders[at]] if folders else []),
             f"{moment(row.start_sec)}–{moment(row.end_sec)}",
             moment(row.duration_sec),
-            *([escaped(row.label or "")] if labelled else []),
-            *([_why(row)] if explained else []),
+            *([row.label or ""] if labelled else []),
         ]
-        for row in answer.results
+        for at, row in enumerate(answer.results)
     ]
-    show_table(columns, rows, right=("#", "score", "confidence", "best moment", "length"))
+    right = ("#", "score", "conf.", "moment", "length")
+    why = [_why(row) for row in answer.results]
+    under = why if any(why) else ()
+    show_table(columns, rows, right=right, spare=("length", "id"), under=under)
 
 
-def _why(row: Recommendation) -> str:
+def _why(row: Recommendation) -> list[str]:
     """Tell a result's reasons in short lines: what each part gave, then what is seen."""
     from vidrec.search.answers import seen_in
 
@@ -120,17 +125,18 @@ def _why(row: Recommendation) -> str:
         lines.append(f"{name}{part['gave']:+.2f} at {when}" + (f" ({of})" if of else ""))
     if seen := seen_in(row, words=3):
         lines.append(f"seen: {seen}")
-    return "\n".join(escaped(line) for line in lines)
+    return lines
 
 
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+def _share(value: float | None) -> Cell:
+    if value is None:
+        return Cell("–")
+    return Cell(f"{value:.2f}", "green" if value >= 0.7 else "yellow" if value >= 0.4 else "red")
 
 
-def _linked(row: Recommendation) -> str:
+def _linked(row: Recommendation) -> Cell:
     """The file name, clickable where the terminal can."""
-    name = escaped(row.filename)
     path = Path(row.path) if row.path else None
     # An imported path may be relative, or of another system: nothing can be opened there.
     target = path.as_uri() if path is not None and path.is_absolute() else row.url
-    return f"[link={target}]{name}[/link]" if target and "]" not in target else name
+    return Cell(row.filename + (" (gone)" if row.gone else ""), link=target or "")

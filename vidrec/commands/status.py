@@ -15,7 +15,7 @@ from vidrec.commands.options import (
 from vidrec.display import (
     Format,
     Report,
-    escaped,
+    count,
     plain,
     show_json,
     show_table,
@@ -48,25 +48,29 @@ def show_status(status: Status, wished: Format, config: Path | None) -> None:
           f"catalog {size(status.catalog_bytes)})")  # fmt: skip
     print(f"config   {config or 'none (defaults)'}")
     missing = f"; the files of {status.missing} are gone" if status.missing else ""
-    print(f"videos   {status.videos}, {status.footage_sec / 60:.1f} minutes{missing}")
+    print(f"videos   {status.videos:,}, {status.footage_sec / 60:.1f} minutes{missing}")
     if status.embedders:
         show_table(
-            ["embedder", "fingerprint", "videos", "embeddings", f"indexed ({status.store})"],
-            [_embedder_row(row, status.store) for row in status.embedders],
-            right=("videos", "embeddings"),
+            ["embedder", "fingerprint", "videos", "vectors", f"in {status.store}"],
+            [_embedder_row(row) for row in status.embedders],
+            right=("videos", "vectors"),
         )
+    _advise(status)
     for problem in dict.fromkeys(row.problem for row in status.embedders if row.problem):
         print(plain(f"store    {problem}"))
     for failure in status.failures:
         print(plain(f"failed   {failure.source}: {failure.reason} ({failure.stage})"))
 
 
-def _embedder_row(row: EmbedderStatus, store: str) -> list[str]:
+def _embedder_row(row: EmbedderStatus) -> list[str]:
+    indexed = "no" if row.indexed is None else count(row.indexed, "point")
+    indexed = "unknown" if row.problem else f"{indexed}, stale" if row.stale else indexed
+    return [row.embedder, row.fingerprint, str(row.videos), str(row.embeddings), indexed]
+
+
+def _advise(status: Status) -> None:
     from vidrec.stores.base import index_command
 
-    indexed = "no" if row.indexed is None else f"{row.indexed} points"
-    indexed = "unknown" if row.problem else indexed
-    if row.stale:
-        indexed += f", not up to date: run `{index_command(store, row.embedder)}`"
-    cells = [row.embedder, row.fingerprint, str(row.videos), str(row.embeddings), indexed]
-    return [escaped(cell) for cell in cells]
+    for name in dict.fromkeys(row.embedder for row in status.embedders if row.stale):
+        again = index_command(status.store, name)
+        print(f"stale    the index of {name} is not up to date: run `{again}`")

@@ -15,7 +15,6 @@ from vidrec.display import (
     Format,
     Report,
     dollars,
-    escaped,
     show_json,
     show_table,
     size,
@@ -44,7 +43,7 @@ def show_usage(usage: Usage, wished: Format) -> None:
     show_table(
         ["embedder", "model", "jobs", "minutes", "cost", "texts", "cost of texts"],
         [
-            [row.embedder, escaped(row.model), str(row.jobs), f"{row.minutes:.1f}",
+            [row.embedder, row.model, str(row.jobs), f"{row.minutes:.1f}",
              dollars(row.video_cost), str(row.texts), dollars(row.text_cost)]
             for row in usage.spent
         ],
