@@ -27,7 +27,7 @@ def test_results_are_those_of_the_command_without_places(films: Settings) -> Non
     with serving(films) as client:
         answer = client.get("/api/recommend", params={"q": "cat"}).json()
     assert answer["query"] == "cat" and answer["embedder"] == expected.embedder
-    fields = {field.name for field in dataclasses.fields(Recommendation)} - {"path"}
+    fields = {field.name for field in dataclasses.fields(Recommendation)} - {"path", "why"}
     for row, wanted in zip(answer["results"], expected.results, strict=True):
         assert {name: row[name] for name in fields} == {
             name: getattr(wanted, name) for name in fields
@@ -51,6 +51,18 @@ def test_everything_the_command_takes_can_be_sent(films: Settings) -> None:
         clips = client.get("/api/recommend", params={"q": "cat", "clips": 1, "max_per": "label=1"})
         assert len(names(clips)) == 3
         assert names(client.get(f"/api/videos/{cat}/similar"))[0] != "cat.mp4"
+
+
+def test_the_other_moments_of_a_result_are_told(films: Settings) -> None:
+    with serving(films) as client:
+        answer = client.get("/api/recommend", params={"q": "cat", "why": 1}).json()
+        cat = answer["results"][0]
+        assert (cat["name"], cat["start_sec"]) == ("cat.mp4", 10.0)
+        spans = [(moment["start_sec"], moment["end_sec"]) for moment in cat["moments"]]
+        assert spans == [(0.0, 10.0), (20.0, 30.0)]
+        assert cat["moments"][0]["score"] > cat["moments"][1]["score"]
+        assert answer["why"][0]["part"] == "cat" and cat["why"]["parts"][0]["part"] == "cat"
+        assert "why" not in client.get("/api/recommend", params={"q": "cat"}).json()
 
 
 def test_a_path_is_a_text(films: Settings) -> None:

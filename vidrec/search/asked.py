@@ -40,13 +40,18 @@ class AskedPart:
 
 @dataclass(slots=True)
 class Asker:
-    """Makes vectors of parts. Safe to share between threads: one at a time uses the embedder."""
+    """Makes vectors of parts. Safe to share between threads.
+
+    One at a time embeds texts, and one a clip or a picture: that may take a while, and no text
+    waits for it.
+    """
 
     library: Library
     embedder: Embedder
     settings: Settings
     paid_minutes: float = 0.0
     _mutex: threading.RLock = field(default_factory=threading.RLock)
+    _looking: threading.RLock = field(default_factory=threading.RLock)
 
     def texts(self, texts: Sequence[str]) -> dict[str, AskedText]:
         """Embed the texts of many queries together; left out is what must be asked by itself."""
@@ -71,19 +76,19 @@ class Asker:
         """
         said = dict(known or {})
         texts = [part.value for part in parts if part.kind == "text" and part.value not in said]
-        with self._mutex:
-            if texts:
+        if texts:
+            with self._mutex:
                 made = asked_texts(self.library, self.embedder, texts)
-                said.update(zip(texts, made, strict=True))
-            asked = []
-            for part in parts:
-                if part.kind == "text":
-                    text = said[part.value]
-                    meaning = self.calibration("text")
-                    asked.append(AskedPart(part, text.vector, meaning, text.understood))
-                else:
-                    asked.append(self._one(part))
-            return asked
+            said.update(zip(texts, made, strict=True))
+        asked = []
+        for part in parts:
+            if part.kind == "text":
+                text = said[part.value]
+                meaning = self.calibration("text")
+                asked.append(AskedPart(part, text.vector, meaning, text.understood))
+            else:
+                asked.append(self._one(part))
+        return asked
 
     def calibration(self, kind: Modality) -> Calibration | None:
         """What scores of clips mean here for a query of this kind."""
@@ -111,7 +116,8 @@ class Asker:
     def _one(self, part: Part) -> AskedPart:
         match part.kind:
             case "image":
-                vector = self.embedder.embed_image(expanded(part.value))
+                with self._looking:
+                    vector = self.embedder.embed_image(expanded(part.value))
                 return AskedPart(part, vector, self.calibration("image"))
             case "vector":
                 return AskedPart(part, self._given(part.value))
@@ -138,7 +144,8 @@ class Asker:
         if found:
             vector = found[0].vector
         elif video.path is not None and is_file(video.path):
-            vector = self._embed(video)
+            with self._looking:
+                vector = self._embed(video)
         else:
             raise UsageError(
                 f"{video.filename} has no embedding of {self.embedder.name}: run "

@@ -96,7 +96,7 @@ class Gatherer:
         from vidrec.search.variety import AtMost, NoCopies
 
         if query.clips:
-            rules.append(Moments(self._clips_of))
+            rules.append(Moments(self.clips_of))
         if seeds or query.dedupe:
             rules.append(NoCopies(self._whole, self.copies_from, query.dedupe, seeds))
         rules += [AtMost(key, count) for key, count in query.max_per]
@@ -105,7 +105,7 @@ class Gatherer:
     def _whole(self, video_ids: Sequence[str]) -> Mapping[str, Vector]:
         return self.library.whole_vectors(video_ids, self.fingerprint)
 
-    def _clips_of(self, video_id: str) -> list[Candidate]:
+    def clips_of(self, video_id: str) -> list[Candidate]:
         """Return a video's clips as the library has them, scored by the query."""
         import numpy as np
 

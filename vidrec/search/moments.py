@@ -15,6 +15,16 @@ GAP_SEC = 0.5  # between two clips that are neighbours
 ClipsOf = Callable[[str], "Sequence[Candidate]"]
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A stretch of a video and how well it fits a query."""
+
+    start_sec: float
+    end_sec: float
+    score: float
+    confidence: float | None = None
+
+
 @dataclass(slots=True)
 class Moments:
     """A rule of ``variety``: a clip that lies in a moment shown before is held back."""
@@ -41,6 +51,16 @@ class Moments:
         """Return a candidate that was taken with the times of its moment."""
         start, end = self._moments[candidate.id]
         return replace(candidate, payload=replace(candidate.payload, start_sec=start, end_sec=end))
+
+
+def others(clips: Sequence[Candidate], start_sec: float, end_sec: float) -> list[Candidate]:
+    """Return the clips outside a stretch, the best first."""
+    outside = [
+        clip
+        for clip in clips
+        if clip.payload.end_sec <= start_sec or clip.payload.start_sec >= end_sec
+    ]
+    return sorted(outside, key=lambda clip: (-clip.score, clip.payload.start_sec))
 
 
 def moment_around(candidate: Candidate, clips: Sequence[Candidate]) -> tuple[float, float]:

@@ -23,6 +23,7 @@ from vidrec.search.answers import Answer, confidence_of, judged, row_of
 from vidrec.search.asked import Asker
 from vidrec.search.filters import filter_of
 from vidrec.search.gather import Gathered, Gatherer, gather_together
+from vidrec.search.moments import Moment, others
 from vidrec.search.query import Part, Query, check_query
 from vidrec.search.texts import AskedText
 from vidrec.stores import open_store
@@ -98,12 +99,29 @@ class Session:
             NoIndexError: nothing is indexed yet.
             FingerprintError: the index holds vectors of another embedder.
         """
+        return self.recommend_with_moments(query, 0)[0]
+
+    def recommend_with_moments(self, query: Query, most: int) -> tuple[Answer, list[list[Moment]]]:
+        """Answer as ``recommend`` does; also return up to so many other moments of each result.
+
+        They are clips of the result's video that the library knows, the best first.
+        """
         asked = self._asked(query, {})
+        gatherer = asked.gatherer
         try:
-            found = asked.gatherer.gather()
+            found = gatherer.gather()
         except UsageError as exc:
-            raise self._with_fields(exc, asked.gatherer.filter) from exc
-        return self._answered(asked, found)
+            raise self._with_fields(exc, gatherer.filter) from exc
+        answer = self._answered(asked, found)
+        moments: list[list[Moment]] = []
+        for row in answer.results if most else ():
+            clips = others(gatherer.clips_of(row.video_id), row.start_sec, row.end_sec)[:most]
+            moments.append([
+                Moment(clip.payload.start_sec, clip.payload.end_sec, clip.score,
+                       confidence_of(clip, gatherer.parts, query.pool))
+                for clip in clips
+            ])  # fmt: skip
+        return answer, moments
 
     def recommend_each(self, queries: Sequence[Query]) -> list[Answer | VidrecError]:
         """Answer many queries, each as ``recommend`` does; a query's failure is its answer.

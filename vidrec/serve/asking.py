@@ -35,6 +35,7 @@ _BODY = {
         },
     }
 }
+MOST_MOMENTS = 8  # of a result, beside its own
 _MANY = models.errors(402)
 
 
@@ -147,11 +148,12 @@ def _answer(served: Served, asked: Asked, sent: list[tuple[str, BinaryIO]]) -> A
         query = parts.check_ids(session.library, session.fingerprint, query)
         served.purse.pay_for(session, query.parts, sum(upload.minutes for upload in kept))
         try:
-            answer = session.recommend(query)
+            answer, moments = session.recommend_with_moments(query, MOST_MOMENTS)
         except MediaError as exc:
             message = str(exc)
             for upload in kept:
                 message = message.replace(str(upload.path), upload.name)
             raise MediaError(message) from exc
         least = 0.0 if asked.all else session.settings.embedder.min_confidence
-        return answered(served, answer, parts.shown(query, kept), least)
+        names = {str(upload.path): upload.name for upload in kept}
+        return answered(served, answer, moments, names, least)

@@ -104,7 +104,12 @@ class Result(BaseModel):
 
 
 class Answered(BaseModel):
-    """What was found; where nothing fits well, the nearest all the same."""
+    """What was found; where nothing fits well, the nearest all the same.
+
+    Where ``why`` was asked, it tells how each part was understood, and each result has its own.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     query: str
     confident: bool

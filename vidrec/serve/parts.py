@@ -105,10 +105,3 @@ def check_ids(library: Library, fingerprint: str, query: Query) -> Query:
             part = replace(part, value=video.id)
         parts.append(part)
     return replace(query, parts=tuple(parts))
-
-
-def shown(query: Query, uploads: Sequence[Upload]) -> str:
-    """Return the query in words, uploads by the names they were sent under."""
-    names = {str(upload.path): upload.name for upload in uploads}
-    parts = [replace(part, value=names.get(part.value, part.value)) for part in query.parts]
-    return str(replace(query, parts=tuple(parts)))

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from vidrec.files import exists
 from vidrec.library.browse import Listed
-from vidrec.search.session import Answer
+from vidrec.search.answers import Answer, document, fields_of
+from vidrec.search.moments import Moment
 from vidrec.serve.models import Answered, ShownVideo
 from vidrec.serve.served import Served
 from vidrec.types import Recommendation, Scalar, Video
@@ -19,36 +20,59 @@ SURE, LIKELY = 0.8, 0.5
 Words = Literal["sure", "likely", "maybe", "unsure"]
 
 
-def answered(served: Served, answer: Answer, query: str, least: float) -> Answered:
-    """Return an answer as it is sent."""
+def answered(
+    served: Served,
+    answer: Answer,
+    moments: Sequence[Sequence[Moment]],
+    names: Mapping[str, str],
+    least: float,
+) -> Answered:
+    """Return an answer as it is sent; ``names`` are what is said in place of uploads' paths."""
     library = served.session.library
     ids = list({row.video_id for row in answer.results})
     known, fields = library.listed(ids), library.fields_of(ids)
-    rows = [_row(row, known, fields, least) for row in answer.results]
+    rows = [
+        _row(row, known.get(row.video_id), some, fields.get(row.video_id, {}), least)
+        for row, some in zip(answer.results, moments, strict=True)
+    ]
     notes = list(answer.notes)
     if answer.unindexed:
         notes.append("the library has changed since it was indexed")
-    return Answered(
-        query=query, confident=answer.confident, reason=answer.reason, notes=notes,
-        results=rows, embedder=answer.embedder, store=answer.store,
-    )  # fmt: skip
+    found = {
+        **document(answer), "notes": notes, "results": rows, "confident": answer.confident,
+        "reason": answer.reason,
+    }  # fmt: skip
+    return Answered.model_validate(_renamed(found, names))
 
 
 def _row(
     row: Recommendation,
-    known: Mapping[str, Listed],
-    fields: Mapping[str, Mapping[str, Scalar]],
+    listed: Listed | None,
+    moments: Sequence[Moment],
+    fields: Mapping[str, Scalar],
     least: float,
-) -> Any:
-    shown = {name: value for name, value in asdict(row).items() if name != "path"}
-    listed = known.get(row.video_id)
+) -> dict[str, Any]:
+    shown = {name: value for name, value in fields_of(row).items() if name != "path"}
     here = listed is not None and is_playable(listed.video)
     return {
         **shown, "id": row.video_id, "name": row.filename,
-        **links(row.video_id, here, row.start_sec), "moments": [],
-        "confidence_words": in_words(row.confidence, least),
-        "fields": fields.get(row.video_id, {}),
+        **links(row.video_id, here, row.start_sec),
+        "moments": [asdict(moment) for moment in moments],
+        "confidence_words": in_words(row.confidence, least), "fields": dict(fields),
     }  # fmt: skip
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """Return a document in which uploads have the names that they were sent under."""
+    if not names:
+        return value
+    if isinstance(value, str):
+        for path, name in names.items():
+            value = value.replace(path, name)
+        return value
+    if isinstance(value, Mapping):
+        return {key: _renamed(one, names) for key, one in value.items()}
+    return [_renamed(one, names) for one in value] if isinstance(value, list) else value
 
 
 def shown_videos(served: Served, videos: Sequence[Listed]) -> list[ShownVideo]:
