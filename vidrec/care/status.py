@@ -76,9 +76,11 @@ def list_videos(
     Raises:
         UsageError: a field is not known.
     """
+    from vidrec.search.told import videos_where
+
     with Library(settings.library, create=False) as library:
         done = library.embedders_by_video()
-        met = library.videos_where(conditions)
+        met = videos_where(settings, library, conditions)
         return [
             (video, done.get(video.id, []))
             for video in library.videos()

@@ -45,7 +45,8 @@ Where = Annotated[
     list[str] | None,
     typer.Option(
         help='Only videos that meet a condition, as label=Cats, "duration_sec >= 60", "year in '
-        '2006,2007", "filename ~ *.mkv", "added > 2026-11-01"; may be repeated.',
+        '2006,2007", "filename ~ *.mkv", "added > 2026-11-01", tone=dark, "tone.light < 0.3" (of '
+        "conse; 0 to 1, 0.5 is usual); may be repeated.",
         metavar="CONDITION",
     ),
 ]

@@ -69,6 +69,9 @@ class Embedder(ABC):
     # What stretches (start, end) of a vector are about, where that can be said; then a score, too,
     # can be told as made of them. Together they are the whole vector.
     aspects: ClassVar[Mapping[str, tuple[int, int]]] = {}
+    # Fields that a whole video's vector tells by itself, which conditions may ask for, and the
+    # words that each may hold; none for a number.
+    fields: ClassVar[Mapping[str, Sequence[str]]] = {}
 
     def __init__(self, settings: Settings) -> None:
         """Check the embedder's own settings.
@@ -242,6 +245,10 @@ class Embedder(ABC):
     def understood(self, texts: Sequence[str]) -> list[float]:
         """Return the probability, 0 to 1, that the embedder knows what each text is about."""
         return [1.0] * len(texts)
+
+    def tell(self, vectors: NDArray[np.float32]) -> Mapping[str, Sequence[Any]]:
+        """Return the values of each of ``fields``, one for each of ``(n, dim)`` vectors."""
+        return {}
 
     def words(self, vectors: NDArray[np.float32], count: int = 5) -> list[list[tuple[str, float]]]:
         """Return the embedder's own words nearest to each of ``(n, dim)`` vectors, with cosines."""

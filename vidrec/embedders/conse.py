@@ -6,7 +6,7 @@ The recipe is in ``vidrec.models.conse``; here are the frames it gets to see.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from vidrec.calibration import Calibration
 from vidrec.config import ConseSettings, Settings
@@ -15,7 +15,7 @@ from vidrec.media.tone import LAG_SEC, measure
 from vidrec.models.conse import DIM, SEEN_DIM, Conse, recipe_id
 from vidrec.models.efficientnet_lite import FRAME_SIZE, FrameClassifier
 from vidrec.models.text import TEXT_DIM
-from vidrec.models.tone import WORDS, coordinates_of, tone_words
+from vidrec.models.tone import AXES, WORDS, coordinates_of, place_of, tone_words
 from vidrec.types import Fingerprint, Modality, Scalar
 
 if TYPE_CHECKING:
@@ -48,6 +48,10 @@ class ConseEmbedder(FrameEmbedder):
     aspects: ClassVar[Mapping[str, tuple[int, int]]] = {
         "things": (0, TEXT_DIM), "look": (TEXT_DIM, SEEN_DIM), "tone": (SEEN_DIM, DIM),
     }  # fmt: skip
+    fields: ClassVar[Mapping[str, Sequence[str]]] = {
+        "tone": tuple(word for words in WORDS.values() for word in words if word),
+        **{f"tone.{axis}": () for axis in AXES},
+    }
 
     def __init__(self, settings: Settings) -> None:
         """Remember what is needed to load the models later."""
@@ -83,6 +87,13 @@ class ConseEmbedder(FrameEmbedder):
 
     def understood(self, texts: Sequence[str]) -> list[float]:
         return self._recipe.understood(texts)
+
+    def tell(self, vectors: NDArray[np.float32]) -> Mapping[str, Sequence[Any]]:
+        found = [coordinates_of(vector) for vector in vectors[:, SEEN_DIM:]]
+        told: dict[str, Sequence[Any]] = {"tone": [tone_words(one) for one in found]}
+        for axis in AXES:
+            told[f"tone.{axis}"] = [place_of(one[axis]) for one in found]
+        return told
 
     def words(self, vectors: NDArray[np.float32], count: int = 5) -> list[list[tuple[str, float]]]:
         return self._recipe.nearest_labels(vectors, count)

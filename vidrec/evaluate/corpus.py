@@ -11,6 +11,7 @@ from vidrec.embedders.base import Embedder
 from vidrec.errors import LibraryError
 from vidrec.library import Library
 from vidrec.search.texts import asked_texts
+from vidrec.search.told import Told
 from vidrec.types import Condition, Scope
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Corpus:
             LibraryError: there is none.
             UsageError: a condition's field is not known.
         """
-        self._met = library.videos_where(conditions)
+        self._met = Told(library, embedder).videos_where(conditions)
         self.library = library
         self.embedder = embedder
         self.fingerprint = str(embedder.fingerprint)

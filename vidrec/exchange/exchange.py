@@ -76,12 +76,13 @@ def export(
         StorageError: the file cannot be written.
     """
     from vidrec.exchange.vector_files import kind_of, write_rows
+    from vidrec.search.told import videos_where
 
     wished = kind_of(path, kind)
     progress = progress or Silent()
     with Library(settings.library, create=False) as library, library.snapshot():
         chosen = _choose(library, settings.embedder.name, fingerprint)
-        met = library.videos_where(conditions)
+        met = videos_where(settings, library, conditions)
         total = library.count_embeddings(str(chosen), met)[1]
         progress.start("exporting", total, "row")
         with finishing(progress):

@@ -173,6 +173,14 @@ class Embeddings(Catalog):
             found.update((row[0], vector_of(row[1])) for row in rows)
         return found
 
+    def all_whole_vectors(self, fingerprint: str) -> dict[str, Vector]:
+        """Return the whole-video vectors of all videos that have one, by video id."""
+        rows = self.read(
+            "SELECT video_id, vector FROM embeddings WHERE fingerprint_id = ? AND scope = 'video'",
+            self._fingerprint_id(fingerprint),
+        )
+        return {row[0]: vector_of(row[1]) for row in rows}
+
     def count_embeddings(self, fingerprint: str, among: set[str] | None = None) -> tuple[int, int]:
         """Return (videos, embeddings) stored under a fingerprint, of all videos or some."""
         number = self._fingerprint_id(fingerprint)

@@ -156,6 +156,11 @@ def coordinates_of(part: Floats) -> dict[str, float]:
     return {axis: float(value) * scale for axis, value in zip(AXES, part, strict=False)}
 
 
+def place_of(coordinate: float) -> float:
+    """Return where a coordinate lies on its axis: 0 is the lowest end, 0.5 as usual, 1 the top."""
+    return (coordinate / FARTHEST + 1) / 2
+
+
 def tone_words(coordinates: Mapping[str, float]) -> list[str]:
     """Say in words where a clip differs from the usual: "dark", "still"."""
     words = [WORDS[axis][value > 0] for axis, value in coordinates.items() if abs(value) >= TOLD]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from vidrec.errors import UsageError
 from vidrec.library import Library
 from vidrec.search.query import Query
+from vidrec.search.told import Told
 from vidrec.types import PAYLOAD_FIELDS, Condition, Filter, Scalar, Scope
 
 FEW = 10_000  # videos that a filter names; of more it names the others
 
 
-def filter_of(library: Library, query: Query, excluded: frozenset[str]) -> Filter:
+def filter_of(library: Library, told: Told, query: Query, excluded: frozenset[str]) -> Filter:
     """Return which points may match.
 
     Whether a payload equals something is left to the store; all else is decided from the library,
@@ -27,14 +28,14 @@ def filter_of(library: Library, query: Query, excluded: frozenset[str]) -> Filte
         key = condition.key
         if key == "scope":
             scope = _scope_of(condition)
-        elif key == "path" or (key not in PAYLOAD_FIELDS and library.knows_field(key)):
+        elif key == "path" or (key not in PAYLOAD_FIELDS and told.knows(key)):
             of_library.append(condition)
         elif condition.op in ("=", "in"):  # several of one key mean any of them
             equal[key] = (*equal.get(key, ()), *condition.values)
         else:
             native.append(condition)
     native += [Condition(key, "in", values) for key, values in equal.items()]
-    met = library.videos_where(of_library)
+    met = told.videos_where(of_library)
     if met is None:
         return Filter(scope, tuple(native), excluded)
     if len(met) <= FEW:

@@ -26,6 +26,7 @@ from vidrec.search.gather import Gathered, Gatherer, gather_together
 from vidrec.search.moments import Moment, others
 from vidrec.search.query import Part, Query, check_query
 from vidrec.search.texts import AskedText
+from vidrec.search.told import Told, with_embedder
 from vidrec.stores import open_store
 from vidrec.types import PAYLOAD_FIELDS, Filter
 
@@ -57,7 +58,7 @@ class Session:
         """
         self.library, self._passing = _opened_library(settings)
         try:
-            self.settings, self._notes = _with_embedder(settings, self.library)
+            self.settings, self._notes = with_embedder(settings, self.library)
             self.embedder = load_embedder(self.settings)
             self.store = open_store(self.settings)
         except BaseException:
@@ -66,6 +67,7 @@ class Session:
                 self._passing.cleanup()
             raise
         self.fingerprint = str(self.embedder.fingerprint)
+        self.told = Told(self.library, self.embedder)
         self._asker = Asker(self.library, self.embedder, self.settings)
 
     def __enter__(self) -> Session:
@@ -165,7 +167,9 @@ class Session:
         if not any(part.part.weight > 0 for part in parts):
             raise UsageError("nothing of the history is in the library: there is nothing to like")
         seeds = {part.video_id for part in parts if part.video_id is not None}
-        chosen = filter_of(self.library, query, frozenset(seeds.union(seen, self._removed())))
+        chosen = filter_of(
+            self.library, self.told, query, frozenset(seeds.union(seen, self._removed()))
+        )
         gatherer = Gatherer(
             self.library, self.store, self.fingerprint,
             self.embedder.copies_from, query, parts, chosen,
@@ -206,7 +210,9 @@ class Session:
         """A field that the store does not know: name those that the library does."""
         for key in {condition.key for condition in chosen.conditions}:
             if key not in PAYLOAD_FIELDS and f"{key!r} to filter on" in str(refused):
-                return UsageError(f"{refused}; {self.library.unknown_field(key)}")
+                return UsageError(
+                    f"{refused}; {self.library.unknown_field(key, self.embedder.fields)}"
+                )
         return refused
 
     def _seen(self, query: Query) -> list[str]:
@@ -258,16 +264,3 @@ def _opened_library(settings: Settings) -> tuple[Library, TemporaryDirectory[str
 def open_session(settings: Settings) -> Session:
     """Open a session; close it, or use it in a ``with`` block."""
     return Session(settings)
-
-
-def _with_embedder(settings: Settings, library: Library) -> tuple[Settings, tuple[str, ...]]:
-    """Choose the only embedder that the library has, where none was named."""
-    if "name" in settings.embedder.model_fields_set:
-        return settings, ()
-    names = library.embedder_names()
-    if len(names) != 1 or settings.embedder.name in names:
-        return settings, ()
-    (name,) = names
-    chosen = settings.model_copy(deep=True)
-    chosen.embedder.name = name
-    return chosen, (f"the library has embeddings of {name} only: it was asked",)
