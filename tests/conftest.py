@@ -19,7 +19,7 @@ from vidrec.extras import EXTRA_OF
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TESTS = Path(__file__).parent
-OPTIONAL = {*EXTRA_OF, "moto", "openapi_schema_validator", "werkzeug"}
+OPTIONAL = {*EXTRA_OF, "moto", "openapi_schema_validator", "werkzeug", "httpx", "playwright"}
 
 
 @cache

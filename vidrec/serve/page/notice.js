@@ -1,0 +1,89 @@
+// What the page says when there is nothing to show, nothing that fits, or something went wrong.
+
+import { isThere } from "./api.js";
+import { h, icon } from "./dom.js";
+
+const place = document.getElementById("notice");
+let watching;
+
+function notice(kind, drawing, title, text, ...rest) {
+  return h(
+    "div",
+    { class: `notice ${kind}`, role: kind === "wrong" ? "alert" : null },
+    icon(drawing), h("strong", {}, title), text ? h("p", {}, text) : null, rest,
+  );
+}
+
+export function clear() {
+  clearInterval(watching);
+  place.replaceChildren();
+}
+
+function show(made) {
+  clear();
+  place.replaceChildren(made);
+}
+
+const steps = (...buttons) => h("div", { class: "steps" }, buttons);
+const button = (text, onclick) => h("button", { type: "button", class: "soft", onclick }, text);
+
+/** Nothing is confident: the nearest are shown all the same, and called what they are. */
+export function nothingFits(answer, ways) {
+  const { results, reason } = answer;
+  if (results.length === 0) {
+    show(notice("unsure", "search", "Nothing matches", sentence(reason), steps(ways)));
+    return;
+  }
+  const text = "These come nearest, but probably none is what you mean. Other words may help, or a picture.";
+  const figures = h("details", {}, h("summary", {}, "In figures"), h("p", {}, sentence(reason)));
+  show(notice("unsure", "alert", "Nothing fits well", text, h("div", { class: "steps" }, figures, ways)));
+}
+
+function sentence(text) {
+  const plain = (text ?? "").replace(/^no (confident )?match: */, "");
+  return plain ? `${plain[0].toUpperCase()}${plain.slice(1)}.` : "";
+}
+
+/** The library is there, and nothing in it can be found yet. */
+export function nothingIndexed(videos) {
+  const text = videos ? "The videos of the library are not indexed yet." : "The library is empty.";
+  const commands = videos ? "vidrec index" : "vidrec embed ~/Videos\nvidrec index";
+  const pre = h("pre", { tabIndex: 0, "aria-label": "Commands" }, commands);
+  show(notice("", "film", text, "Run this in a terminal; the page sees it by itself.", h("div", { class: "steps" }, pre)));
+}
+
+const TITLES = {
+  network: "vidrec is not there",
+  auth: "This page needs its link",
+  paid: "This search would cost money",
+  rate: "Too many searches at once",
+  too_large: "The file is too large",
+  not_found: "Not found",
+  usage: "That cannot be asked",
+  busy: "Busy just now",
+};
+const TEXTS = {
+  auth: "Open it by the link with the token that `vidrec serve` printed.",
+  network: "No answer came. The page tries again by itself, as soon as `vidrec serve` runs.",
+};
+
+/** Something went wrong; `again` asks once more. */
+export function wrong(error, again) {
+  const title = TITLES[error.kind] ?? "Something went wrong";
+  const text = TEXTS[error.kind] ?? error.message;
+  const retry = ["auth", "usage", "too_large", "paid"].includes(error.kind) ? null : button("Try again", again);
+  show(notice("wrong", "alert", title, text, retry && steps(retry)));
+  if (error.kind === "network") {
+    watching = setInterval(async () => {
+      if (await isThere()) {
+        clear();
+        again();
+      }
+    }, 2500);
+  } else if (error.kind === "rate" || error.kind === "busy") {
+    watching = setInterval(() => {
+      clear();
+      again();
+    }, 1000 * Math.max(2, error.wait));
+  }
+}
