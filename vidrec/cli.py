@@ -52,6 +52,7 @@ COMMANDS = {
     "config": "Show every setting with where it comes from, or trust a folder's config file.",
     "list": "List the videos of the library.",
     "open": "Play a result of the last answer at its moment.",
+    "mcp": "Let agents search the library: tools over stdin and stdout (MCP).",
     "tag": "Give videos fields of your own, which --where can ask for.",
     "label": "Label videos; the index shows it after the next `vidrec index`.",
     "remove": "Forget videos: their embeddings leave the library and its index. Files stay.",

@@ -7,6 +7,7 @@
     browsing  videos, status, suggestions, health, metrics
     playing   videos, posters and previews; ``workshop`` makes what browsers can play
     models    what is sent and answered, and with it the OpenAPI document
+    agents    the same for agents, over stdin and stdout (MCP)
     problems  errors as answers, without paths, keys and traces
 
 Nothing that comes over HTTP ever names a file: a video is asked for by its id, a query is of

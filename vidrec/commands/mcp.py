@@ -1,0 +1,38 @@
+"""Serve agents over stdin and stdout."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vidrec.commands.options import (
+    CheckpointFolder,
+    EmbedderName,
+    Library,
+    StoreName,
+    settings_for,
+)
+
+
+def mcp(
+    allow_paid: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Let N questions be paid for (Marengo).")
+    ] = 0,
+    embedder: EmbedderName = None,
+    checkpoint: CheckpointFolder = None,
+    store: StoreName = None,
+    library: Library = None,
+) -> None:
+    """Let agents search the library: tools over stdin and stdout (MCP).
+
+    Example: vidrec mcp --library my-library
+    """
+    from vidrec.search.session import open_session
+    from vidrec.serve.agents import agent_server
+
+    settings = settings_for(
+        embedder__name=embedder, store__name=store, resnet__checkpoint=checkpoint, library=library
+    )
+    with open_session(settings) as session:
+        agent_server(session, allow_paid).run()
