@@ -70,8 +70,9 @@ export function similar(id, k, signal) {
   return ask(`/api/videos/${encodeURIComponent(id)}/similar?k=${k}`, { signal });
 }
 
-export function videos(offset, limit, where = {}) {
-  return ask(`/api/videos?${new URLSearchParams({ offset, limit, ...where })}`);
+/** The library's first videos, or those of a label. */
+export function videos(limit, label) {
+  return ask(`/api/videos?${new URLSearchParams({ limit, ...(label ? { label } : {}) })}`);
 }
 
 const known = new Map(); // id → promise of a video

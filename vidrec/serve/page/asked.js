@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { h, icon, iconButton } from "./dom.js";
-import { file, get, go, onChange } from "./state.js";
+import { file, get, go, isAsked, onChange } from "./state.js";
 import { conditionWords } from "./filters.js";
 
 const place = document.getElementById("asked");
@@ -75,7 +75,8 @@ function draw(state) {
     ...state.files.map(fileChip),
     ...state.like.map((value) => tasteChip("like", value)),
     ...state.unlike.map((value) => tasteChip("unlike", value)),
-    ...state.where.map((value) =>
+    // While nothing is asked the library's labels are shelves of their own, over the list.
+    ...(isAsked(state) ? state.where : []).map((value) =>
       chip("", icon("filter"), conditionWords(value), () => go({ where: without(get().where, value) })),
     ),
   ];
@@ -89,7 +90,8 @@ function draw(state) {
 
 export function startAsked() {
   onChange((state, before) => {
-    if (["like", "unlike", "where", "files"].some((name) => state[name] !== before[name])) draw(state);
+    const names = ["q", "like", "unlike", "where", "files"];
+    if (names.some((name) => state[name] !== before[name])) draw(state);
   });
   draw(get());
 }

@@ -1,7 +1,7 @@
 // Filters by label, field and length; variety; moments; near copies.
 
 import { count, h, icon, settled } from "./dom.js";
-import { get, go, isAsked, onChange } from "./state.js";
+import { get, go, goHome, isAsked, onChange } from "./state.js";
 
 const MANY = 14; // values that are shown without asking for all
 const WORDY = 32; // letters: a field of longer values is a text, and no filter
@@ -35,12 +35,8 @@ function toggle(conditions, off = []) {
 
 function option(text, conditions, amount, off) {
   const small = amount === undefined ? null : h("small", {}, amount.toLocaleString("en"));
-  const made = h(
-    "button",
-    { type: "button", class: "option", onclick: () => toggle(conditions, off) },
-    text,
-    small,
-  );
+  const made = h("button", { type: "button", class: "option" }, text, small);
+  made.onclick = () => toggle(conditions, off);
   made.conditions = conditions;
   return made;
 }
@@ -129,7 +125,7 @@ function varietySlider() {
 }
 
 function mark() {
-  for (const button of panel.querySelectorAll(".option")) {
+  for (const button of document.querySelectorAll(".option")) {
     button.setAttribute("aria-pressed", String(has(button.conditions)));
   }
 }
@@ -174,6 +170,16 @@ export function startFilters({ labels, fields }) {
       .filter(([, values]) => values.length && values.every(short))
       .map(([name, values]) => fieldGroup(name, values)),
   );
+  document.getElementById("shelves").replaceChildren(
+    ...labels.slice(0, MANY).map((one) => shelfButton(one.label, one.count)),
+  );
   onChange(mark);
   mark();
+}
+
+/** While nothing is asked: show the videos of a label only, or all again. */
+function shelfButton(label, amount) {
+  const made = option(label, [`label=${label}`], amount);
+  made.onclick = () => goHome(has(made.conditions) ? [] : made.conditions);
+  return made;
 }

@@ -9,8 +9,8 @@ import { startKeys } from "./keys.js";
 import { isEmpty, setBusy, showBones, showRows } from "./list.js";
 import * as notice from "./notice.js";
 import { copyLink, openAsked, setRows, startPlayer } from "./player.js";
-import { startSearch } from "./search.js";
-import { PAGE, answerKey, fileOf, get, go, isAsked, onChange } from "./state.js";
+import { showIdeas, startSearch } from "./search.js";
+import { PAGE, answerKey, fileOf, get, go, goHome, isAsked, labelOf, onChange } from "./state.js";
 import { startThemes } from "./themes.js";
 
 const title = document.getElementById("title");
@@ -28,21 +28,21 @@ let begun = null; // settles when the status is there, or cannot be had
 
 const rowKey = (row) => `${row.id}-${Math.round(row.start_sec * 1000)}`;
 
-/** Show the state: from memory where it was just there, else by asking. */
-async function show(state, { fresh = false } = {}) {
+/** Show the state: by asking, or (on the way back) from memory. */
+async function show(state, { remembered = false } = {}) {
   asking?.abort();
   const asked = isAsked(state);
   document.documentElement.classList.toggle("home", !asked);
   share.hidden = !asked;
   name(state);
   const key = answerKey(state);
-  if (!fresh && kept.has(key)) return present(state, kept.get(key));
+  if (remembered && kept.has(key)) return present(state, kept.get(key));
   const mine = (asking = new AbortController());
   const waited = wait(asked);
   try {
     const answer = asked
       ? await api.recommend(state, fileOf(state), { signal: mine.signal })
-      : await shelf(state.k === PAGE ? SHELF : state.k);
+      : await shelf(state.k === PAGE ? SHELF : state.k, labelOf(state));
     if (asking !== mine) return;
     remember(key, answer);
     present(state, answer);
@@ -77,9 +77,9 @@ function remember(key, answer) {
   if (kept.size > KEPT) kept.delete(kept.keys().next().value);
 }
 
-/** The library's own videos, newest first, as rows. */
-async function shelf(limit) {
-  const [{ total, videos }] = await Promise.all([api.videos(0, Math.min(limit, 200)), begun]);
+/** The library's own videos, or those of a label, as rows. */
+async function shelf(limit, label) {
+  const [{ total, videos }] = await Promise.all([api.videos(Math.min(limit, 200), label), begun]);
   const results = videos.map((video) => ({
     ...video, start_sec: 0, end_sec: 0, score: 0, confidence: null,
     preview: video.poster?.replace("/poster/", "/preview/"),
@@ -90,7 +90,7 @@ async function shelf(limit) {
 function name(state) {
   const { q, like, files } = state;
   const things = like.length + files.length;
-  if (!isAsked(state)) title.textContent = files.length ? "Drop the file in again" : "In this library";
+  if (!isAsked(state)) title.textContent = files.length ? "Drop the file in again" : labelOf(state) ?? "In this library";
   else if (q) title.textContent = things || state.unlike.length ? `“${q}”, to your taste` : `“${q}”`;
   else if (files.length === 1 && !like.length) title.textContent = `Like ${files[0].name}`;
   else title.textContent = things === 1 ? "More like this" : "To your taste";
@@ -163,7 +163,7 @@ function fail(error) {
   summary.textContent = document.getElementById("asides").textContent = "";
   notice.wrong(error, () => {
     if (!status) begun = begin();
-    show(get(), { fresh: true });
+    show(get());
   });
   openAsked();
 }
@@ -177,6 +177,7 @@ async function begin() {
   }
   startFilters(status);
   startDrop(status);
+  showIdeas(status.labels);
   const { videos, indexed, embedder, store, version } = status;
   document.getElementById("foot").replaceChildren(
     h("span", {}, `${count(videos, "video")}, ${count(indexed, "moment")} to find`),
@@ -191,10 +192,10 @@ share.addEventListener("click", copyLink);
 document.querySelector(".brand").addEventListener("click", (event) => {
   if (event.metaKey || event.ctrlKey || event.shiftKey) return;
   event.preventDefault();
-  go({ q: "", like: [], unlike: [], where: [], files: [], diversity: 0, clips: false, dedupe: false, v: null });
+  goHome();
 });
-onChange((state, before) => {
-  if (answerKey(state) !== answerKey(before)) show(state);
+onChange((state, before, { back }) => {
+  if (answerKey(state) !== answerKey(before)) show(state, { remembered: back });
 });
 startThemes();
 startSearch();

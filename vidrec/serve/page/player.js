@@ -18,25 +18,30 @@ export function setRows(list) {
   if (open) place();
 }
 
-const rowOf = (id) => rows.find((row) => row.id === id) ?? null;
+/** Which row of the list a video is: of several moments the one that is shown. */
+function indexOf(id, sec) {
+  const at = rows.findIndex((row) => row.id === id && Math.abs(row.start_sec - sec) < 0.02);
+  return at < 0 ? rows.findIndex((row) => row.id === id) : at;
+}
 
 /** A row of the list, or the same made of what the library says. */
-async function described(id) {
-  const row = rowOf(id);
+async function described(id, sec) {
+  const row = rows[indexOf(id, sec)];
   if (row) return row;
-  const { v } = get();
-  const video = await api.video(id);
-  return { ...video, start_sec: v?.sec ?? 0, end_sec: v?.sec ?? 0, moments: [], listed: false };
+  return { ...(await api.video(id)), start_sec: sec, end_sec: sec, moments: [], listed: false };
 }
 
 async function show({ id, sec }) {
-  if (open?.id === id) return open.film?.seek(sec);
+  if (open?.id === id) {
+    place();
+    return open.film?.seek(sec);
+  }
   stop();
   const mine = (open = { id, abort: new AbortController() });
   if (!dialog.open) dialog.showModal();
   dialog.replaceChildren(bar(""), h("div", { class: "stage" }, h("span", { class: "spin" })));
   try {
-    const row = await described(id);
+    const row = await described(id, sec);
     if (open !== mine) return;
     build(row, sec);
   } catch (error) {
@@ -161,19 +166,28 @@ function tell({ progress, error }) {
 
 /** Show which result this is, and whether there is one before and after. */
 function place() {
-  const at = rows.findIndex((row) => row.id === open.id);
   const text = dialog.querySelector(".place");
-  if (!text) return;
+  if (!text || !get().v) return;
+  const at = indexOf(open.id, get().v.sec);
+  // What was liked leaves the list: the next one is then where it was.
+  if (at >= 0) open.at = at;
+  open.listed = at >= 0;
   text.textContent = at < 0 ? "" : `${at + 1} of ${rows.length}`;
-  dialog.querySelector(".previous").disabled = at < 1;
-  dialog.querySelector(".next").disabled = at < 0 || at === rows.length - 1;
-  for (const name of [".previous", ".next"]) dialog.querySelector(name).hidden = at < 0;
+  for (const [name, way] of [[".previous", -1], [".next", 1]]) {
+    const button = dialog.querySelector(name);
+    button.hidden = open.at === undefined;
+    button.disabled = !neighbour(way);
+  }
+}
+
+function neighbour(way) {
+  if (open?.at === undefined) return null;
+  return rows[open.listed || way < 0 ? open.at + way : open.at] ?? null;
 }
 
 /** Go to the result before or after the one that is shown. */
 export function beside(way) {
-  const at = rows.findIndex((row) => row.id === open?.id);
-  const row = at < 0 ? null : rows[at + way];
+  const row = neighbour(way);
   if (row) go({ v: { id: row.id, sec: row.start_sec } }, { replace: true });
 }
 
@@ -198,6 +212,8 @@ function follow({ v }, before) {
   else if (!v && open) {
     stop();
     dialog.close();
+    // The card that opened it may be gone by now.
+    if (document.activeElement === document.body) document.getElementById("results").focus();
   } else if (v && open?.row) {
     // A like or dislike was given here: show it.
     dialog.querySelector(".acts")?.replaceWith(acts(open.row, isAsked(get())));

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { h, icon, settled } from "./dom.js";
-import { get, go, onChange } from "./state.js";
+import { get, go, goHome, onChange } from "./state.js";
 
 const box = document.getElementById("q");
 const list = document.getElementById("suggestions");
@@ -16,6 +16,7 @@ let asking = null;
 function search(text) {
   close();
   const q = text.trim();
+  if (!q && !get().files.length && !get().like.length) return goHome();
   box.value = q;
   clear.hidden = !q;
   // A new text begins anew: what was liked before belonged to the old one.
@@ -92,12 +93,13 @@ function onKey(event) {
   }
 }
 
-/** What to ask for, for those who come with an empty box. */
-async function showIdeas() {
+/** What to ask for, for those who come with an empty box; labels have shelves of their own. */
+export async function showIdeas(labels) {
   const place = document.getElementById("ideas");
   const { suggestions } = await api.suggest("").catch(() => ({ suggestions: [] }));
   place.replaceChildren(
     ...suggestions
+      .filter((text) => !labels.some(({ label }) => label === text))
       .slice(0, 6)
       .map((text) => h("button", { type: "button", class: "soft", onclick: () => search(text) }, text)),
   );
@@ -129,5 +131,4 @@ export function startSearch() {
   };
   onChange(follow);
   follow(get());
-  showIdeas();
 }

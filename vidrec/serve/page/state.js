@@ -54,6 +54,12 @@ export function isAsked(state) {
   return Boolean(state.q || state.like.length || fileOf(state).length);
 }
 
+/** The label that the library is looked through by, while nothing is asked. */
+export function labelOf(state) {
+  const [first] = state.where.filter((one) => one.startsWith("label="));
+  return first ? first.slice("label=".length) : null;
+}
+
 /** What decides the answer, as a key: two states of one key show the same list. */
 export function answerKey(state) {
   const tokens = state.files.map((file) => file.token);
@@ -84,30 +90,35 @@ export function onChange(listener) {
   listeners.push(listener);
 }
 
+/** Ask for nothing and show the library, or those of a label. */
+export function goHome(where = []) {
+  go({ ...parse("", null), where });
+}
+
 /** Change the state: a step in the history, or (`replace`) none. */
 export function go(change, { replace = false } = {}) {
   const before = current;
   const asksAnew = Object.keys(change).some((name) => name !== "v" && name !== "k");
   current = { ...before, ...(asksAnew ? { k: PAGE } : {}), ...change };
   const kept = { tokens: current.files.map((one) => one.token), inner: true };
-  // Opening the player is a step that closing it takes back.
-  kept.opened = Boolean(current.v) && (before.v ? (history.state?.opened ?? false) : !replace);
+  // Opening the player is a step that closing it takes back; a like that is given there is not.
+  kept.opened = replace ? Boolean(history.state?.opened) : Boolean(current.v && !before.v && !asksAnew);
   if (replace || address(before) === address(current)) {
     history.replaceState(kept, "", address(current));
   } else {
     history.pushState(kept, "", address(current));
   }
-  for (const listener of listeners) listener(current, before);
+  for (const listener of listeners) listener(current, before, { back: false });
 }
 
-/** Close the player: by the step back, where opening it was one. */
+/** Close the player: by the step back, where opening it was the last one. */
 export function leavePlayer() {
   if (history.state?.opened) history.back();
-  else go({ v: null }, { replace: true });
+  else go({ v: null });
 }
 
 addEventListener("popstate", (event) => {
   const before = current;
   current = parse(location.search, event.state);
-  for (const listener of listeners) listener(current, before);
+  for (const listener of listeners) listener(current, before, { back: true });
 });
