@@ -116,6 +116,23 @@ def test_a_worker_that_does_not_fit_is_refused(
         list(on_ray(iter(()), order, frozenset(), address="127.0.0.1:1"))
 
 
+def test_a_worker_that_lacks_a_package_says_which() -> None:
+    """What an actor says of an environment in which a package is not installed."""
+    program = """
+import sys
+from vidrec.config import load_settings
+from vidrec.embedders import load_embedder
+from vidrec.ingest.engines.cluster import Actor, Order
+order = Order(load_settings(), str(load_embedder(load_settings()).fingerprint))
+sys.modules["onnxruntime"] = None
+print(Actor(order, frozenset()).ready())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("cannot begin: ") and "onnxruntime" in done.stdout
+    assert "\n" not in done.stdout.strip()
+
+
 def test_a_driver_that_is_killed_loses_only_what_was_in_work(
     films: Path, tmp_path: Path, cluster: Any
 ) -> None:

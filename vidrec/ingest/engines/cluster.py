@@ -58,7 +58,7 @@ class Actor:
         try:
             self._work = self._prepared()
         except Exception as exc:
-            return " ".join(str(exc).split()) or type(exc).__name__
+            return f"cannot begin: {' '.join(str(exc).split()) or type(exc).__name__}"
         if self._work is None:
             return (
                 f"makes other vectors than {order.fingerprint}: the same models, checkpoint and "
