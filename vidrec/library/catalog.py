@@ -68,8 +68,8 @@ class Catalog:
             self._db = self._open(path, create)
             self._file = _identity(path)
         except (sqlite3.Error, OSError, LockFileError, AlreadyHeldError) as exc:
-            if create and _is_full(path.parent, exc):
-                exc = OSError("its disk is full; make room there")
+            if create and (lack := _lack(path.parent, exc)):
+                exc = OSError(f"its disk {lack}; make room there")
             raise LibraryError(f"cannot open the library {path}: {exc}") from exc
 
     @cached_property
@@ -82,7 +82,7 @@ class Catalog:
             try:
                 return _open_for_writing(path)
             except sqlite3.OperationalError as exc:
-                if create or not _is_full(path.parent, exc):
+                if create or not _lack(path.parent, exc):
                     raise
                 self.read_only = True
         return _open_for_reading(path)
@@ -261,10 +261,16 @@ def _open_for_writing(path: Path) -> sqlite3.Connection:
     return db
 
 
-def _is_full(folder: Path, error: Exception) -> bool:
+def _lack(folder: Path, error: Exception) -> str:
+    """Return what a disk has too little of, if an error may come of that, or nothing."""
+    if exists(folder) and hasattr(os, "statvfs"):
+        state = getattr(os, "statvfs")(folder)  # noqa: B009
+        if state.f_files and not state.f_ffree:
+            return "has no inodes left for another file"
     if "full" in str(error) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    return exists(folder) and shutil.disk_usage(folder).free < SHARED_MEMORY_BYTES
+        return "is full"
+    small = exists(folder) and shutil.disk_usage(folder).free < SHARED_MEMORY_BYTES
+    return "is full" if small else ""
 
 
 def _open_for_reading(path: Path) -> sqlite3.Connection:
@@ -273,8 +279,8 @@ def _open_for_reading(path: Path) -> sqlite3.Connection:
     SQLite wants to make its files there even to read, unless it is told that nobody writes. If
     somebody does, they are there; an empty one is what an attempt on a full disk left.
     """
-    log = path.with_name(f"{path.name}-wal")
-    nobody_writes = not exists(log) or not log.stat().st_size
+    logs = [path.with_name(f"{path.name}-{kind}") for kind in ("wal", "journal")]
+    nobody_writes = not any(exists(log) and log.stat().st_size for log in logs)
     how = "immutable=1" if nobody_writes else "mode=ro"
     db = _connect(f"{path.absolute().as_uri()}?{how}", uri=True)
     try:
