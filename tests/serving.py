@@ -12,10 +12,12 @@ import httpx
 import pytest
 import uvicorn
 
+from tests.clips import write_clips
 from tests.tiny_video import write_video as write_plain
 from tests.videos import write_video
 from tests.word_library import put, word_settings
-from vidrec.config import Settings
+from vidrec.config import Settings, load_settings
+from vidrec.ingest.embed import embed
 from vidrec.ingest.index import index
 from vidrec.library import Library
 from vidrec.serve.app import Options
@@ -64,6 +66,19 @@ def films(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
             put(library, name, clips, about=about)
         ids = library.ids_of(["cat.mp4"])["cat.mp4"]
         library.set_fields([(ids[0], {"year": 1999})])
+    index(settings)
+    return settings
+
+
+@pytest.fixture
+def colours(tmp_path: Path, prepared_models: Path) -> Settings:
+    """A library of the default embedder, which takes texts, clips and pictures."""
+    settings = load_settings(overrides={"library": tmp_path / "library", "cache": tmp_path / "c"})
+    (tmp_path / "c").mkdir()
+    for made in prepared_models.iterdir():  # models are prepared once a run
+        (tmp_path / "c" / made.name).symlink_to(made)
+    write_clips(tmp_path / "clips", ["red", "blue", "green"])
+    embed(settings, [str(tmp_path / "clips")])
     index(settings)
     return settings
 

@@ -11,28 +11,13 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.clips import plain, write_clip, write_clips
-from tests.serving import films, serving
+from tests.clips import plain, write_clip
+from tests.serving import colours, films, serving
 from tests.videos import write_sound
 from tests.word_embedder import WordEmbedder
-from vidrec.config import Settings, load_settings
-from vidrec.ingest.embed import embed
-from vidrec.ingest.index import index
+from vidrec.config import Settings
 
-__all__ = ["films"]
-
-
-@pytest.fixture
-def colours(tmp_path: Path, prepared_models: Path) -> Settings:
-    """A library of the default embedder, which takes texts, clips and pictures."""
-    settings = load_settings(overrides={"library": tmp_path / "library", "cache": tmp_path / "c"})
-    (tmp_path / "c").mkdir()
-    for made in prepared_models.iterdir():  # models are prepared once a run
-        (tmp_path / "c" / made.name).symlink_to(made)
-    write_clips(tmp_path / "clips", ["red", "blue", "green"])
-    embed(settings, [str(tmp_path / "clips")])
-    index(settings)
-    return settings
+__all__ = ["colours", "films"]
 
 
 def picture(colour: str) -> bytes:

@@ -197,6 +197,12 @@ class Health(BaseModel):
     ok: bool
 
 
+class Progress(BaseModel):
+    """How far something is that is being made, 0 to 1."""
+
+    progress: float
+
+
 class MediaState(BaseModel):
     """Whether a video can be played here, and how it comes to be."""
 
@@ -223,5 +229,5 @@ class ErrorShown(BaseModel):
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the error answers of an operation, for its document."""
-    every = sorted({400, 401, 403, 421, 429, 500, 503, *statuses})
+    every = sorted({400, 401, 403, 421, 422, 429, 500, 503, *statuses})
     return {status: {"model": ErrorShown} for status in every}

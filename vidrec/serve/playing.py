@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from pathlib import Path as FilePath
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
@@ -26,11 +26,24 @@ URL_SECONDS = 3600
 PATIENCE = 20.0  # seconds in which a poster or preview is made
 NEVER = Problem(404, "not_found", "the video's file is not where it was, and it has no URL")
 
+_PIECES: dict[int | str, dict[str, Any]] = {
+    **models.errors(404, 416),
+    206: {"description": "A piece (Range)"},
+    304: {"description": "The client has it already (If-None-Match)"},
+}
+_PICTURES = {**_PIECES, 200: {"content": {"image/jpeg": {}}}}
+_FILMS = {**_PIECES, 200: {"content": {"video/mp4": {}, "video/webm": {}}}}
+_MEDIA = {
+    **_FILMS,
+    202: {"model": models.Progress, "description": "It is being made"},
+    307: {"description": "It is elsewhere"},
+}
+
 Id = Annotated[models.VideoId, Path()]
 At = Annotated[models.Seconds, Query()]
 
 
-@router.get("/poster/{video_id}", responses=models.errors(404, 422), response_class=Response)
+@router.get("/poster/{video_id}", responses=_PICTURES, response_class=Response)
 async def poster(served: Here, request: Request, video_id: Id, t: At = 0.0) -> Response:
     """Send the picture at a moment, as a JPEG at most 480 wide."""
     path = await served.files.run(_local, served, video_id)
@@ -39,7 +52,7 @@ async def poster(served: Here, request: Request, video_id: Id, t: At = 0.0) -> R
     )
 
 
-@router.get("/preview/{video_id}", responses=models.errors(404, 422), response_class=Response)
+@router.get("/preview/{video_id}", responses=_FILMS, response_class=Response)
 async def preview(served: Here, request: Request, video_id: Id, t: At = 0.0) -> Response:
     """Send a few silent seconds from a moment on, small."""
     path = await served.files.run(_local, served, video_id)
@@ -116,7 +129,7 @@ def file_of(video: Video) -> FilePath | None:
         return None
 
 
-@router.get("/media/{video_id}/state", responses=models.errors(404, 422))
+@router.get("/media/{video_id}/state", responses=models.errors(404))
 async def state(served: Here, video_id: Id, t: At = 0.0) -> models.MediaState:
     """Tell whether a video can be played from a moment on, and have it made if not."""
     film = await served.files.run(_film, served, video_id)
@@ -124,7 +137,7 @@ async def state(served: Here, video_id: Id, t: At = 0.0) -> models.MediaState:
 
 
 @router.head("/media/{video_id}", include_in_schema=False)
-@router.get("/media/{video_id}", responses=models.errors(404, 422), response_class=Response)
+@router.get("/media/{video_id}", responses=_MEDIA, response_class=Response)
 async def media(served: Here, request: Request, video_id: Id, t: At = 0.0) -> Response:
     """Send a video as a browser plays it, or a part of it (Range).
 
@@ -180,7 +193,7 @@ class Film:
             return _sent(request, done, done.stem, AGAIN, "video/mp4")
         progress = self._job(start).progress
         headers = {"Cache-Control": "no-store", "Retry-After": "1"}
-        return JSONResponse({"progress": progress}, 202, headers)
+        return JSONResponse(models.Progress(progress=progress).model_dump(), 202, headers)
 
     def _name(self, start_sec: float) -> str:
         return f"{self.video.id}-{start_sec:.0f}-film.mp4"
