@@ -22,66 +22,28 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import av
-import numpy as np
-from werkzeug.formparser import parse_form_data
+
+from tests.standin_checks import (
+    Logged,
+    Refusal,
+    check_video,
+    dimension_of,
+    direction_of,
+    epoch,
+    form_fields,
+    json_fields,
+    model_of,
+    stamp,
+)
+from tests.standin_faults import RESULT_FAULTS, Fault
 
 PREFIX = "/v1.3"
 WEEK = 7 * 24 * 3600.0
-OPTIONS = {"marengo3.5": ("visual", "audio"), "marengo3.0": ("visual", "audio", "transcription")}
-
-
-@dataclass
-class Fault:
-    """One way of going wrong: ``kind`` on requests that match ``route``.
-
-    Kinds: ``429`` (with ``Retry-After: seconds``), ``429-empty``, ``500``, ``500-nested``, ``502``,
-    ``503``, ``413``, ``drop`` (the connection closes unanswered), ``slow`` (answers after
-    ``seconds``), ``garbage`` (200, no JSON), ``401``, ``403``, ``quota``, ``forget`` (404). For a
-    task that is ready: ``empty``, ``nan``, ``short``, ``zero``, ``failed``, ``retry-later``,
-    ``unknown-status``, ``no-duration``. With ``after`` the server does its work before it fails.
-    """
-
-    kind: str
-    route: str = ""
-    times: int | None = 1
-    every: int = 1
-    after: bool = False
-    seconds: float = 0.0
-    seen: int = 0
-
-    def strikes(self, method: str, path: str) -> bool:
-        if not re.search(self.route, f"{method} {path}") or self.times == 0:
-            return False
-        self.seen += 1
-        if self.seen % self.every:
-            return False
-        if self.times is not None:
-            self.times -= 1
-        return True
-
-
-RESULT_FAULTS = (
-    "empty", "nan", "short", "zero", "failed", "retry-later", "unknown-status", "no-duration",
-)  # fmt: skip
-
-
-@dataclass
-class Logged:
-    """A request as it came: for assertions on the wire."""
-
-    at: float
-    method: str
-    path: str
-    content_type: str
-    fields: dict[str, Any]
-    headers: dict[str, str]
-    status: int = 0
 
 
 @dataclass
@@ -97,13 +59,6 @@ class Task:
     title: str = ""
     fault: str | None = None
     polls: int = 0
-
-
-class Refusal(Exception):
-    def __init__(self, status: int, code: str, message: str, nested: bool = False) -> None:
-        super().__init__(message)
-        flat = {"code": code, "message": message}
-        self.status, self.body = status, {"error": flat} if nested else flat
 
 
 @dataclass
@@ -178,29 +133,31 @@ class TwelveLabsStandIn:
         if logged.headers.get("x-api-key") != self.key:
             raise Refusal(401, "api_key_invalid", "The API key you provided is invalid.")
         if path == "/embed-v2" and logged.method == "POST":
-            return 200, self._sync(_json_fields(logged))
+            return 200, self._sync(json_fields(logged))
         if path == "/embed-v2/tasks" and logged.method == "POST":
-            return 202, self._create(_json_fields(logged))
+            return 202, self._create(json_fields(logged))
         if path == "/embed-v2/tasks":
             return 200, self._list(logged.fields)
         if found := re.fullmatch(r"/embed-v2/tasks/([^/]+)", path):
             return 200, self._retrieve(found[1])
+        if path == "/assets" and logged.method == "GET":
+            return 200, self._list_assets(logged.fields)
         if path == "/assets" and logged.method == "POST":
-            return 201, self._asset(_form_fields(logged, body))
+            return 201, self._asset(form_fields(logged, body))
         if found := re.fullmatch(r"/assets/([^/]+)", path):
             return self._one_asset(logged.method, found[1])
         if path == "/embed":
-            return 200, self._embed_v1(_form_fields(logged, body))
+            return 200, self._embed_v1(form_fields(logged, body))
         raise Refusal(404, "not_found", f"no route {logged.method} {path}")
 
     def _sync(self, request: dict[str, Any]) -> dict[str, Any]:
-        model = _model(request)
+        model = model_of(request)
         kind = request.get("input_type")
         if model == "marengo3.5" and kind != "multi_input":
             raise Refusal(
                 400, "parameter_invalid", "marengo3.5 takes input_type multi_input only", True
             )
-        dim = _dimension(request, model)
+        dim = dimension_of(request, model)
         source = request.get(str(kind)) or {}
         if kind in ("text", "multi_input") and (text := source.get("input_text")):
             vector = self.vector(model, text.encode(), text)
@@ -217,12 +174,12 @@ class TwelveLabsStandIn:
         return answer
 
     def _create(self, request: dict[str, Any]) -> dict[str, Any]:
-        model = _model(request)
-        dim = _dimension(request, model)
+        model = model_of(request)
+        dim = dimension_of(request, model)
         video = request.get("video")
         if request.get("input_type") != "video" or not isinstance(video, dict):
             raise Refusal(400, "parameter_not_provided", "video is missing", True)
-        _check_video(video, model)
+        check_video(video, model)
         source, filename, content, failed = self._fetch(video["media_source"])
         duration, title = (10.0, "") if failed else self._probe(content)
         task = Task(
@@ -277,7 +234,7 @@ class TwelveLabsStandIn:
         page, size = int(query.get("page", 1)), int(query.get("page_limit", 10))
         if size > 50:
             raise Refusal(400, "parameter_invalid", "page_limit is at most 50")
-        since = _epoch(query["started_at"]) if "started_at" in query else 0.0
+        since = epoch(query["started_at"]) if "started_at" in query else 0.0
         alive = [t for t in self.tasks.values() if t.created_at > self.now() - WEEK]
         alive = [t for t in alive if t.created_at >= since]
         alive.sort(key=lambda task: task.created_at, reverse=True)
@@ -286,8 +243,8 @@ class TwelveLabsStandIn:
                 "_id": task.id,
                 "model_name": task.request["model_name"],
                 "status": self._status(task),
-                "created_at": _stamp(task.created_at),
-                "updated_at": _stamp(task.created_at + 1),
+                "created_at": stamp(task.created_at),
+                "updated_at": stamp(task.created_at + 1),
                 "video_embedding": {"metadata": self._origin(task) | {"duration": task.duration}},
             }
             for task in alive[(page - 1) * size : page * size]
@@ -312,7 +269,7 @@ class TwelveLabsStandIn:
             task.polls += 1
             task.polls_left -= 1
             running = task.polls_left >= 0
-        head = {"_id": task.id, "created_at": _stamp(task.created_at)}
+        head = {"_id": task.id, "created_at": stamp(task.created_at)}
         if task.fault == "unknown-status" and task.polls < 4:
             return head | {"status": "queued_somewhere", "data": None}
         if running:
@@ -381,9 +338,9 @@ class TwelveLabsStandIn:
 
     def vector(self, model: str, content: bytes, words: str, noise: float = 0.05) -> Any:
         """512 numbers: the sum of the words' directions, and a little of the content's own."""
-        total = noise * _direction(f"{model}|{hashlib.sha256(content).hexdigest()}")
+        total = noise * direction_of(f"{model}|{hashlib.sha256(content).hexdigest()}")
         for word in re.findall(r"[a-z]+", words.lower()):
-            total = total + _direction(f"{model}|{word}")
+            total = total + direction_of(f"{model}|{word}")
         return total
 
     def _asset(self, fields: dict[str, Any]) -> dict[str, Any]:
@@ -393,10 +350,21 @@ class TwelveLabsStandIn:
         asset = {
             "_id": secrets.token_hex(12), "method": "direct", "status": "processing",
             "filename": fields.get("filename") or upload[0], "file_type": "video/mp4",
-            "created_at": _stamp(self.now()), "content": upload[1],
+            "created_at": stamp(self.now()), "content": upload[1],
         }  # fmt: skip
         self.assets[asset["_id"]] = asset
         return {key: value for key, value in asset.items() if key != "content"}
+
+    def _list_assets(self, query: dict[str, Any]) -> dict[str, Any]:
+        page, size = int(query.get("page", 1)), int(query.get("page_limit", 10))
+        rows = [
+            {key: value for key, value in asset.items() if key != "content"}
+            for asset in list(self.assets.values())
+            if query.get("filename", "") in asset["filename"]
+        ]
+        info = {"limit_per_page": size, "page": page, "total_results": len(rows),
+                "total_page": math.ceil(len(rows) / size)}  # fmt: skip
+        return {"data": rows[(page - 1) * size : page * size], "page_info": info}
 
     def _one_asset(self, method: str, asset_id: str) -> tuple[int, Any]:
         asset = self.assets.get(asset_id)
@@ -411,7 +379,7 @@ class TwelveLabsStandIn:
     def _embed_v1(self, fields: dict[str, Any]) -> dict[str, Any]:
         if fields.get("model_name") == "marengo3.5":
             raise Refusal(400, "parameter_invalid", "marengo3.5 is served by embed-v2")
-        model = _model(fields)
+        model = model_of(fields)
         vector = self.vector(model, fields["text"].encode(), fields["text"])
         return {"model_name": model, "text_embedding": {"segments": [{"float": vector.tolist()}]}}
 
@@ -474,23 +442,6 @@ class _Handler(BaseHTTPRequestHandler):
         return status, answer, extra
 
     def _fail(self, fault: Fault, logged: Logged, work: Callable[[], Any]) -> None:
-        flat = {"code": "internal_server_error", "message": "Something went wrong."}
-        limited = {"code": "too_many_requests", "message": "Too many requests."}
-        answers: dict[str, tuple[int, Any, dict[str, str]]] = {
-            "429": (429, limited, {"Retry-After": f"{fault.seconds:g}"}),
-            "429-bare": (429, {"error": limited | {"code": "RATE_LIMIT_EXCEEDED"}}, {}),
-            "429-empty": (429, b"", {}),
-            "500": (500, flat, {}),
-            "500-nested": (500, {"error": flat}, {}),
-            "502": (502, b"<html><body>Bad gateway</body></html>", {}),
-            "503": (503, flat, {}),
-            "413": (413, {"code": "content_too_large", "message": "Too large."}, {}),
-            "401": (401, {"code": "api_key_invalid", "message": "The API key is invalid."}, {}),
-            "403": (403, {"code": "read_not_allowed", "message": "Not your entity."}, {}),
-            "quota": (429, {"code": "usage_limit_exceeded", "message": "Free credit used up."}, {}),
-            "forget": (404, {"error": {"code": "resource_not_exist", "message": "gone"}}, {}),
-            "garbage": (200, b'{"data": [', {}),
-        }
         if fault.kind == "drop":
             logged.status = -1
             self.close_connection = True
@@ -499,7 +450,7 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(fault.seconds)
             self._send(logged, *work())
         else:
-            self._send(logged, *answers[fault.kind])
+            self._send(logged, *fault.answer())
 
     def _send(self, logged: Logged, status: int, answer: Any, extra: dict[str, str]) -> None:
         logged.status = status
@@ -518,76 +469,3 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError:
             # The client is gone (killed, or out of patience): what was done stays done.
             self.close_connection = True
-
-
-def _json_fields(logged: Logged) -> dict[str, Any]:
-    if not logged.content_type.startswith("application/json"):
-        raise Refusal(400, "parameter_invalid", "the content type must be application/json", True)
-    return logged.fields
-
-
-def _form_fields(logged: Logged, body: bytes) -> dict[str, Any]:
-    if not logged.content_type.startswith("multipart/form-data"):
-        raise Refusal(400, "parameter_invalid", "the content type must be multipart/form-data")
-    if not body:
-        raise Refusal(400, "parameter_not_provided", "the body is empty")
-    environ = {
-        "wsgi.input": io.BytesIO(body), "CONTENT_TYPE": logged.content_type,
-        "CONTENT_LENGTH": str(len(body)), "REQUEST_METHOD": "POST",
-    }  # fmt: skip
-    _, form, files = parse_form_data(environ)
-    fields: dict[str, Any] = {name: form[name] for name in form}
-    logged.fields = dict(fields)
-    fields |= {name: (files[name].filename, files[name].read()) for name in files}
-    return fields
-
-
-def _model(request: dict[str, Any]) -> str:
-    model = str(request.get("model_name"))
-    if model == "Marengo-retrieval-2.7":
-        raise Refusal(
-            400, "parameter_invalid", "model_name: Marengo-retrieval-2.7 has been sunset."
-        )
-    if model not in OPTIONS:
-        raise Refusal(400, "parameter_invalid", f"model_name: unknown model {model}")
-    return model
-
-
-def _dimension(request: dict[str, Any], model: str) -> int:
-    if "embedding_dimension" not in request:
-        return 512
-    if model == "marengo3.0":
-        raise Refusal(400, "parameter_unknown", "embedding_dimension requires marengo3.5", True)
-    if request["embedding_dimension"] not in (128, 256, 512):
-        raise Refusal(400, "parameter_invalid", "embedding_dimension: 128, 256 or 512", True)
-    return int(request["embedding_dimension"])
-
-
-def _check_video(video: dict[str, Any], model: str) -> None:
-    wrapped = "temporal" in video.get("segmentation", {"temporal": None})
-    if wrapped != (model == "marengo3.5") and "segmentation" in video:
-        raise Refusal(400, "parameter_invalid", f"segmentation does not fit {model}", True)
-    options = video.get("embedding_option", list(OPTIONS[model]))
-    if not options or set(options) - set(OPTIONS[model]):
-        raise Refusal(400, "parameter_invalid", f"embedding_option {options} for {model}", True)
-    if "fused_embedding" in video.get("embedding_type", []) and (
-        len(options) < 2 or (model == "marengo3.5" and not video.get("time_based_metadata"))
-    ):
-        raise Refusal(400, "parameter_invalid", "fused_embedding cannot be made so", True)
-    scopes = {"clip", "asset"} | ({"local"} if model == "marengo3.5" else set())
-    if set(video.get("embedding_scope", ["clip"])) - scopes:
-        raise Refusal(400, "parameter_invalid", "embedding_scope", True)
-
-
-def _direction(seed: str) -> Any:
-    number = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big")
-    vector = np.random.default_rng(number).standard_normal(512)
-    return vector / np.linalg.norm(vector)
-
-
-def _stamp(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat().replace("+00:00", "Z")
-
-
-def _epoch(stamp: str) -> float:
-    return datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp()

@@ -3,6 +3,8 @@
 Commands run in processes of their own where they are killed or where their imports count.
 """
 
+# ruff: noqa: F811
+
 from __future__ import annotations
 
 import json
@@ -14,95 +16,19 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import boto3
 import pytest
-from botocore.config import Config
-from typer.testing import CliRunner, Result
 
-from tests.standin_s3 import S3StandIn
-from tests.standin_twelvelabs import TwelveLabsStandIn
+from tests.cloud import BUCKET, Cloud, cloud, embedded, start, vidrec  # noqa: F401
 from tests.tiny_video import write_video
-from vidrec.cli import app
 from vidrec.config import load_settings
 from vidrec.embedders import load_embedder
 from vidrec.ingest.scan import hash_file
 from vidrec.library import Library
 from vidrec.media.probe import probe
 
-BUCKET = "my-videos"
 HEAVY = {"tensorflow", "keras", "av", "cv2", "onnxruntime", "tokenizers", "boto3", "PIL"}
-
-
-@dataclass
-class Cloud:
-    """Both services, and a folder for videos."""
-
-    s3: S3StandIn
-    labs: TwelveLabsStandIn
-    folder: Path
-
-    def videos(self, count: int) -> list[Path]:
-        return [
-            write_video(self.folder / f"{n:03}.mp4", seconds=4, fps=1, seed=n) for n in range(count)
-        ]
-
-    @property
-    def secrets(self) -> list[str]:
-        return [self.s3.secret_key, self.labs.key, "X-Amz-Signature"]
-
-
-@pytest.fixture
-def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    with S3StandIn() as s3, TwelveLabsStandIn() as labs:
-        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "TWELVELABS_BASE_URL", "HTTP_PROXY",
-                     "http_proxy", "ALL_PROXY"):  # fmt: skip
-            monkeypatch.delenv(name, raising=False)
-        values = {
-            **s3.environment(),
-            "VIDREC_S3_ENDPOINT_URL": s3.url,
-            "VIDREC_S3_REGION": s3.region,
-            "VIDREC_S3_BUCKET": BUCKET,
-            "VIDREC_EMBEDDER_NAME": "marengo",
-            "VIDREC_MARENGO_API_KEY": labs.key,
-            "VIDREC_MARENGO_BASE_URL": labs.url,
-            "VIDREC_MARENGO_RPM": "60000",
-            "VIDREC_MARENGO_POLL_SEC": "0.05",
-            "VIDREC_MARENGO_SETTLE_SEC": "0.3",
-        }
-        for name, value in values.items():
-            monkeypatch.setenv(name, value)
-        boto3.client(
-            "s3", endpoint_url=s3.url, region_name=s3.region,
-            config=Config(retries={"max_attempts": 1}),
-        ).create_bucket(
-            Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": s3.region}
-        )  # fmt: skip
-        yield Cloud(s3, labs, tmp_path / "v")
-
-
-def vidrec(*arguments: object, code: int = 0) -> Result:
-    result = CliRunner().invoke(app, [str(a) for a in arguments])
-    assert result.exit_code == code, result.output
-    # A service that stands in for one may itself complain of a client that was killed.
-    assert "Traceback" not in result.output or "process_request_thread" in result.output
-    return result
-
-
-def start(*arguments: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "vidrec", *map(str, arguments)],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=Path(__file__).parents[1],
-    )  # fmt: skip
-
-
-def embedded() -> set[str]:
-    settings = load_settings()
-    fingerprint = str(load_embedder(settings).fingerprint)
-    with Library(settings.library) as library:
-        return {e.video_id for _, e in library.embeddings(fingerprint) if e.scope == "video"}
 
 
 def all_bytes(folder: Path) -> Iterator[tuple[Path, bytes]]:
@@ -288,7 +214,7 @@ def test_a_query_by_a_file_is_paid_for_once(cloud: Cloud, tmp_path: Path) -> Non
     vidrec("index")
     query = write_video(tmp_path / "query.mp4", seconds=2, width=160, height=120, seed=9)
     for paid in (True, False):  # too short and too small: a fitting copy is asked with
-        done = vidrec("recommend", query, "--format", "jsonl")
+        done = vidrec("recommend", query, "--allow-paid", "--format", "jsonl")
         assert "000.mp4" in done.stdout
         assert ("minutes of footage were paid for" in done.stderr) is paid
     assert len(cloud.labs.tasks) == 3

@@ -48,7 +48,7 @@ def test_spending_counts_every_job_once_and_each_text_asked(tmp_path: Path) -> N
         for fingerprint in (REQUEST, "conse:x:3:abc"):
             library.cache_queries([("dark", np.ones(3, np.float32), 1.0)], fingerprint)
         library.remove_video(JOB.video_id)
-        (spent,) = spendings(library)
+        (spent,) = spendings(library, ["marengo"])
         assert (spent.embedder, spent.model) == ("marengo", "marengo3.5")
         assert (spent.jobs, spent.minutes, spent.texts) == (2, 2.0, 1)
         assert (spent.first, spent.last) == (100.0, 200.0)

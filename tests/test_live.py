@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_cloud_run import vidrec
+from tests.cloud import vidrec
 from tests.tiny_video import write_video
 from vidrec.config import load_settings
 from vidrec.embedders import load_embedder

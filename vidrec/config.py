@@ -138,6 +138,20 @@ class MarengoSettings(Section):
     price_thousand_texts: float | None = Field(default=None, ge=0)
 
 
+class PaidSettings(Section):
+    """What may be spent with embedders that cost money, in minutes of footage.
+
+    Attributes:
+        ask_minutes: a run of `embed` that would pay for more asks first, or needs --allow-paid.
+        month_minutes: never more in a calendar month (UTC), whatever is asked.
+        queries: whether a clip that costs money may be asked with, without asking first.
+    """
+
+    ask_minutes: float = Field(default=60.0, ge=0)
+    month_minutes: float | None = Field(default=None, ge=0)
+    queries: bool = False
+
+
 class StoreSettings(Section):
     """Which store `index` writes and `recommend` reads."""
 
@@ -256,6 +270,7 @@ class Settings(BaseSettings):
     clip: ClipSettings = ClipSettings()
     resnet: ResnetSettings = ResnetSettings()
     marengo: MarengoSettings = MarengoSettings()
+    paid: PaidSettings = PaidSettings()
     store: StoreSettings = StoreSettings()
     knn: KnnSettings = KnnSettings()
     qdrant: QdrantSettings = QdrantSettings()

@@ -14,7 +14,8 @@
     │   ├── TransientError          1   a failure that a later run may not meet
     │   │   └── UnexpectedError     1   one video's failure that nobody foresaw
     │   ├── QuotaError              1   the provider wants no more today: the run stops
-    │   └── AccountError            1   the provider refuses the key or the plan: the run stops
+    │   ├── AccountError            1   the provider refuses the key or the plan: the run stops
+    │   └── OverCapError            1   one video would cost more than may be paid
     ├── StoreError                  1   a store cannot be reached, read or written
     │   ├── NoIndexError            1   nothing is indexed there yet
     │   └── FingerprintError        1   the vectors there come from another embedder
@@ -119,6 +120,10 @@ class QuotaError(EmbedderError):
 
 class AccountError(EmbedderError):
     """The provider refuses this account whatever is asked for; the whole run stops."""
+
+
+class OverCapError(EmbedderError):
+    """A video would cost more than the run, or the month, may pay."""
 
 
 class StoreError(VidrecError):

@@ -130,7 +130,8 @@ class Job:
 
     ``state`` is ``creating`` (asked for, id not yet known), ``running``, ``done`` (``result``
     holds the provider's answer), ``closed`` (its embeddings are stored) or ``failed``.
-    ``fingerprint`` names the request (embedder:model:…), ``minutes`` what it is billed by.
+    ``fingerprint`` names the request (embedder:model:…), ``minutes`` what it is billed by,
+    ``source`` what the provider reads: a URL without its signature, or a file's name there.
     Times are Unix seconds.
     """
 
@@ -142,6 +143,18 @@ class Job:
     result: bytes | None = None
     created_at: float = 0.0
     minutes: float = 0.0
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A copy of a file that a provider may still hold; ``asset_id`` is empty until it is told."""
+
+    name: str
+    asset_id: str
+    video_id: str
+    fingerprint: str
+    sent_at: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -9,11 +10,13 @@ import typer
 
 from vidrec import display
 from vidrec.commands.options import (
+    AllowPaid,
     CheckpointFolder,
     EmbedderName,
     Library,
     NulSeparated,
     ReportFormat,
+    may_ask,
     settings_for,
     with_stdin,
 )
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from vidrec.config import Settings
-    from vidrec.ingest.embed import EmbedReport
+    from vidrec.ingest.embed import EmbedOptions, EmbedReport
 
 SCHEMA = 1  # of the JSON objects that a run writes
 
@@ -75,8 +78,10 @@ def embed(
     ] = None,
     max_minutes: Annotated[
         float | None,
-        typer.Option(min=0, help="Pay for at most X minutes (marengo).", show_default=False),
+        typer.Option(min=0, help="Pay for at most X minutes (marengo).",
+                     show_default="[paid] ask_minutes, then it asks"),
     ] = None,
+    allow_paid: AllowPaid = False,
     repair: Annotated[
         bool,
         typer.Option(
@@ -164,6 +169,7 @@ def embed(
         force=force,
         label_from=label_from,
         max_minutes=max_minutes,
+        allow_paid=allow_paid,
         repair=repair,
         exclude=tuple(exclude or ()),
         dry_run=dry_run,
@@ -178,6 +184,10 @@ def embed(
     rows: list[Mapping[str, Any]] = []
     told = {Format.jsonl: _show_row, Format.json: rows.append}.get(wished, lambda row: None)
     report = stage.embed(settings, named, options, display.Bar(), told)
+    if _pays_on(report, options):
+        show_embed_report(report)
+        options = replace(options, allow_paid=True, force=False)
+        report = stage.embed(settings, named, options, display.Bar(), told)
     if dry_run:
         show_plan(report, wished)
     else:
@@ -188,8 +198,19 @@ def embed(
         _describe(settings, metadata)
     if index and not dry_run and (report.videos or report.skipped):
         _follow(settings, report)
-    if report.failed or (strict and report.known_failures):
+    undone = report.over_cap and report.limit != "--max-minutes" and not dry_run
+    if report.failed or undone or (strict and report.known_failures):
         raise typer.Exit(PartialFailure.exit_code)
+
+
+def _pays_on(report: EmbedReport, options: EmbedOptions) -> bool:
+    """Ask whether to pay for what the settings leave to be asked."""
+    if options.dry_run or report.interrupted or report.limit != "[paid] ask_minutes":
+        return False
+    left = count(report.over_cap, "video")
+    return may_ask() and typer.confirm(
+        f"{left} would cost more than [paid] ask_minutes. Pay for what is left?", err=True
+    )
 
 
 def _describe(settings: Settings, path: Path) -> None:
@@ -242,6 +263,8 @@ def show_embed_report(
         "elsewhere": report.elsewhere, "interrupted": report.interrupted,
         "paid_jobs": report.bill.jobs if report.bill else 0,
         "paid_minutes": report.bill.minutes if report.bill else 0.0,
+        "unclear_jobs": report.bill.unclear if report.bill else 0,
+        "cost": report.price,
     }  # fmt: skip
     if wished is Format.jsonl:
         display.show_lines([summary])
@@ -256,9 +279,9 @@ def show_embed_report(
         else "",
         f"{report.failed} failed" if report.failed else "",
         f"{report.left} left by --limit" if report.left else "",
-        f"{report.over_cap} left by --max-minutes" if report.over_cap else "",
+        _left_by_cap(report),
         f"{report.elsewhere} of other shards" if report.elsewhere else "",
-        f"{report.bill.jobs} paid jobs, {report.bill.minutes:.1f} minutes" if report.bill else "",
+        _paid(report),
     ]
     counted = (report.videos, report.skipped, report.known_failures, report.failed, report.left,
                report.over_cap, report.elsewhere)  # fmt: skip
@@ -266,6 +289,22 @@ def show_embed_report(
         note("no video was found: folders are searched for files with a video's extension")
     head = "interrupted; embedded" if report.interrupted else "embedded"
     note(f"{head} {'; '.join(part for part in parts if part)}")
+
+
+def _left_by_cap(report: EmbedReport) -> str:
+    if not report.over_cap:
+        return ""
+    hint = " (--allow-paid pays for them)" if report.limit == "[paid] ask_minutes" else ""
+    return f"{report.over_cap} left by {report.limit}{hint}"
+
+
+def _paid(report: EmbedReport) -> str:
+    if report.bill is None:
+        return ""
+    cost = "" if report.price is None else f", {dollars(report.price)}"
+    some = f"{count(report.bill.jobs, 'paid job')}, {report.bill.minutes:.1f} minutes{cost}"
+    unclear = report.bill.unclear
+    return f"{some}, {unclear} of unclear fate counted" if unclear else some
 
 
 def show_plan(report: EmbedReport, wished: Format) -> None:
@@ -286,12 +325,13 @@ def show_plan(report: EmbedReport, wished: Format) -> None:
     unknown = sum(seconds is None for _, seconds in report.todo)
     if unknown:
         note(f"{unknown} of them are remote and of unknown length: they are read when embedded")
-    if report.bill is not None:
-        cost = dollars(report.price)
-        over = f"; {report.over_cap} left by --max-minutes" if report.over_cap else ""
+    if report.expected is not None:
+        jobs, minutes = report.expected.jobs, f"{report.expected.minutes:.1f} minutes"
+        least = "at least " if report.expected.unknown else ""
+        over = f"; {_left_by_cap(report)}" if report.over_cap else ""
         note(
-            f"would pay for {count(report.bill.jobs, 'job')}, {report.bill.minutes:.1f} minutes "
-            f"of footage, in at least {2 * report.bill.jobs} requests; cost {cost}{over}"
+            f"would pay for {count(jobs, 'job')}, {least}{minutes} of footage, in at least "
+            f"{2 * jobs} requests; cost {least}{dollars(report.price)}{over}"
         )
 
 

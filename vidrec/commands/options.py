@@ -50,6 +50,7 @@ Where = Annotated[
         metavar="CONDITION",
     ),
 ]
+AllowPaid = Annotated[bool, typer.Option("--allow-paid", help="Pay without asking (marengo).")]
 OutputFormat = Annotated[
     Format,
     typer.Option(

@@ -11,12 +11,14 @@ import typer
 
 from vidrec import display
 from vidrec.commands.options import (
+    AllowPaid,
     CheckpointFolder,
     EmbedderName,
     Library,
     OutputFormat,
     StoreName,
     Where,
+    may_ask,
     opened,
     settings_for,
 )
@@ -151,6 +153,7 @@ def recommend(
             show_default="3600 for videos that are not on this machine",
         ),
     ] = None,
+    allow_paid: AllowPaid = False,
     format: OutputFormat = Format.auto,
     checkpoint: CheckpointFolder = None,
     library: Library = None,
@@ -175,6 +178,7 @@ def recommend(
         embedder__min_confidence=min_confidence,
         store__name=store,
         resnet__checkpoint=checkpoint,
+        paid__queries=allow_paid or None,
         library=library,
     )
     options = {
@@ -212,7 +216,7 @@ def _answer(settings: Settings, options: Mapping[str, Any]) -> Answer:
     from vidrec.search.wished import wished
 
     asked = wished(options, settings.library)
-    with open_session(settings) as session:
+    with open_session(settings, _may_pay) as session:
         answer = session.recommend(asked)
     if not answer.confident:
         hint = "; --min-confidence 0 shows it" if answer.results else ""
@@ -242,6 +246,11 @@ def _batch(
     note(f"queries answered: {asked - failed}; failed: {failed}")
     if failed:
         raise typer.Exit(PartialFailure.exit_code)
+
+
+def _may_pay(words: str) -> bool:
+    """Ask whoever sits there; nobody says no."""
+    return may_ask() and typer.confirm(f"{words[0].upper()}{words[1:]}. Pay?", err=True)
 
 
 def _all_videos(

@@ -50,7 +50,7 @@ def show_recommended(answer: Answer, wished: Format) -> None:
         left = ", left out here" if wished is Format.paths else ""
         note(f"note: files that are gone: {gone}{left}; `vidrec remove --missing` forgets them")
     if answer.paid_minutes:
-        note(f"note: {answer.paid_minutes:.1f} minutes of footage were paid for to ask with")
+        note(f"note: {answer.paid_minutes:.2f} minutes of footage were paid for to ask with")
     if answer.unindexed:
         from vidrec.stores.base import index_command
 

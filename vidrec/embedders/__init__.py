@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from vidrec.embedders.base import Embedder
 
 BUILT_IN = ("conse", "clip", "resnet", "marengo")
+PAID = ("marengo",)  # those of them that cost money; a third party's show by what was paid
 
 
 def load_embedder(settings: Settings, name: str | None = None) -> Embedder:

@@ -204,12 +204,16 @@ class Embedder(ABC):
         """What a copy must fit to be taken, where ``refusal`` may refuse."""
         return None
 
-    def billed_minutes(self, video: Video) -> float:
-        """How many minutes of footage a video counts for."""
-        return (video.duration_sec or 0.0) / 60
+    def billed_minutes(self, seconds: float) -> float:
+        """How many minutes so many seconds of footage count for."""
+        return seconds / 60
 
     def price(self, minutes: float) -> float | None:
         """What so much footage costs in US dollars; None where that is not known."""
+        return None
+
+    def price_of_texts(self, count: int) -> float | None:
+        """What so many texts cost in US dollars; None where that is not known."""
         return None
 
     def pays_for(self, video: Video, context: EmbedContext) -> bool:

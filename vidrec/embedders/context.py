@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from vidrec.errors import EmbedderError, VidrecError
-from vidrec.types import Embedding, Job, Video, VideoInfo
+from vidrec.types import Copy, Embedding, Job, Video, VideoInfo
 
 
 class JobLog(Protocol):
-    """Where jobs are written down before anything depends on them (the catalog)."""
+    """Where jobs are written down before anything depends on them (the catalog).
+
+    A job is claimed before anything of it is asked for, and reserved before it is paid for.
+    """
 
     def get(self, video_id: str, fingerprint: str) -> Job | None: ...
 
@@ -20,6 +23,22 @@ class JobLog(Protocol):
     def close(self, video_id: str, fingerprint: str) -> None: ...
 
     def knows(self, job_id: str) -> bool: ...
+
+    def rivals(self, job: Job) -> bool: ...
+
+    def claim(self, video_id: str, fingerprint: str) -> str | None: ...
+
+    def release(self, video_id: str, fingerprint: str) -> None: ...
+
+    def reserve(self, job: Job) -> None: ...
+
+    def unmade(self, job: Job) -> None: ...
+
+    def add_copy(self, copy: Copy) -> None: ...
+
+    def forget_copy(self, name: str) -> None: ...
+
+    def copies(self) -> list[Copy]: ...
 
 
 class NoJobs:
@@ -37,6 +56,30 @@ class NoJobs:
     def knows(self, job_id: str) -> bool:
         return False
 
+    def rivals(self, job: Job) -> bool:
+        return False
+
+    def claim(self, video_id: str, fingerprint: str) -> str | None:
+        return None
+
+    def release(self, video_id: str, fingerprint: str) -> None:
+        return None
+
+    def reserve(self, job: Job) -> None:
+        raise EmbedderError("this run keeps no job log")
+
+    def unmade(self, job: Job) -> None:
+        return None
+
+    def add_copy(self, copy: Copy) -> None:
+        raise EmbedderError("this run keeps no job log")
+
+    def forget_copy(self, name: str) -> None:
+        return None
+
+    def copies(self) -> list[Copy]:
+        return []
+
 
 @dataclass(frozen=True, slots=True)
 class EmbedContext:
@@ -47,6 +90,7 @@ class EmbedContext:
         workers: how many videos may be in work at once.
         jobs: the job log; an id is stored there before the first poll.
         url_for: a URL from which the provider can fetch the video, or None.
+        sent_sec: how long what is sent of a video is; a copy that fits may be longer.
         probed: called with what a video is, where that shows while it is embedded.
         progress: called with a video and the share of it that is done, 0 to 1.
         cancelled: true once the run should end; finished videos are still yielded.
@@ -57,6 +101,7 @@ class EmbedContext:
     workers: int = 1
     jobs: JobLog = field(default_factory=NoJobs)
     url_for: Callable[[Video], str | None] = lambda video: None
+    sent_sec: Callable[[Video], float | None] = lambda video: video.duration_sec
     probed: Callable[[VideoInfo], None] = lambda info: None
     progress: Callable[[Video, float], None] = lambda video, share: None
     cancelled: Callable[[], bool] = lambda: False

@@ -137,9 +137,10 @@ def _content(embedding: Embedding) -> tuple[Any, ...]:
 
 def _take_bills(ours: Library, theirs: Library) -> None:
     """What was paid for there counts here, too."""
-    rows = theirs.read("SELECT job_id, video_id, embedder, model, minutes, created_at FROM paid")
+    columns = "job_id, video_id, fingerprint, run, minutes, created_at"
+    rows = theirs.read(f"SELECT {columns} FROM paid WHERE job_id IS NOT NULL")
     with ours.transaction() as db:
-        db.executemany("INSERT OR IGNORE INTO paid VALUES (?, ?, ?, ?, ?, ?)", rows)
+        db.executemany(f"INSERT OR IGNORE INTO paid ({columns}) VALUES (?, ?, ?, ?, ?, ?)", rows)
 
 
 def _batches(videos: Iterator[Video]) -> Iterator[list[Video]]:

@@ -23,7 +23,7 @@ from vidrec.embedders.base import EmbedContext, Embedded, Embedder
 from vidrec.errors import TransientError, UnexpectedError, VidrecError
 from vidrec.files import is_text
 from vidrec.ingest.engines.threads import in_threads
-from vidrec.ingest.paid import Bill, Gate
+from vidrec.ingest.paid import Expected, Gate
 from vidrec.ingest.plan import Planner, Shard, Task, sources_of
 from vidrec.ingest.remote import Remote
 from vidrec.ingest.remove import forget_failures_of_gone
@@ -32,6 +32,7 @@ from vidrec.ingest.work import FirstComes, Outcome, Worker
 from vidrec.interrupts import first_interrupt
 from vidrec.library import FileStamp, Library
 from vidrec.library.catalog import has_catalog
+from vidrec.library.jobs import Bill
 from vidrec.progress import Progress, Silent
 from vidrec.types import Video
 
@@ -48,6 +49,7 @@ class EmbedOptions:
     force: bool = False
     label_from: LabelFrom = "auto"
     max_minutes: float | None = None
+    allow_paid: bool = False  # without it and max_minutes, [paid] ask_minutes is the most
     repair: bool = False
     exclude: tuple[str, ...] = ()
     dry_run: bool = False
@@ -64,7 +66,8 @@ class EmbedReport:
     """What a run did. ``skipped`` were done before; ``known_failures`` failed before.
 
     Of a dry run, ``todo`` holds what would be done, with its length in seconds, None where that
-    is not known; ``problems`` what would fail.
+    is not known; ``problems`` what would fail; ``expected`` what it would be billed for.
+    ``bill`` is what a run asked its provider for; ``price`` of either is in US dollars.
     """
 
     embedder: str
@@ -78,8 +81,10 @@ class EmbedReport:
     failed: int = 0
     left: int = 0
     over_cap: int = 0
+    limit: str = ""  # what left those
     elsewhere: int = 0  # of another shard
     bill: Bill | None = None
+    expected: Expected | None = None
     price: float | None = None
     interrupted: bool = False
     todo: list[tuple[str, float | None]] = field(default_factory=list)
@@ -96,6 +101,7 @@ class _Run:
 
     library: Library
     embedder: Embedder
+    gate: Gate
     context: EmbedContext
     planner: Planner
     options: EmbedOptions
@@ -121,6 +127,8 @@ class _Run:
     def commit(self, outcome: Outcome) -> None:
         """Write one task's outcome down."""
         source = outcome.task.source
+        if outcome.video is not None and not self.options.dry_run:
+            self.gate.leave(outcome.video)
         match outcome.verdict:
             case "failed":
                 assert outcome.error is not None
@@ -142,6 +150,8 @@ class _Run:
                 self.taken += 1
                 length = outcome.video.duration_sec if outcome.video else None
                 self.report.todo.append((source.name, length))
+                if self.embedder.paid and length is None:
+                    self.gate.expect_unknown()
             case "work":
                 self.taken += 1
                 self._store(outcome)
@@ -241,16 +251,21 @@ def embed(
                 library.register(fingerprint)
             forget_failures_of_gone(library, embedder.name)
         enter(first_interrupt(cancel))
-        run, gate = _run(settings, library, embedder, options, progress, report, told, cancel)
+        run = _run(settings, library, embedder, options, progress, report, told, cancel)
         until_the_end.callback(embedder.close)
         try:
-            _drain(run, gate, settings, paths, cancel)
+            _drain(run, settings, paths, cancel)
         finally:
             run.progress.finish()
             report.interrupted = cancel.is_set()
             report.seconds = time.monotonic() - started
-            if embedder.paid:
-                report.bill, report.price = gate.bill, embedder.price(gate.bill.minutes)
+            report.limit = run.gate.limit if report.over_cap else ""
+            if embedder.paid and options.dry_run:
+                report.expected = run.gate.expected
+                report.price = embedder.price(report.expected.minutes)
+            elif embedder.paid:
+                report.bill = run.gate.jobs.bill()
+                report.price = embedder.price(report.bill.minutes)
     return report
 
 
@@ -274,10 +289,13 @@ def _run(
     report: EmbedReport,
     told: Told,
     cancel: threading.Event,
-) -> tuple[_Run, Gate]:
+) -> _Run:
     progress = progress or Silent()
     remote = Remote(settings, cancel.is_set, progress.warn, fresh=options.force)
-    gate = Gate(settings, library, embedder, options.max_minutes, options.repair, options.force)
+    gate = Gate(
+        settings, library, embedder, options.max_minutes,
+        None if options.allow_paid else settings.paid.ask_minutes, options.repair, options.force,
+    )  # fmt: skip
     clip_seconds = 0.0 if embedder.own_clips else settings.embedder.clip_seconds
     planner = Planner(
         library, embedder, remote, clip_seconds, options.label_from,
@@ -287,13 +305,13 @@ def _run(
         gate.context(cancel.is_set),
         progress=lambda video, share: progress.part(video.filename, share),
     )
-    run = _Run(library, embedder, context, planner, options, progress, report, told, clip_seconds)
-    return run, gate
+    return _Run(
+        library, embedder, gate, context, planner, options, progress, report, told, clip_seconds
+    )
 
 
 def _drain(
     run: _Run,
-    gate: Gate,
     settings: Settings,
     paths: Iterable[str | Path] | None,
     cancel: threading.Event,
@@ -307,7 +325,7 @@ def _drain(
     )  # fmt: skip
     run.progress.start("looking" if options.dry_run else "embedding", len(sources), "video")
     with ExitStack() as until_the_end:
-        for outcome in _outcomes(run, gate, settings, run.tasks(sources), cancel, until_the_end):
+        for outcome in _outcomes(run, settings, run.tasks(sources), cancel, until_the_end):
             run.commit(outcome)
     if options.limit is not None and run.taken >= options.limit:
         report = run.report
@@ -318,7 +336,6 @@ def _drain(
 
 def _outcomes(
     run: _Run,
-    gate: Gate,
     settings: Settings,
     tasks: Iterator[Task],
     cancel: threading.Event,
@@ -344,7 +361,7 @@ def _outcomes(
     embed_one = None
     if not options.dry_run:
         embed_one = until_the_end.enter_context(embedder.run(run.context))
-    admit = partial(_admitted, run, gate) if embedder.paid else None
+    admit = partial(_admitted, run) if embedder.paid else None
     work = Worker(
         planner.remote, FirstComes(planner.is_done, admit, cancel.is_set), embed_one,
         cancel.is_set, probes=embedder.probes, shard=options.shard, paid=embedder.paid,
@@ -356,9 +373,9 @@ def _outcomes(
     )  # fmt: skip
 
 
-def _admitted(run: _Run, gate: Gate, task: Task, video: Video, stamp: FileStamp) -> Video | None:
+def _admitted(run: _Run, task: Task, video: Video, stamp: FileStamp) -> Video | None:
     """Let a video through to a paid embedder, if it fits and the cap on minutes allows."""
-    source = task.source
+    source, gate = task.source, run.gate
     if source.url:
         gate.given[video.id] = run.planner.remote.address(source)
     if run.options.dry_run:

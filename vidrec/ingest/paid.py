@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from vidrec.config import Settings
 from vidrec.embedders.base import EmbedContext, Embedder
-from vidrec.errors import MediaError, TransientError
+from vidrec.errors import MediaError, StorageError, TransientError
 from vidrec.files import is_file
 from vidrec.library import Library
-from vidrec.library.jobs import CatalogJobs, upload_of
-from vidrec.storage.s3 import S3Storage
+from vidrec.library.jobs import Allowance, CatalogJobs, month_minutes, upload_of
+from vidrec.media.probe import whole_seconds
+from vidrec.storage.s3 import S3Storage, parse_s3_url
 from vidrec.types import Video
 
 # A presigned URL must outlive the provider's queue and its download.
@@ -19,40 +21,57 @@ URL_SECONDS = 12 * 3600
 
 
 @dataclass(frozen=True, slots=True)
-class Bill:
-    """What a run would be charged for: new jobs and their minutes of footage."""
+class Expected:
+    """What a dry run expects to be asked for; of ``unknown`` videos only the least is known."""
 
     jobs: int = 0
     minutes: float = 0.0
+    unknown: int = 0
 
 
 @dataclass(slots=True)
 class Gate:
-    """Lets videos through to a paid embedder, as long as they fit and the cap allows."""
+    """Lets videos through to a paid embedder, as long as they fit and the caps allow.
+
+    What counts for a cap is decided where a job is asked for, in the catalog; here it is foreseen,
+    so that nothing is sent or repaired in vain, and the same videos are let through in each run.
+    """
 
     settings: Settings
     library: Library
     embedder: Embedder
-    max_minutes: float | None = None
+    max_minutes: float | None = None  # of this run
+    ask_minutes: float | None = None  # in their place, where they are not given
     repair: bool = False
     force: bool = False
     repaired: set[str] = field(default_factory=set)
     given: dict[str, str | None] = field(default_factory=dict)  # this run's URLs, by video id
-    bill: Bill = Bill()
+    expected: Expected = Expected()
+    allowance: Allowance = field(init=False)
+    jobs: CatalogJobs = field(init=False)
+    _seconds: dict[str, float] = field(default_factory=dict)  # of what is sent, by video id
+    _let_in: dict[str, float] = field(default_factory=dict)  # minutes, until the outcome is known
+
+    def __post_init__(self) -> None:
+        run = self.ask_minutes if self.max_minutes is None else self.max_minutes
+        month = self.settings.paid.month_minutes
+        self.allowance = Allowance(run_minutes=run, month_minutes=month)
+        self.jobs = CatalogJobs(self.library, self.allowance)
 
     def context(self, cancelled: Callable[[], bool] = lambda: False) -> EmbedContext:
         """What an embedder is handed: the job log, and URLs of uploaded videos."""
         return EmbedContext(
             clip_seconds=self.settings.embedder.clip_seconds,
             workers=self.settings.embedder.workers,
-            jobs=CatalogJobs(self.library),
+            jobs=self.jobs,
             url_for=_Urls(self, S3Storage(self.settings.s3, self.settings.cache)),
+            sent_sec=lambda video: self._seconds.get(video.id, video.duration_sec),
             cancelled=cancelled,
             force=self.force,
         )
 
     def admit(self, video: Video, *, write: bool = True) -> Video | None:
-        """Return the video as it may be sent, or None where the cap on minutes forbids it.
+        """Return the video as it may be sent, or None where a cap on minutes forbids it.
 
         With ``write`` off nothing is repaired: what would be is let through.
 
@@ -65,16 +84,64 @@ class Gate:
         problem = self.embedder.refusal(video.info, video.size)
         if problem is not None and not self.repair:
             raise TransientError(problem)
-        minutes = self.embedder.billed_minutes(video)
         paying = self.embedder.pays_for(video, self.context())
-        total = self.bill.minutes + minutes
-        if paying and self.max_minutes is not None and total > self.max_minutes:
+        minutes = self._minutes(video, repaired=problem is not None)
+        if paying and not self._may_pay(video, minutes):
             return None
         if problem is not None and write:
             video = self._copy(video)
         if paying:
-            self.bill = Bill(self.bill.jobs + 1, total)
+            self._let_in[video.id] = minutes
+            self.expected = replace(
+                self.expected, jobs=self.expected.jobs + 1, minutes=self.expected.minutes + minutes
+            )
         return video
+
+    @property
+    def limit(self) -> str:
+        """The name of the setting or option that allows least."""
+        run, month = self.allowance.run_minutes, self.allowance.month_minutes
+        left = None if month is None else month - month_minutes(self.library, time.time())
+        if left is not None and (run is None or left < run - self.jobs.bill().minutes):
+            return "[paid] month_minutes"
+        return "--max-minutes" if self.max_minutes is not None else "[paid] ask_minutes"
+
+    def would_pay(self, video: Video) -> float | None:
+        """Return the minutes that a video that was let in counts for; None if they are free."""
+        return self._let_in.get(video.id)
+
+    def expect_unknown(self) -> None:
+        """Count a video of which a dry run knows no length: it has the least that is billed."""
+        old = self.expected
+        self.expected = Expected(
+            old.jobs + 1, old.minutes + self.embedder.billed_minutes(0.0), old.unknown + 1
+        )
+
+    def leave(self, video: Video) -> None:
+        """What a video was let in for is over; what it cost is in the catalog."""
+        self._let_in.pop(video.id, None)
+
+    def _minutes(self, video: Video, *, repaired: bool) -> float:
+        """Return the minutes that a video will be billed by: those of what is sent."""
+        assert video.info is not None
+        seconds = video.info.duration_sec
+        if repaired and self.embedder.limits is not None:
+            from vidrec.media.repair import copy_seconds
+
+            seconds = copy_seconds(video.info, self.embedder.limits)
+        elif video.path is not None and is_file(video.path):
+            seconds = max(seconds, whole_seconds(video.path))
+        self._seconds[video.id] = seconds
+        return self.embedder.billed_minutes(seconds)
+
+    def _may_pay(self, video: Video, minutes: float) -> bool:
+        room = self.jobs.room(time.time())
+        if room is None:
+            return True
+        asked = self.jobs.videos_of_run()
+        coming = {name: some for name, some in self._let_in.items() if name not in asked}
+        coming[video.id] = minutes
+        return sum(coming.values()) <= room + 1e-9
 
     def _probed(self, video: Video) -> Video:
         if video.info is not None:
@@ -98,7 +165,9 @@ class Gate:
         if limits is not None:
             from vidrec.media.probe import probe
 
-            problem = self.embedder.refusal(probe(target), target.stat().st_size)
+            info = probe(target)
+            problem = self.embedder.refusal(info, target.stat().st_size)
+            self._seconds[video.id] = max(info.duration_sec, whole_seconds(target))
         if problem is not None:
             raise TransientError(f"cannot be repaired: {problem}")
         self.repaired.add(video.id)
@@ -107,7 +176,11 @@ class Gate:
 
 @dataclass(slots=True)
 class _Urls:
-    """Gives the URL that a provider may read a video from, if there is one."""
+    """Gives the URL that a provider may read a video from, if there is one.
+
+    Raises:
+        TransientError: what lies there cannot be read now.
+    """
 
     gate: Gate
     storage: S3Storage
@@ -120,4 +193,12 @@ class _Urls:
         url = upload.url if upload else self.gate.given.get(video.id, video.url)
         if url is None or not url.startswith("s3://"):
             return url
-        return self.storage.presign(url, URL_SECONDS)
+        # What is not there would still be paid for.
+        try:
+            if self.storage.find(*parse_s3_url(url)) is None:
+                raise TransientError(
+                    f"{url} is not there, or may not be read: run `vidrec upload` again"
+                )
+            return self.storage.presign(url, URL_SECONDS)
+        except StorageError as exc:
+            raise TransientError(str(exc)) from exc

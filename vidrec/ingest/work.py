@@ -12,7 +12,14 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from vidrec.embedders.base import EmbedOne
-from vidrec.errors import Cancelled, MediaError, TransientError, VidrecError, failure_of
+from vidrec.errors import (
+    Cancelled,
+    MediaError,
+    OverCapError,
+    TransientError,
+    VidrecError,
+    failure_of,
+)
 from vidrec.ingest.plan import Shard, Task, Verdict, in_shard
 from vidrec.ingest.remote import Remote
 from vidrec.ingest.scan import (
@@ -127,6 +134,8 @@ class Worker:
         found = done.video
         if found.info is None and done.error is None:
             found = replace(found, info=probe(task.source.path, self.cancelled))
+        if isinstance(done.error, OverCapError):
+            return Outcome(task, "over cap", video, stamp)
         error = done.error and self._failure(task, found, done.error)
         if error is None and not self.paid and _changed(task, stamp):
             error = TransientError("it changed while it was embedded: run again")

@@ -1,17 +1,49 @@
 """What the catalog keeps of paid work: jobs, what they cost, and what was uploaded where.
 
 A job is written down before anything depends on it, so that a run that was cut off is taken up
-again and nothing is paid for twice. Answers are kept compressed until their embeddings are stored.
+again and nothing is paid for twice. Who wants to pay takes the job in hand first (a claim), then
+has its minutes counted; both are rows of the catalog, which every process of the library sees.
+Answers are kept compressed until their embeddings are stored.
 """
 
 from __future__ import annotations
 
+import sqlite3
 import time
+import uuid
 import zlib
-from dataclasses import dataclass
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
 
+from vidrec.errors import LibraryError, OverCapError, TransientError
 from vidrec.library import Library
-from vidrec.types import Job
+from vidrec.library import claims as claimed
+from vidrec.types import Copy, Job
+
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What one run may pay for, in minutes of footage; ``month_minutes`` is the library's.
+
+    A month is one of the calendar, in UTC. None is without limit.
+    """
+
+    run: str = field(default_factory=lambda: uuid.uuid4().hex)
+    run_minutes: float | None = None
+    month_minutes: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """Jobs and their minutes of footage. Of ``unclear`` ones no answer said whether they exist."""
+
+    jobs: int = 0
+    minutes: float = 0.0
+    unclear: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +54,7 @@ class Spending:
     model: str
     jobs: int
     minutes: float
+    unclear: int
     texts: int
     first: float | None
     last: float | None
@@ -39,39 +72,55 @@ class Upload:
 
 
 class CatalogJobs:
-    """The job log of a library."""
+    """The job log of a library, as one run uses it. Safe to share between threads."""
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Library, allowance: Allowance | None = None) -> None:
         self._library = library
+        self._allowance = allowance or Allowance()
+        self._tokens: dict[tuple[str, str], str] = {}
 
     def get(self, video_id: str, fingerprint: str) -> Job | None:
         """Return the latest job of a video under a request, if any."""
         rows = self._library.read(
-            "SELECT state, job_id, detail, result, created_at, minutes FROM jobs "
+            "SELECT state, job_id, detail, result, created_at, minutes, source FROM jobs "
             "WHERE video_id = ? AND fingerprint = ?",
             video_id, fingerprint,
         )  # fmt: skip
         if not rows:
             return None
-        state, job_id, detail, result, created_at, minutes = rows[0]
+        state, job_id, detail, result, *rest = rows[0]
         raw = zlib.decompress(result) if result is not None else None
-        return Job(video_id, fingerprint, state, job_id, detail, raw, created_at, minutes)
+        return Job(video_id, fingerprint, state, job_id, detail, raw, *rest)
 
     def put(self, job: Job) -> None:
         """Write a job down, on disk when this returns; an id counts as paid for."""
-        packed = zlib.compress(job.result, 6) if job.result is not None else None
         with self._library.transaction() as db:
-            db.execute(
-                "INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (job.video_id, job.fingerprint, job.state, job.job_id, job.detail, packed,
-                 job.created_at, job.minutes),
-            )  # fmt: skip
+            _write(db, job)
             if job.job_id:
-                embedder, model = job.fingerprint.split(":")[:2]
-                db.execute(
-                    "INSERT OR IGNORE INTO paid VALUES (?, ?, ?, ?, ?, ?)",
-                    (job.job_id, job.video_id, embedder, model, job.minutes, job.created_at),
-                )
+                self._bill(db, job)
+
+    def _bill(self, db: sqlite3.Connection, job: Job) -> None:
+        """Count a job that has an id: under its reservation, as a rule."""
+        known = db.execute(
+            "UPDATE paid SET minutes = ? WHERE job_id = ?", (job.minutes, job.job_id)
+        )
+        if known.rowcount:
+            return
+        reserved = db.execute(
+            "UPDATE paid SET job_id = ?, minutes = ? WHERE id = (SELECT max(id) FROM paid "
+            "WHERE job_id IS NULL AND video_id = ? AND fingerprint = ?)",
+            (job.job_id, job.minutes, job.video_id, job.fingerprint),
+        )
+        if not reserved.rowcount:
+            self._count(db, job)
+
+    def _count(self, db: sqlite3.Connection, job: Job) -> None:
+        db.execute(
+            "INSERT INTO paid (job_id, video_id, fingerprint, run, minutes, created_at) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            (job.job_id, job.video_id, job.fingerprint, self._allowance.run, job.minutes,
+             job.created_at),
+        )  # fmt: skip
 
     def close(self, video_id: str, fingerprint: str) -> None:
         """Note that a job's embeddings are stored: its answer need not be kept."""
@@ -86,26 +135,162 @@ class CatalogJobs:
         """Whether a job of this id was ever written down here."""
         return bool(self._library.read("SELECT 1 FROM paid WHERE job_id = ?", job_id))
 
+    def rivals(self, job: Job) -> bool:
+        """Whether another lost job reads the same source: which of two is found, none can tell."""
+        return bool(
+            self._library.read(
+                "SELECT 1 FROM jobs WHERE source = ? AND state = 'creating' "
+                "AND (video_id, fingerprint) != (?, ?)",
+                job.source, job.video_id, job.fingerprint,
+            )
+        )  # fmt: skip
 
-def spendings(library: Library) -> list[Spending]:
-    """Sum up what was paid for, by embedder and model. A cached text was asked once."""
+    # One run at a time
+
+    def claim(self, video_id: str, fingerprint: str) -> str | None:
+        """Take a job in hand; return None, or the number of the process that has it."""
+        token = uuid.uuid4().hex
+        holder = claimed.claim(self._library, video_id, fingerprint, token)
+        if holder is None:
+            self._tokens[video_id, fingerprint] = token
+        return holder
+
+    def release(self, video_id: str, fingerprint: str) -> None:
+        """Let a job go. Where that cannot be written, the process's end does it."""
+        token = self._tokens.pop((video_id, fingerprint), "")
+        with suppress(LibraryError):
+            claimed.release(self._library, video_id, fingerprint, token)
+
+    # What may be paid
+
+    def reserve(self, job: Job) -> None:
+        """Write down that a job is asked for now, and count its minutes.
+
+        Raises:
+            OverCapError: the run, or the month, may not pay for it.
+            TransientError: it is not in hand any more.
+        """
+        token = self._tokens.get((job.video_id, job.fingerprint), "")
+        with self._library.transaction() as db:
+            if not claimed.is_claimed(self._library, job.video_id, job.fingerprint, token):
+                raise TransientError("another run has taken it in hand")
+            self._allow(job)
+            self._count(db, job)
+            _write(db, job)
+
+    def unmade(self, job: Job) -> None:
+        """Note that a reserved job does not exist, for sure."""
+        key = (job.video_id, job.fingerprint)
+        with self._library.transaction() as db:
+            db.execute(
+                "DELETE FROM paid WHERE job_id IS NULL AND video_id = ? AND fingerprint = ?", key
+            )
+            db.execute(
+                "DELETE FROM jobs WHERE state = 'creating' AND video_id = ? AND fingerprint = ?",
+                key,
+            )
+
+    def room(self, now: float) -> float | None:
+        """Return how many minutes may still be paid for; None where nothing limits them."""
+        limits = (
+            (self._allowance.run_minutes, self.bill().minutes),
+            (self._allowance.month_minutes, month_minutes(self._library, now)),
+        )
+        room = [limit - spent for limit, spent in limits if limit is not None]
+        return min(room) if room else None
+
+    def _allow(self, job: Job) -> None:
+        room = self.room(job.created_at)
+        if room is not None and job.minutes > room + _ROUNDING:
+            raise OverCapError(
+                f"{job.minutes:.2f} minutes of footage are more than the {max(room, 0):.2f} that "
+                "may still be paid for"
+            )
+
+    def bill(self) -> Bill:
+        """Return what this run asked for, as far as it was not refused."""
+        row = self._library.read(
+            "SELECT count(job_id), coalesce(sum(minutes), 0), count(*) FROM paid WHERE run = ?",
+            self._allowance.run,
+        )[0]
+        return Bill(row[0], row[1], row[2] - row[0])
+
+    def videos_of_run(self) -> set[str]:
+        """Return the ids of the videos that this run has asked to pay for."""
+        rows = self._library.read("SELECT video_id FROM paid WHERE run = ?", self._allowance.run)
+        return {row[0] for row in rows}
+
+    # Copies at the provider
+
+    def add_copy(self, copy: Copy) -> None:
+        """Note a copy: before it is sent, and again when its id is known."""
+        with self._library.transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO sent VALUES (?, ?, ?, ?, ?)",
+                (copy.name, copy.asset_id, copy.video_id, copy.fingerprint, copy.sent_at),
+            )
+
+    def forget_copy(self, name: str) -> None:
+        """Note that a copy is not there any more."""
+        with self._library.transaction() as db:
+            db.execute("DELETE FROM sent WHERE name = ?", (name,))
+
+    def copies(self) -> list[Copy]:
+        """Return the copies that a provider may still hold, the oldest first."""
+        rows = self._library.read(
+            "SELECT name, coalesce(asset_id, ''), video_id, fingerprint, sent_at FROM sent "
+            "ORDER BY sent_at"
+        )
+        return [Copy(*row) for row in rows]
+
+
+def _write(db: sqlite3.Connection, job: Job) -> None:
+    packed = zlib.compress(job.result, 6) if job.result is not None else None
+    db.execute(
+        "INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (job.video_id, job.fingerprint, job.state, job.job_id, job.detail, packed,
+         job.created_at, job.minutes, job.source),
+    )  # fmt: skip
+
+
+def month_minutes(library: Library, now: float) -> float:
+    """Return the minutes that were asked for in the calendar month (UTC) of a moment."""
+    begin = datetime.fromtimestamp(now, timezone.utc)
+    begin = begin.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    rows = library.read(
+        "SELECT coalesce(sum(minutes), 0) FROM paid WHERE created_at >= ?", begin.timestamp()
+    )
+    return float(rows[0][0])
+
+
+def spendings(library: Library, paid: Collection[str]) -> list[Spending]:
+    """Sum up what was paid for, by embedder and model. A cached text was asked once.
+
+    ``paid`` names the embedders whose texts cost something, too.
+    """
     found: dict[tuple[str, str], Spending] = {}
-    for row in library.read(
-        "SELECT embedder, model, count(*), sum(minutes), min(created_at), max(created_at) "
-        "FROM paid GROUP BY embedder, model"
+
+    def add(fingerprint: str, jobs: int, minutes: float, unclear: int, texts: int,
+            first: float | None, last: float | None) -> None:  # fmt: skip
+        embedder, model = fingerprint.split(":")[:2]
+        old = found.get((embedder, model), Spending(embedder, model, 0, 0.0, 0, 0, None, None))
+        times = [time for time in (old.first, old.last, first, last) if time is not None]
+        found[embedder, model] = Spending(
+            embedder, model, old.jobs + jobs, old.minutes + minutes, old.unclear + unclear,
+            old.texts + texts, min(times, default=None), max(times, default=None),
+        )  # fmt: skip
+
+    for fingerprint, jobs, minutes, rows, first, last in library.read(
+        "SELECT fingerprint, count(job_id), sum(minutes), count(*), min(created_at), "
+        "max(created_at) FROM paid GROUP BY fingerprint"
     ):
-        found[row[0], row[1]] = Spending(row[0], row[1], row[2], row[3], 0, row[4], row[5])
-    paying = {key[0] for key in found} | {"marengo"}
+        add(fingerprint, jobs, minutes, rows - jobs, 0, first, last)
+    paying = {embedder for embedder, _ in found} | set(paid)
     for fingerprint, texts in library.read(
         "SELECT fingerprint, count(*) FROM queries GROUP BY fingerprint"
     ):
-        embedder, model = fingerprint.split(":")[:2]
-        if embedder not in paying:
-            continue
-        old = found.get((embedder, model), Spending(embedder, model, 0, 0.0, 0, None, None))
-        found[embedder, model] = Spending(
-            embedder, model, old.jobs, old.minutes, old.texts + texts, old.first, old.last
-        )
+        if fingerprint.partition(":")[0] in paying:
+            add(fingerprint, 0, 0.0, 0, texts, None, None)
     return [found[key] for key in sorted(found)]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from vidrec.errors import LibraryError
 
-VERSION = 7
+VERSION = 8
 PAGE_BYTES = 16384  # of a vector of 512 numbers seven lie on a page, of 4,096 bytes only one
 SCHEMA = """
 CREATE TABLE videos (
@@ -122,15 +122,31 @@ CREATE TABLE jobs (
     result BLOB,
     created_at REAL NOT NULL,
     minutes REAL NOT NULL DEFAULT 0, -- of footage
+    source TEXT NOT NULL DEFAULT '', -- what the provider reads: a URL unsigned, or a file's name
     PRIMARY KEY (video_id, fingerprint)
 );
-CREATE TABLE paid (                 -- every job there ever was; never deleted
-    job_id TEXT PRIMARY KEY,
+CREATE TABLE claims (               -- who is at a job now
     video_id TEXT NOT NULL,
-    embedder TEXT NOT NULL,
-    model TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    owner TEXT NOT NULL,            -- a process: its locked file says whether it lives
+    token TEXT NOT NULL,
+    PRIMARY KEY (video_id, fingerprint)
+) WITHOUT ROWID;
+CREATE TABLE paid (                 -- every job there ever was, each before it is asked for
+    id INTEGER PRIMARY KEY,
+    job_id TEXT UNIQUE,             -- NULL while no answer has named it
+    video_id TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    run TEXT NOT NULL,              -- whose cap it counts for
     minutes REAL NOT NULL,
     created_at REAL NOT NULL
+);
+CREATE TABLE sent (                 -- copies of files that a provider may still hold
+    name TEXT PRIMARY KEY,          -- unique: under it the copy is found there
+    asset_id TEXT,                  -- NULL while no answer has named it
+    video_id TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    sent_at REAL NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE uploads (
     video_id TEXT PRIMARY KEY,

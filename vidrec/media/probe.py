@@ -48,6 +48,22 @@ def probe(path: Path, cancelled: Callable[[], bool] = never) -> VideoInfo:
         return describe(source, frame, end_sec)
 
 
+def whole_seconds(path: Path) -> float:
+    """Return how long a file is with its sound, by its header; 0 where that is not said.
+
+    Raises:
+        MediaError: it is no video.
+    """
+    with open_video(path) as source:
+        streams = [
+            float(stream.duration * stream.time_base)
+            for stream in source.container.streams
+            if stream.duration and stream.time_base
+        ]
+        longest = max([*streams, (source.container.duration or 0) / 1_000_000])
+    return longest if longest <= _LONGEST_SEC else 0.0
+
+
 def describe(source: Source, frame: VideoFrame, end_sec: float) -> VideoInfo:
     """Return the facts of an open video, of which a frame was decoded."""
     stream = source.stream

@@ -49,6 +49,15 @@ def fitting_size(width: int, height: int, limits: Limits) -> tuple[int, int]:
     return (long, short) if width >= height else (short, long)
 
 
+def copy_seconds(info: VideoInfo, limits: Limits) -> float:
+    """Return how long the copy of a video will be: a short one is shown again and again."""
+    return max(_rounds(info, limits) * info.duration_sec, limits.min_sec)
+
+
+def _rounds(info: VideoInfo, limits: Limits) -> int:
+    return max(1, math.ceil(limits.min_sec / max(info.duration_sec, 0.04)))
+
+
 def repair(path: Path, target: Path, info: VideoInfo, limits: Limits) -> Path:
     """Write an MP4 that fits the limits, and its sound; return ``target``.
 
@@ -74,7 +83,7 @@ def _write(path: Path, draft: Path, info: VideoInfo, limits: Limits) -> None:
     import av
 
     width, height = fitting_size(info.width, info.height, limits)
-    rounds = max(1, math.ceil(limits.min_sec / max(info.duration_sec, 0.04)))
+    rounds = _rounds(info, limits)
     with av.open(str(draft), "w", format="mp4") as container:
         rate = Fraction(min(info.fps or 25.0, _HIGHEST_RATE)).limit_denominator(1001)
         video: Any = container.add_stream(
@@ -97,7 +106,7 @@ def _write(path: Path, draft: Path, info: VideoInfo, limits: Limits) -> None:
         if last < 0:
             raise MediaError(f"{path}: not a single frame can be decoded")
         # A frame at the very end, so that the copy is as long as it must be.
-        end = round(max(rounds * info.duration_sec, limits.min_sec) * _TICKS)
+        end = round(copy_seconds(info, limits) * _TICKS)
         if end > last:
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts, frame.time_base = end, Fraction(1, _TICKS)

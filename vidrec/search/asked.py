@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidrec.config import Settings
 from vidrec.embedders.base import Embedder
-from vidrec.errors import RUN_ENDS, MediaError, UsageError, VidrecError
+from vidrec.errors import RUN_ENDS, MediaError, OverCapError, UsageError, VidrecError
 from vidrec.files import expanded, is_file
 from vidrec.library import Library
 from vidrec.search.query import Part
@@ -19,6 +19,7 @@ from vidrec.types import Modality, Video
 
 if TYPE_CHECKING:
     from vidrec.calibration import Calibration
+    from vidrec.ingest.paid import Gate
     from vidrec.types import Vector
 
 
@@ -49,6 +50,7 @@ class Asker:
     library: Library
     embedder: Embedder
     settings: Settings
+    may_pay: Callable[[str], bool] = lambda words: False
     paid_minutes: float = 0.0
     _mutex: threading.RLock = field(default_factory=threading.RLock)
     _looking: threading.RLock = field(default_factory=threading.RLock)
@@ -169,15 +171,36 @@ class Asker:
         from vidrec.ingest.paid import Gate
 
         gate = Gate(self.settings, self.library, self.embedder, repair=True)
-        video = (gate.admit(video) or video) if self.embedder.paid else video
-        context = gate.context()
-        if self.embedder.paid and self.embedder.pays_for(video, context):
-            self.paid_minutes += self.embedder.billed_minutes(video)
+        if self.embedder.paid:
+            video = self._allowed(video, gate)
         fingerprint = str(self.embedder.fingerprint)
-        for outcome in self.embedder.embed_videos([video], context):
-            if outcome.error is not None:
-                raise type(outcome.error)(f"{video.filename}: {outcome.error}")
-            for embedding in outcome.embeddings:
-                if embedding.scope == "video" and embedding.fingerprint == fingerprint:
-                    return embedding.vector
+        try:
+            for outcome in self.embedder.embed_videos([video], gate.context()):
+                if outcome.error is not None:
+                    raise type(outcome.error)(f"{video.filename}: {outcome.error}")
+                for embedding in outcome.embeddings:
+                    if embedding.scope == "video" and embedding.fingerprint == fingerprint:
+                        return embedding.vector
+        finally:
+            self.paid_minutes += gate.jobs.bill().minutes
         raise UsageError(f"{video.filename} gave no embedding")
+
+    def _allowed(self, video: Video, gate: Gate) -> Video:
+        """Return the video as it may be sent, once whoever asks agrees to pay.
+
+        Raises:
+            UsageError: nobody agrees.
+            OverCapError: this month nothing more may be paid for.
+        """
+        gate.admit(video, write=False)
+        minutes = gate.would_pay(video)
+        if minutes is not None and not self.settings.paid.queries:
+            price = self.embedder.price(minutes)
+            cost = "" if price is None else f", ${price:.2f}"
+            words = f"to ask with {video.filename} costs {minutes:.2f} minutes of footage{cost}"
+            if not self.may_pay(words):
+                raise UsageError(f"{words}: allow it with --allow-paid, or as [paid] queries")
+        admitted = gate.admit(video)
+        if admitted is None:
+            raise OverCapError(f"{video.filename}: [paid] month_minutes is used up")
+        return admitted

@@ -7,7 +7,7 @@ affair.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,8 +46,12 @@ class _Asked:
 class Session:
     """An open library with its embedder and store. Use as a context manager."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, may_pay: Callable[[str], bool] = lambda words: False
+    ) -> None:
         """Open what is needed, cheaply: no model is loaded before something asks for it.
+
+        ``may_pay`` is told what a clip would cost to ask with, and says whether to.
 
         If the settings name no embedder and the library holds only another one's vectors, that
         one is used, and every answer says so.
@@ -68,7 +72,7 @@ class Session:
             raise
         self.fingerprint = str(self.embedder.fingerprint)
         self.told = Told(self.library, self.embedder)
-        self._asker = Asker(self.library, self.embedder, self.settings)
+        self._asker = Asker(self.library, self.embedder, self.settings, may_pay)
 
     def __enter__(self) -> Session:
         return self
@@ -261,6 +265,8 @@ def _opened_library(settings: Settings) -> tuple[Library, TemporaryDirectory[str
     return Library(Path(passing.name)), passing
 
 
-def open_session(settings: Settings) -> Session:
+def open_session(
+    settings: Settings, may_pay: Callable[[str], bool] = lambda words: False
+) -> Session:
     """Open a session; close it, or use it in a ``with`` block."""
-    return Session(settings)
+    return Session(settings, may_pay)

@@ -91,12 +91,16 @@ class MarengoEmbedder(Embedder):
 
         return Limits(self._settings.min_sec, MIN_SIDE, MAX_HEIGHT, MAX_WIDTH, MAX_ASPECT)
 
-    def billed_minutes(self, video: Video) -> float:
-        return self._requests.minutes(video.duration_sec)
+    def billed_minutes(self, seconds: float) -> float:
+        return self._requests.minutes(seconds)
 
     def price(self, minutes: float) -> float | None:
         each = self._settings.price_video_minute
         return None if each is None else minutes * each
+
+    def price_of_texts(self, count: int) -> float | None:
+        each = self._settings.price_thousand_texts
+        return None if each is None else count / 1000 * each
 
     def pays_for(self, video: Video, context: EmbedContext) -> bool:
         job = context.jobs.get(video.id, self._requests.job_key)
@@ -117,10 +121,14 @@ class MarengoEmbedder(Embedder):
         clock = replace(self._clock, stopped=context.cancelled)
         service = Service(self._settings, clock)
         jobs = Jobs(
-            service, self._requests, context.jobs, clock, context.url_for, context.force,
+            service, self._requests, context.jobs, clock, context.url_for, context.sent_sec,
+            context.force,
         )  # fmt: skip
         try:
             yield partial(self._outcome, jobs)
+            jobs.copies.sweep()
+        except Stopped:
+            pass
         finally:
             service.close()
 

@@ -1,39 +1,45 @@
-"""One paid job for each video, however often the run is cut off.
+"""One paid job for each video, however often the run is cut off, and beside whatever else runs.
 
-A job passes through the job log: ``creating`` before it is asked for, ``running`` with its id
-before the first poll, ``done`` with the raw answer before anything reads it. What is found there
-is taken up where it stands. Where a creation got no answer, the service's own list is searched
-before anything is asked for again.
+Whoever works on a video's job has it in hand (a claim); others wait and take what came of it. A
+job passes through the job log: ``creating``, with its minutes counted, before it is asked for;
+``running`` with its id before the first poll; ``done`` with the raw answer before anything reads
+it. What is found there is taken up where it stands. Where a creation got no answer, the service's
+own list is searched before anything is asked for again.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import datetime, timezone
-from itertools import count
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
-from urllib.parse import unquote, urlsplit
 
 from vidrec.embedders.base import JobLog
-from vidrec.embedders.marengo.client import Clock, Gone, Service, Unsure
-from vidrec.embedders.marengo.profiles import ASSET_BYTES, Requests
+from vidrec.embedders.marengo.client import Clock, Gone, Service, Stopped, Unsure
+from vidrec.embedders.marengo.copies import Copies
+from vidrec.embedders.marengo.lost import LostJobs, unsigned
+from vidrec.embedders.marengo.profiles import Requests
 from vidrec.embedders.marengo.replies import clean
-from vidrec.errors import EmbedderError, JobError, TransientError
+from vidrec.errors import EmbedderError, JobError, TransientError, VidrecError
 from vidrec.files import is_file
 from vidrec.types import Job, Video
 
-LIST_PAGE = 50
-SKEW_SECONDS = 3600.0
-ASSET = "asset:"
 WEEK_SECONDS = 7 * 24 * 3600.0
 POLL_GROWTH = 1.4
 POLL_LONGEST = 6.0  # times the first interval
+LOOK_SECONDS = 0.5  # between two looks whether another run is done with a job
 # Failures that another job may not meet; only decides whether a later run tries again.
 LATER = re.compile(r"again|later|unstable|unavailable|fetch", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What the service reads: the request's part, and the name by which its job is found."""
+
+    media: dict[str, str]
+    name: str
 
 
 @dataclass(slots=True)
@@ -45,42 +51,63 @@ class Jobs:
     log: JobLog
     clock: Clock
     url_for: Callable[[Video], str | None]
+    sent_sec: Callable[[Video], float | None]
     force: bool = False
+    copies: Copies = field(init=False)
+    lost: LostJobs = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.copies = Copies(self.service, self.requests, self.log, self.clock)
+        self.lost = LostJobs(self.service, self.requests, self.log, self.clock)
 
     def answer(self, video: Video) -> dict[str, Any]:
         """Return the service's answer for a video, paying for it only if it must.
 
         Raises:
             JobError: the service refuses the video, or failed on it for good.
+            OverCapError: it would have to be paid for, and must not be.
             TransientError: a later run may do better; it takes up the same job.
             QuotaError, EmbedderError, Stopped: the run is to end.
         """
+        self._take(video)
+        try:
+            job = self._done(video)
+            return cast("dict[str, Any]", json.loads(job.result or b"{}"))
+        finally:
+            try:
+                self.copies.tidy(video.id)
+            finally:
+                self.log.release(video.id, self.requests.job_key)
+
+    def _take(self, video: Video) -> None:
+        """Have the video's job in hand; wait while another run has it."""
+        patience = self.requests.settings.patience_sec + (video.duration_sec or 0.0)
+        until = self.clock.steady() + patience
+        while holder := self.log.claim(video.id, self.requests.job_key):
+            if self.clock.steady() >= until:
+                raise TransientError(
+                    f"another vidrec (process {holder}) has been at it for "
+                    f"{patience / 60:.0f} minutes: wait for it, or end it"
+                )
+            self.clock.wait(LOOK_SECONDS)
+
+    def _done(self, video: Video) -> Job:
         job = self.log.get(video.id, self.requests.job_key)
         if job is not None and job.state == "creating":
-            job = self._find(video, job, job.created_at)
+            found = self.lost.find(job, job.created_at)
+            if found is None:
+                self.log.unmade(job)
+            job = self._running(job, found) if found is not None else None
         elif job is not None and job.state == "done" and job.result and not self.force:
-            return self._without_asset(job)
+            return job
         elif job is not None and not may_last(job, self.force, self.clock.now()):
             job = None
         if job is not None:
             try:
-                return self._without_asset(self._poll(video, job))
+                return self._poll(video, job)
             except Gone:
                 pass  # the service keeps answers for a week
-        return self._without_asset(self._poll(video, self._create(video), fresh=True))
-
-    def _without_asset(self, job: Job) -> dict[str, Any]:
-        """Delete the copy that a finished job was made from, and return the answer."""
-        if job.detail.startswith(ASSET):
-            asset_id = job.detail.removeprefix(ASSET)
-            try:
-                self.service.call("delete the file", lambda sdk: sdk.assets.delete(asset_id))
-            except (Gone, JobError):
-                pass  # it is gone already, or is not ours to delete
-            except TransientError:
-                return cast("dict[str, Any]", json.loads(job.result or b"{}"))
-            self.log.put(replace(job, detail=""))
-        return cast("dict[str, Any]", json.loads(job.result or b"{}"))
+        return self._poll(video, self._create(video), fresh=True)
 
     def reread(self, video: Video) -> None:
         """Let the next run fetch a job's answer again: this one was of no use."""
@@ -90,32 +117,29 @@ class Jobs:
 
     def _create(self, video: Video) -> Job:
         """Ask for a job, once; its id is in the log when this returns."""
-        minutes = self.requests.minutes(video.duration_sec)
-        job = Job(
-            video.id, self.requests.job_key, "creating", created_at=self.clock.now(),
-            minutes=minutes,
-        )  # fmt: skip
-        self.log.put(job)
-        try:
-            source, job = self._source(video, job)
-            return self._ask(video, job, source)
-        except JobError as exc:
-            self.log.put(replace(job, state="failed", detail=str(exc)))
-            raise
-
-    def _ask(self, video: Video, job: Job, source: dict[str, str]) -> Job:
-        request = self.requests.video(source)
-        for _ in range(3):
+        source = self._source(video)
+        request = self.requests.video(source.media)
+        for last in (False, False, True):
+            job = Job(
+                video.id, self.requests.job_key, "creating", created_at=self.clock.now(),
+                minutes=self.requests.minutes(self.sent_sec(video)), source=source.name,
+            )  # fmt: skip
+            self.log.reserve(job)
             try:
                 body = self.service.call(
                     "embed the video", lambda sdk: sdk.embed.v_2.tasks.create(**request), paid=True
                 )
             except Unsure:
-                found = self._find(video, job, self.clock.now())
+                found = self.lost.find(job, self.clock.now())
                 if found is not None:
-                    return found
-                continue
-            return self._running(job, str(body.get("_id", "")))
+                    return self._running(job, found)
+                if not last:
+                    self.log.unmade(job)
+            except (VidrecError, Stopped):  # each of them says that nothing was made
+                self.log.unmade(job)
+                raise
+            else:
+                return self._running(job, str(body.get("_id", "")))
         raise TransientError(
             "Twelve Labs gives no clear answer to new jobs: run again later; what may have been "
             "created is looked for first"
@@ -128,102 +152,20 @@ class Jobs:
         self.log.put(job)
         return job
 
-    # What the service reads the video from
-
-    def _source(self, video: Video, job: Job) -> tuple[dict[str, str], Job]:
-        """Return the media source; the copy of an asset is made here."""
+    def _source(self, video: Video) -> Source:
+        """Return what the service is to read; a copy is sent here."""
         wished = self.requests.settings.source
         url = self.url_for(video) if wished != "asset" else None
         if url is not None:
-            return {"url": url}, job
+            return Source({"url": url}, unsigned(url))
         if wished == "url":
             raise TransientError(
                 "it has no URL: run `vidrec upload` first, or use --source auto or asset"
             )
         if video.path is None or not is_file(video.path):
             raise JobError("it is neither on this machine nor at a URL")
-        asset_id = self._asset(video, video.path)
-        job = replace(job, detail=f"{ASSET}{asset_id}", created_at=self.clock.now())
-        self.log.put(job)
-        return {"asset_id": asset_id}, job
-
-    def _asset(self, video: Video, path: Path) -> str:
-        size = path.stat().st_size
-        if size > ASSET_BYTES:
-            raise JobError(
-                f"{size / 1e6:.0f} MB is more than the {ASSET_BYTES >> 20} MB that can be sent "
-                "directly: run `vidrec upload` first"
-            )
-
-        def send(sdk: Any) -> object:
-            name = asset_name(video)
-            with path.open("rb") as file:
-                return sdk.assets.create(
-                    method="direct", file=(name, file, "video/mp4"), filename=name,
-                    enable_hls=False, enable_thumbnail=False,
-                )  # fmt: skip
-
-        asset_id = str(self.service.call("take the file", send).get("_id", ""))
-        if not re.fullmatch(r"[0-9A-Za-z_-]+", asset_id):
-            raise EmbedderError(f"Twelve Labs gave a file the id {asset_id[:40]!r}")
-        until = self.clock.steady() + self.requests.settings.patience_sec
-        while self.clock.steady() < until:
-            found = self.service.call("look at the file", lambda sdk: sdk.assets.retrieve(asset_id))
-            if found.get("status") == "ready":
-                return asset_id
-            if found.get("status") == "failed":
-                reason = clean(str((found.get("error") or {}).get("message", "no reason given")))
-                raise JobError(f"Twelve Labs cannot use the file: {reason}")
-            self.clock.wait(self.requests.settings.poll_sec)
-        raise TransientError("Twelve Labs did not take the file in time: run again later")
-
-    # What is already there
-
-    def _find(self, video: Video, job: Job, since: float) -> Job | None:
-        """Look for a job whose creation got no answer; None once it is sure that there is none.
-
-        The request may still have been on its way: until some time after ``since``, a second
-        look is taken.
-        """
-        found = self._listed(video, job)
-        settle = self.requests.settings.settle_sec
-        early = min(settle, since + settle - self.clock.now())  # the clock may have been set back
-        if found is None and early > 0:
-            self.clock.wait(early)
-            found = self._listed(video, job)
-        return self._running(job, found) if found is not None else None
-
-    def _listed(self, video: Video, job: Job) -> str | None:
-        since = datetime.fromtimestamp(job.created_at - SKEW_SECONDS, timezone.utc)
-        started_at = since.strftime("%Y-%m-%dT%H:%M:%SZ")
-        for page in count(1):
-            rows = self._list(started_at, page)
-            for row in rows:
-                if self._is_ours(row, video):
-                    return str(row["_id"])
-            if len(rows) < LIST_PAGE:
-                break
-        return None
-
-    def _list(self, started_at: str, page: int) -> list[dict[str, Any]]:
-        answer = self.service.call(
-            "list its jobs",
-            lambda sdk: sdk.embed.v_2.tasks.list(
-                started_at=started_at, page=page, page_limit=LIST_PAGE
-            ),
-        )
-        return answer.get("data") or []
-
-    def _is_ours(self, row: dict[str, Any], video: Video) -> bool:
-        """Whether a listed job is of this video and model, and none that the log knows."""
-        if row.get("model_name") != self.requests.profile.model or not row.get("_id"):
-            return False
-        metadata = (row.get("video_embedding") or {}).get("metadata") or {}
-        seen = unquote(urlsplit(str(metadata.get("input_url") or "")).path)
-        seen += str(metadata.get("input_filename") or "")
-        stable = unquote(urlsplit(video.url).path) if video.url else ""
-        same = video.id in seen or (bool(stable) and seen.endswith(stable))
-        return same and not self.log.knows(str(row["_id"]))
+        copy = self.copies.send(video, video.path)
+        return Source({"asset_id": copy.asset_id}, copy.name)
 
     # Waiting
 
@@ -236,18 +178,14 @@ class Jobs:
         if fresh:
             self.clock.wait(interval)
         while True:
-            try:
-                body: dict[str, Any] = self.service.call(
-                    "read the result", lambda sdk: sdk.embed.v_2.tasks.retrieve(job_id)
-                )
-            except Gone:
-                if self.clock.now() - job.created_at > settings.patience_sec:
-                    raise
-                body = {"status": "not there yet"}  # never pay again for what is just made
+            body = self._read(job)
             status = body.get("status")
             if status == "ready":
                 _hide_signature(body)
-                done = replace(job, state="done", result=json.dumps(body).encode())
+                done = replace(
+                    job, state="done", result=json.dumps(body).encode(),
+                    minutes=_billed(body) or job.minutes,
+                )  # fmt: skip
                 self.log.put(done)
                 return done
             if status == "failed":
@@ -260,6 +198,25 @@ class Jobs:
                 )
             self.clock.wait(interval)
             interval = min(interval * POLL_GROWTH, settings.poll_sec * POLL_LONGEST)
+
+    def _read(self, job: Job) -> dict[str, Any]:
+        """Return what the service says of a job.
+
+        Raises:
+            Gone: it does not know it any more.
+            TransientError: it does not say; that is no word on the video.
+        """
+        try:
+            body: dict[str, Any] = self.service.call(
+                "read the result", lambda sdk: sdk.embed.v_2.tasks.retrieve(job.job_id)
+            )
+        except Gone:
+            if self.clock.now() - job.created_at > self.requests.settings.patience_sec:
+                raise
+            return {"status": "not there yet"}  # never pay again for what is just made
+        except JobError as exc:
+            raise TransientError(f"job {job.job_id} cannot be read: {exc}") from exc
+        return body
 
     def _failed(self, job: Job, body: dict[str, Any]) -> None:
         error = body.get("error")
@@ -277,10 +234,12 @@ def may_last(job: Job, force: bool, now: float) -> bool:
     return now - job.created_at < WEEK_SECONDS
 
 
-def asset_name(video: Video) -> str:
-    """The name under which a file is sent: its id, so that its job is found again."""
-    suffix = Path(video.filename).suffix.lower()
-    return f"{video.id}{suffix if re.fullmatch(r'[.][a-z0-9]{1,8}', suffix) else '.mp4'}"
+def _billed(body: dict[str, Any]) -> float | None:
+    """Return the minutes that the service says it looked at, if it does."""
+    metadata = body.get("metadata")
+    seconds = metadata.get("duration") if isinstance(metadata, dict) else None
+    good = isinstance(seconds, (int, float)) and math.isfinite(seconds) and seconds > 0
+    return seconds / 60 if good else None  # type: ignore[operator]
 
 
 def _hide_signature(body: dict[str, Any]) -> None:
