@@ -70,6 +70,8 @@ class TwelveLabsStandIn:
     polls: int = 1
     # Refuse what lies outside the service's limits at creation.
     strict_media: bool = True
+    # Of which tasks the list tells what they read: all, ready, or none; so do answers of tasks.
+    tells: str = "all"
     # Sent with every answer.
     headers: dict[str, str] = field(default_factory=dict)
     clock: Callable[[], float] = time.time
@@ -245,7 +247,7 @@ class TwelveLabsStandIn:
                 "status": self._status(task),
                 "created_at": stamp(task.created_at),
                 "updated_at": stamp(task.created_at + 1),
-                "video_embedding": {"metadata": self._origin(task) | {"duration": task.duration}},
+                **self._listed_origin(task),
             }
             for task in alive[(page - 1) * size : page * size]
         ]
@@ -253,7 +255,14 @@ class TwelveLabsStandIn:
                 "total_page": math.ceil(len(alive) / size)}  # fmt: skip
         return {"data": rows, "page_info": info}
 
+    def _listed_origin(self, task: Task) -> dict[str, Any]:
+        if self.tells == "none" or (self.tells == "ready" and self._status(task) != "ready"):
+            return {}
+        return {"video_embedding": {"metadata": self._origin(task) | {"duration": task.duration}}}
+
     def _origin(self, task: Task) -> dict[str, Any]:
+        if self.tells == "none":
+            return {}
         return {"input_url": task.source} if task.source else {"input_filename": task.filename}
 
     def _status(self, task: Task) -> str:

@@ -331,7 +331,7 @@ def show_plan(report: EmbedReport, wished: Format) -> None:
         over = f"; {_left_by_cap(report)}" if report.over_cap else ""
         note(
             f"would pay for {count(jobs, 'job')}, {least}{minutes} of footage, in at least "
-            f"{2 * jobs} requests; cost {least}{dollars(report.price)}{over}"
+            f"{2 * jobs} requests; cost {dollars(report.price)}{over}"
         )
 
 
