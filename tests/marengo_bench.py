@@ -12,8 +12,8 @@ from tests.standin_twelvelabs import TwelveLabsStandIn
 from tests.tiny_video import write_video
 from vidrec.config import load_settings
 from vidrec.embedders.base import EmbedContext, Embedded
-from vidrec.embedders.marengo.client import Clock
 from vidrec.embedders.marengo.embedder import MarengoEmbedder
+from vidrec.embedders.marengo.pace import Clock
 from vidrec.ingest.scan import hash_file
 from vidrec.library import Library
 from vidrec.library.jobs import CatalogJobs

@@ -12,8 +12,8 @@ class Fault:
     """One way of going wrong: ``kind`` on requests that match ``route``.
 
     Kinds: ``429`` (with ``Retry-After: seconds``), ``429-empty``, ``500``, ``500-nested``, ``502``,
-    ``503``, ``400``, ``413``, ``501``, ``drop`` (the connection closes unanswered), ``slow``
-    (answers after ``seconds``), ``garbage`` (200, no JSON), ``401``, ``403``, ``quota``, ``forget``
+    ``503``, ``503-after`` (with that, too), ``400``, ``413``, ``501``, ``drop`` (the connection
+    closes unanswered), ``slow`` (answers after ``seconds``), ``garbage`` (200, no JSON), ``401``, ``403``, ``quota``, ``forget``
     (404). For a task that is ready: ``empty``, ``nan``, ``short``, ``zero``, ``failed``,
     ``retry-later``, ``unknown-status``, ``no-duration``. With ``after`` the server does its work
     before it fails.
@@ -49,6 +49,7 @@ class Fault:
             "500-nested": (500, {"error": flat}, {}),
             "502": (502, b"<html><body>Bad gateway</body></html>", {}),
             "503": (503, flat, {}),
+            "503-after": (503, flat, {"Retry-After": f"{self.seconds:g}"}),
             "400": (400, {"code": "parameter_invalid", "message": "Not now."}, {}),
             "501": (501, b"not implemented", {}),
             "413": (413, {"code": "content_too_large", "message": "Too large."}, {}),

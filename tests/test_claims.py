@@ -112,4 +112,5 @@ def test_whoever_waits_takes_over_from_one_that_was_killed(cloud: Cloud, tmp_pat
         task.polls_left = 0
     output = second.communicate(timeout=60)[0]
     assert second.returncode == 0, output
+    assert f"another vidrec (process {first.pid}) works on query.mp4" in output
     assert len(cloud.labs.tasks) == 2

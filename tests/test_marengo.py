@@ -18,7 +18,8 @@ from tests.tiny_video import write_video
 from vidrec.config import load_settings
 from vidrec.embedders import load_embedder
 from vidrec.embedders.marengo.answers import Answers
-from vidrec.embedders.marengo.client import Clock, Service
+from vidrec.embedders.marengo.client import Service
+from vidrec.embedders.marengo.pace import Clock
 from vidrec.embedders.marengo.profiles import Requests
 from vidrec.errors import ConfigError, EmbedderError, MediaError, TransientError
 from vidrec.ingest.scan import hash_file

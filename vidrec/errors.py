@@ -14,6 +14,7 @@
     │   ├── TransientError          1   a failure that a later run may not meet
     │   │   └── UnexpectedError     1   one video's failure that nobody foresaw
     │   ├── QuotaError              1   the provider wants no more today: the run stops
+    │   ├── OutageError             1   the provider does not answer: the run stops
     │   ├── AccountError            1   the provider refuses the key or the plan: the run stops
     │   └── OverCapError            1   one video would cost more than may be paid
     ├── StoreError                  1   a store cannot be reached, read or written
@@ -118,6 +119,10 @@ class QuotaError(EmbedderError):
     """The provider wants no more work for now; the whole run stops."""
 
 
+class OutageError(EmbedderError):
+    """The provider does not answer, or cannot do what is asked for; the whole run stops."""
+
+
 class AccountError(EmbedderError):
     """The provider refuses this account whatever is asked for; the whole run stops."""
 
@@ -172,7 +177,8 @@ class PartialFailure(VidrecError):
 
 # What ends a run of many: no other video or query would be spared.
 RUN_ENDS = (
-    QuotaError, AccountError, ConfigError, LibraryError, MissingPackageError, Cancelled,
+    QuotaError, OutageError, AccountError, ConfigError, LibraryError, MissingPackageError,
+    Cancelled,
 )  # fmt: skip
 
 

@@ -137,7 +137,8 @@ def _embedder(settings: Settings, found: list[Embedder]) -> Iterator[Check]:
 
 
 def _twelve_labs(settings: Settings) -> Iterator[Check]:
-    from vidrec.embedders.marengo.client import Clock, Service
+    from vidrec.embedders.marengo.client import Service
+    from vidrec.embedders.marengo.pace import Clock
 
     brief = settings.marengo.model_copy(update={"patience_sec": 10.0, "timeout_sec": 10.0})
     service = Service(brief, Clock())

@@ -216,7 +216,7 @@ def _answer(settings: Settings, options: Mapping[str, Any]) -> Answer:
     from vidrec.search.wished import wished
 
     asked = wished(options, settings.library)
-    with open_session(settings, _may_pay) as session:
+    with open_session(settings, _may_pay, note) as session:
         answer = session.recommend(asked)
     if not answer.confident:
         hint = "; --min-confidence 0 shows it" if answer.results else ""
@@ -235,7 +235,7 @@ def _batch(
 
     bar, player = display.Bar(), Player(settings, expires)
     asked = failed = 0
-    with opened(source) as file, open_session(settings) as session, finishing(bar):
+    with opened(source) as file, open_session(settings, say=bar.warn) as session, finishing(bar):
         bar.start("asking", None, "query")
         for some in answer_lines(session, file, options):
             failed += show_answers(some, player)

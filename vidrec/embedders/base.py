@@ -81,6 +81,9 @@ class Embedder(ABC):
         """
         self.options: Any = self.section and settings.section_of(self.name, self.section)
 
+    # Told in one line what is waited for; whoever opens an embedder may set it.
+    say: Callable[[str], None] = staticmethod(lambda words: None)
+
     @property
     @abstractmethod
     def fingerprint(self) -> Fingerprint:

@@ -291,6 +291,7 @@ def _run(
     cancel: threading.Event,
 ) -> _Run:
     progress = progress or Silent()
+    embedder.say = progress.warn
     remote = Remote(settings, cancel.is_set, progress.warn, fresh=options.force)
     gate = Gate(
         settings, library, embedder, options.max_minutes,

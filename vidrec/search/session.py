@@ -47,11 +47,15 @@ class Session:
     """An open library with its embedder and store. Use as a context manager."""
 
     def __init__(
-        self, settings: Settings, may_pay: Callable[[str], bool] = lambda words: False
+        self,
+        settings: Settings,
+        may_pay: Callable[[str], bool] = lambda words: False,
+        say: Callable[[str], None] = lambda words: None,
     ) -> None:
         """Open what is needed, cheaply: no model is loaded before something asks for it.
 
-        ``may_pay`` is told what a clip would cost to ask with, and says whether to.
+        ``may_pay`` is told what a clip would cost to ask with, and says whether to; ``say`` what
+        is waited for, in one line.
 
         If the settings name no embedder and the library holds only another one's vectors, that
         one is used, and every answer says so.
@@ -70,6 +74,7 @@ class Session:
             if self._passing is not None:
                 self._passing.cleanup()
             raise
+        self.embedder.say = say
         self.fingerprint = str(self.embedder.fingerprint)
         self.told = Told(self.library, self.embedder)
         self._asker = Asker(self.library, self.embedder, self.settings, may_pay)
@@ -266,7 +271,9 @@ def _opened_library(settings: Settings) -> tuple[Library, TemporaryDirectory[str
 
 
 def open_session(
-    settings: Settings, may_pay: Callable[[str], bool] = lambda words: False
+    settings: Settings,
+    may_pay: Callable[[str], bool] = lambda words: False,
+    say: Callable[[str], None] = lambda words: None,
 ) -> Session:
     """Open a session; close it, or use it in a ``with`` block."""
-    return Session(settings, may_pay)
+    return Session(settings, may_pay, say)

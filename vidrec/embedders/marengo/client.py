@@ -12,14 +12,23 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
 from vidrec.config import clean_key
+from vidrec.embedders.marengo.pace import Clock, Pace
 from vidrec.embedders.marengo.replies import Reply, clean
-from vidrec.errors import AccountError, ConfigError, JobError, QuotaError, TransientError
+from vidrec.errors import (
+    AccountError,
+    ConfigError,
+    JobError,
+    OutageError,
+    QuotaError,
+    TransientError,
+)
 from vidrec.urls import checked_endpoint, shown_url
 
 if TYPE_CHECKING:
@@ -27,8 +36,11 @@ if TYPE_CHECKING:
 
 KEY_VARIABLES = ("TWELVE_LABS_API_KEY", "TWELVELABS_API_KEY")
 BASE_URL = "https://api.twelvelabs.io/v1.3"
-ATTEMPTS = 8
+ATTEMPTS = 8  # where the service fails; a busy one is asked as long as patience lasts
 LONGEST_WAIT = 60.0  # between two attempts, where the service says nothing
+OUTAGE = 3  # so many requests in a row that came to nothing end the run
+SILENT_SECONDS = 2.0  # longer waits are told
+TELL_SECONDS = 30.0  # between two lines about the same kind of thing
 QUOTA_CODES = ("usage_limit_exceeded",)
 PLAN_CODES = ("api_allowed_for_paid_plan", "api_not_allowed", "region_not_allowed")
 
@@ -39,60 +51,6 @@ class Unsure(TransientError):
 
 class Gone(TransientError):
     """The service no longer knows what was asked for."""
-
-
-class Stopped(Exception):
-    """The run is to end; nothing is wrong."""
-
-
-@dataclass(slots=True)
-class Clock:
-    """Time as the client sees it; tests hand in another.
-
-    ``now`` is written down and compared with the service's; it jumps when somebody sets the
-    clock. What is waited for is measured by ``steady``, which never does.
-    """
-
-    now: Callable[[], float] = time.time
-    sleep: Callable[[float], None] = time.sleep
-    stopped: Callable[[], bool] = lambda: False
-    steady: Callable[[], float] = time.monotonic
-
-    def wait(self, seconds: float) -> None:
-        """Sleep, but no longer than the run goes on.
-
-        Raises:
-            Stopped: the run is to end.
-        """
-        until = self.steady() + seconds
-        while not self.stopped():
-            left = until - self.steady()
-            if left <= 0:
-                return
-            self.sleep(min(left, 0.25))
-        raise Stopped
-
-
-class Pace:
-    """Spaces requests evenly, so that no minute sees more than ``rpm`` of them."""
-
-    def __init__(self, rpm: int, clock: Clock) -> None:
-        # A little wider: requests that were held up on their way must not crowd a minute.
-        self._gap = 1.02 * 60.0 / rpm
-        self._clock = clock
-        self._next = 0.0
-        self._turn = threading.Lock()
-
-    def wait(self) -> None:
-        """Wait for the next free place. The gap counts from when the last one was let go."""
-        with self._turn:
-            while (early := self._next - self._clock.steady()) > 0:
-                self._clock.wait(early)
-            self._next = max(self._next, self._clock.steady() + self._gap)
-
-    def hold(self, seconds: float) -> None:
-        """Let nobody ask for so long, those who wait included: the service has had enough."""
-        self._next = max(self._next, self._clock.steady() + seconds)
 
 
 def api_key(settings: MarengoSettings) -> str:
@@ -118,10 +76,21 @@ def api_key(settings: MarengoSettings) -> str:
 class Service:
     """The calls that vidrec makes. Safe to share between threads."""
 
-    def __init__(self, settings: MarengoSettings, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: MarengoSettings,
+        clock: Clock,
+        pace_file: Path | None = None,
+        say: Callable[[str], None] = lambda words: None,
+    ) -> None:
+        """Check the key; ``pace_file`` is shared with other processes, ``say`` told of waits."""
         self.settings = settings
         self.clock = clock
-        self.pace = Pace(settings.rpm, clock)
+        self.pace = Pace(settings.rpm, clock, pace_file)
+        self._say = say
+        self._told: dict[str, float] = {}
+        self._unanswered = 0  # requests in a row that were given up
+        self._gave_up = 0.0
         self._local = threading.local()
         self._key = api_key(settings)
         self._client: Any = None
@@ -150,7 +119,7 @@ class Service:
                 f"TWELVELABS_BASE_URL: {exc}. Received: {shown_url(override or '')}"
             ) from None
 
-    def _refuse_strangers(self, reply: Reply, attempt: int) -> None:
+    def _refuse_strangers(self, reply: Reply, retries: int) -> None:
         """Tell a wrong address at once: what answers there has not answered as it should yet.
 
         Raises:
@@ -161,10 +130,11 @@ class Service:
         if self._known:
             return
         mend = "check the network and [marengo] base_url"
-        if attempt and reply.lost and not reply.sent:
+        if retries and reply.lost and not reply.sent:
+            self._give_up()
             raise TransientError(f"cannot reach Twelve Labs at {self.where} ({reply.lost}): {mend}")
         page = "html" in reply.headers.get("content-type", "") and reply.status not in (408, 429)
-        if (page and 300 <= reply.status < 500) or (attempt and 200 <= reply.status < 300):
+        if (page and 300 <= reply.status < 500) or (retries and 200 <= reply.status < 300):
             raise ConfigError(
                 f"what answers at {self.where} is not Twelve Labs (HTTP {reply.status}): {mend}"
             )
@@ -209,6 +179,9 @@ class Service:
     def call(self, what: str, request: Callable[[Any], object], *, paid: bool = False) -> Any:
         """Make a request with patience and return the answer's JSON.
 
+        A busy service is waited for as long as ``patience_sec``; one that fails is asked
+        ``ATTEMPTS`` times. Whoever is told how long to wait makes all wait.
+
         Args:
             what: a few words for messages ("embed a text").
             request: makes one call of the SDK.
@@ -217,6 +190,7 @@ class Service:
 
         Raises:
             QuotaError: the service wants no more for now.
+            OutageError: it does not answer at all.
             JobError: it refuses this request.
             Gone: it does not know what was asked for.
             Unsure: it may have done paid work.
@@ -224,38 +198,70 @@ class Service:
             AccountError: the key or the plan is wrong.
             Stopped: the run is to end.
         """
-        begun = self.clock.steady()
-        reply = Reply()
-        for attempt in range(ATTEMPTS):
-            self.pace.wait()
+        patience = self.settings.patience_sec
+        until = 0.0  # by the steady clock: when patience ends, once something failed
+        for attempt in count(1):
+            self._refuse_in_outage()
+            self.pace.wait(self._tell_pace)
             reply = self._send(request)
             if reply.ok:
+                self._unanswered = 0
                 spent = reply.spent(self.clock.now())
-                if 0 < spent <= self.settings.patience_sec:
+                if 0 < spent <= patience:
                     self.pace.hold(spent)
                 return reply.body
-            self._refuse_strangers(reply, attempt)
+            self._refuse_strangers(reply, attempt - 1)
             self._refuse(what, reply)
             if paid and not reply.refused_before_work:
                 raise Unsure(f"Twelve Labs gave no clear answer to {what}: {self._words(reply)}")
+            now = self.clock.steady()
+            until = until or now + patience
             asked = reply.pause(self.clock.now())
-            wait = (
-                asked
-                if asked is not None
-                else random.uniform(0.5, 1.0) * min(LONGEST_WAIT, 2**attempt)
-            )
-            if asked is not None and asked > self.settings.patience_sec:
-                raise self._quota(asked)
-            if self.clock.steady() + wait - begun > self.settings.patience_sec:
+            if asked is not None and asked > patience:
+                raise self._come_back(reply, asked)
+            wait = random.uniform(0.5, 1.0) * min(LONGEST_WAIT, 2 ** min(attempt - 1, 10))
+            wait = wait if asked is None else asked
+            busy = asked is not None or reply.status == 429
+            if now + wait > until or (attempt >= ATTEMPTS and not busy):
                 break
-            if reply.status == 429:
+            self._tell_failure(what, attempt, reply, wait, until)
+            if busy:
                 self.pace.hold(wait)
             else:
                 self.clock.wait(wait)
         if reply.status == 429:
-            raise self._quota(None)
+            raise self._come_back(reply, None)
+        self._give_up()
         raise TransientError(
             f"Twelve Labs does not manage to {what}: {self._words(reply)}; run again later"
+        )
+
+    # What is waited for is told, each kind of thing once in a while
+
+    def tell(self, kind: str, words: str) -> None:
+        """Say in one line what is waited for, unless that kind of thing was said just now."""
+        now = self.clock.steady()
+        with self._mutex:
+            if now < self._told.get(kind, -TELL_SECONDS) + TELL_SECONDS:
+                return
+            self._told[kind] = now
+        self._say(words)
+
+    def _tell_pace(self, seconds: float) -> None:
+        if seconds >= SILENT_SECONDS:
+            self.tell("pace", f"waiting {seconds:.0f} s for Twelve Labs' rate limit (or --rpm)")
+
+    def _tell_failure(self, what: str, tries: int, reply: Reply, wait: float, until: float) -> None:
+        now = self.clock.steady()
+        failing = now - until + self.settings.patience_sec + wait
+        if failing < SILENT_SECONDS:
+            return
+        end = time.strftime("%H:%M:%S", time.localtime(self.clock.now() + until - now))
+        times = "once" if tries == 1 else f"{tries} times"
+        self.tell(
+            "failure",
+            f"Twelve Labs: {self._words(reply)}. Tried {times} to {what}; trying again in "
+            f"{wait:.0f} s, until {end} at most",
         )
 
     def _send(self, request: Callable[[Any], object]) -> Reply:
@@ -288,6 +294,11 @@ class Service:
             )
         if reply.worth_repeating:
             return
+        if reply.status >= 500:
+            raise OutageError(
+                f"what answers for Twelve Labs cannot {what} (HTTP {reply.status}): check "
+                "[marengo] base_url"
+            )
         if reply.status == 401:
             raise AccountError(
                 f"Twelve Labs refuses the API key ({reply.message}): check VIDREC_MARENGO_API_KEY"
@@ -304,13 +315,31 @@ class Service:
     def _words(self, reply: Reply) -> str:
         return reply.lost or f"HTTP {reply.status}, {reply.message}"
 
-    def _quota(self, seconds: float | None) -> QuotaError:
-        if seconds is None:
-            when = "come back later, or lower --rpm"
-        else:
+    def _come_back(self, reply: Reply, seconds: float | None) -> QuotaError | OutageError:
+        when = "come back later, or lower --rpm"
+        if seconds is not None:
             at = time.strftime("%Y-%m-%d %H:%M", time.localtime(self.clock.now() + seconds))
             when = f"come back at {at}"
-        return QuotaError(f"the rate limit of this Twelve Labs account is reached: {when}")
+        if reply.status == 429:
+            return QuotaError(f"the rate limit of this Twelve Labs account is reached: {when}")
+        return OutageError(f"Twelve Labs is not to be had now ({self._words(reply)}): {when}")
+
+    def _give_up(self) -> None:
+        with self._mutex:
+            self._unanswered += 1
+            self._gave_up = self.clock.steady()
+
+    def _refuse_in_outage(self) -> None:
+        """Ask nothing more of a service that does not answer; after a minute ask once again."""
+        if self._unanswered < OUTAGE:
+            return
+        if self.clock.steady() - self._gave_up > LONGEST_WAIT:
+            self._unanswered = OUTAGE - 1
+            return
+        raise OutageError(
+            f"Twelve Labs has not answered {OUTAGE} requests in a row, each tried again and "
+            "again: run again later; what is done is kept"
+        )
 
     def close(self) -> None:
         """Close the connections."""

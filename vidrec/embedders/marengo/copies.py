@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from vidrec.embedders.base import JobLog
-from vidrec.embedders.marengo.client import Clock, Gone, Service, Stopped, Unsure
+from vidrec.embedders.marengo.client import Gone, Service, Unsure
+from vidrec.embedders.marengo.pace import Clock, Stopped
 from vidrec.embedders.marengo.profiles import ASSET_BYTES, Requests
 from vidrec.embedders.marengo.replies import clean
 from vidrec.errors import EmbedderError, JobError, TransientError

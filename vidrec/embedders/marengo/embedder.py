@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from vidrec.config import Settings
 from vidrec.embedders.base import EmbedContext, Embedded, Embedder, EmbedOne
 from vidrec.embedders.marengo.answers import Answers
-from vidrec.embedders.marengo.client import Clock, Service, Stopped
+from vidrec.embedders.marengo.client import Service
 from vidrec.embedders.marengo.jobs import Jobs, may_last
+from vidrec.embedders.marengo.pace import Clock, Stopped
 from vidrec.embedders.marengo.profiles import (
     MAX_ASPECT,
     MAX_HEIGHT,
@@ -58,6 +59,7 @@ class MarengoEmbedder(Embedder):
         """
         super().__init__(settings)
         self._settings = settings.marengo
+        self._pace_file = settings.library / "marengo.pace"
         self._requests = Requests(settings.marengo)
         self._answers = Answers(self._requests)
         self._clock = clock or Clock()
@@ -79,8 +81,11 @@ class MarengoEmbedder(Embedder):
             ConfigError: there is no key.
         """
         if self._service is None:
-            self._service = Service(self._settings, self._clock)
+            self._service = self._new_service(self._clock)
         return self._service
+
+    def _new_service(self, clock: Clock) -> Service:
+        return Service(self._settings, clock, self._pace_file, lambda words: self.say(words))
 
     def refusal(self, info: VideoInfo, size: int) -> str | None:
         return refusal(self._settings, info, size)
@@ -119,7 +124,7 @@ class MarengoEmbedder(Embedder):
     @contextmanager
     def _run(self, context: EmbedContext) -> Iterator[EmbedOne]:
         clock = replace(self._clock, stopped=context.cancelled)
-        service = Service(self._settings, clock)
+        service = self._new_service(clock)
         jobs = Jobs(
             service, self._requests, context.jobs, clock, context.url_for, context.sent_sec,
             context.force,

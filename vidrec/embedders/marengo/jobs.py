@@ -17,9 +17,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from vidrec.embedders.base import JobLog
-from vidrec.embedders.marengo.client import Clock, Gone, Service, Stopped, Unsure
+from vidrec.embedders.marengo.client import Gone, Service, Unsure
 from vidrec.embedders.marengo.copies import Copies
 from vidrec.embedders.marengo.lost import LostJobs, unsigned
+from vidrec.embedders.marengo.pace import Clock, Stopped
 from vidrec.embedders.marengo.profiles import Requests
 from vidrec.embedders.marengo.replies import clean
 from vidrec.errors import EmbedderError, JobError, TransientError, VidrecError
@@ -89,6 +90,10 @@ class Jobs:
                     f"another vidrec (process {holder}) has been at it for "
                     f"{patience / 60:.0f} minutes: wait for it, or end it"
                 )
+            self.service.tell(
+                f"process {holder}",
+                f"another vidrec (process {holder}) works on {video.filename}: waiting for it",
+            )
             self.clock.wait(LOOK_SECONDS)
 
     def _done(self, video: Video) -> Job:
@@ -191,6 +196,11 @@ class Jobs:
             if status == "failed":
                 self._failed(job, body)
             # Any other word means that it is not finished.
+            self.service.tell(
+                "job",
+                f"waiting for Twelve Labs' job {job_id} ({video.filename}): "
+                f"{clean(str(status))[:40]}",
+            )
             if self.clock.steady() >= until:
                 raise TransientError(
                     f"job {job_id} still says {clean(str(status))[:40]} after "

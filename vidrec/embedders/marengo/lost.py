@@ -15,7 +15,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from vidrec.embedders.base import JobLog
-from vidrec.embedders.marengo.client import Clock, Gone, Service
+from vidrec.embedders.marengo.client import Gone, Service
+from vidrec.embedders.marengo.pace import Clock
 from vidrec.embedders.marengo.profiles import Requests
 from vidrec.errors import JobError, TransientError
 from vidrec.types import Job

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+_PERMANENT = (501, 505, 506, 508, 510, 511)  # whoever answers so will do it again
 _NUMBER = re.compile(r"\d+(\.\d+)?")
 
 
@@ -50,7 +51,7 @@ class Reply:
         return (
             bool(self.lost)
             or self.status in (408, 429)
-            or self.status >= 500
+            or (self.status >= 500 and self.status not in _PERMANENT)
             or (200 <= self.status < 300)  # an answer that is no JSON
         )
 
