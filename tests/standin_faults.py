@@ -11,12 +11,12 @@ from typing import Any
 class Fault:
     """One way of going wrong: ``kind`` on requests that match ``route``.
 
-    Kinds: ``429`` (with ``Retry-After: seconds``), ``429-empty``, ``500``, ``500-nested``, ``502``,
-    ``503``, ``503-after`` (with that, too), ``400``, ``413``, ``501``, ``drop`` (the connection
-    closes unanswered), ``slow`` (answers after ``seconds``), ``garbage`` (200, no JSON), ``401``, ``403``, ``quota``, ``forget``
-    (404). For a task that is ready: ``empty``, ``nan``, ``short``, ``zero``, ``failed``,
-    ``retry-later``, ``unknown-status``, ``no-duration``. With ``after`` the server does its work
-    before it fails.
+    Kinds: ``429`` (with ``Retry-After: seconds``), ``429-bare``, ``429-empty`` (without), ``500``,
+    ``500-nested``, ``502``, ``503``, ``503-after`` (with ``Retry-After``), ``400``, ``413``,
+    ``501``, ``drop`` (the connection closes unanswered), ``slow`` (answers after ``seconds``),
+    ``garbage`` (200, no JSON), ``401``, ``403``, ``quota``, ``forget`` (404). For a task that is
+    ready: ``empty``, ``nan``, ``short``, ``zero``, ``failed``, ``retry-later``,
+    ``unknown-status``, ``no-duration``. With ``after`` the server does its work before it fails.
     """
 
     kind: str

@@ -72,8 +72,8 @@ def test_three_who_ask_with_one_clip_pay_once(cloud: Cloud, tmp_path: Path) -> N
     asking = [start("recommend", query, "--allow-paid", "--format", "jsonl") for _ in range(3)]
     answers = [process.communicate(timeout=60)[0] for process in asking]
     assert [process.returncode for process in asking] == [0, 0, 0], answers
-    best = {json.loads(answer.splitlines()[0])["filename"] for answer in answers}
-    assert len(best) == 1
+    rows = [[line for line in answer.splitlines() if line[0] == "{"] for answer in answers]
+    assert len({json.loads(lines[0])["filename"] for lines in rows}) == 1
     assert len(cloud.labs.tasks) == 3
     assert sum("were paid for" in answer for answer in answers) == 1
 
@@ -104,13 +104,13 @@ def test_whoever_waits_takes_over_from_one_that_was_killed(cloud: Cloud, tmp_pat
     while len(cloud.labs.tasks) < 2:
         assert first.poll() is None
     second = start("recommend", query, "--allow-paid", "--format", "jsonl")
-    with pytest.raises(subprocess.TimeoutExpired):
-        second.communicate(timeout=2)
+    assert second.stdout is not None
+    waits = f"another vidrec (process {first.pid}) works on query.mp4"
+    assert second.stdout.readline().startswith(waits)
     first.send_signal(signal.SIGKILL)
     first.communicate()
     for task in cloud.labs.tasks.values():
         task.polls_left = 0
     output = second.communicate(timeout=60)[0]
     assert second.returncode == 0, output
-    assert f"another vidrec (process {first.pid}) works on query.mp4" in output
     assert len(cloud.labs.tasks) == 2
