@@ -133,8 +133,10 @@ class Service:
         if retries and reply.lost and not reply.sent:
             self._give_up()
             raise TransientError(f"cannot reach Twelve Labs at {self.where} ({reply.lost}): {mend}")
-        page = "html" in reply.headers.get("content-type", "") and reply.status not in (408, 429)
-        if (page and 300 <= reply.status < 500) or (retries and 200 <= reply.status < 300):
+        kind = reply.headers.get("content-type", "")
+        page = "html" in kind and reply.status not in (408, 429)
+        strange = "json" not in kind and 200 <= reply.status < 300
+        if (page and 300 <= reply.status < 500) or (retries and strange):
             raise ConfigError(
                 f"what answers at {self.where} is not Twelve Labs (HTTP {reply.status}): {mend}"
             )
