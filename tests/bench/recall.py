@@ -64,8 +64,10 @@ class World:
         return unit(clips + 0.35 * self.around(count))
 
     def queries(self, count: int, points: Vectors) -> dict[str, Vectors]:
+        """Return queries about the topics of the first points that were made."""
         chosen = points[self.rng.integers(len(points), size=count)]
-        about = self.topics[self.rng.integers(len(self.topics), size=count)]
+        topics = self.topics[: max(1, len(points) // (CLIPS * VIDEOS))]
+        about = topics[self.rng.integers(len(topics), size=count)]
         return {
             "clip": unit(chosen + 0.5 * self.around(count)),
             "text": unit(0.45 * about + 0.6 * self.around(count) + self.gap),
