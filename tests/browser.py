@@ -106,7 +106,7 @@ def visit(browser: Browser, address: str) -> Iterator[Opener]:
 
         page.on("console", lambda message: heard(message.type, message.text))
         page.on("pageerror", lambda error: heard("error", str(error)))
-        page.goto(address + path)
+        page.goto(path if path.startswith("http") else address + path)
         return page
 
     yield open_page

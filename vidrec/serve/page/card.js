@@ -31,6 +31,9 @@ function sureness(row) {
   );
 }
 
+// A moment begins at a cut, often in a fade: a little later there is more to see.
+const middle = ({ start_sec, end_sec }) => start_sec + Math.min(1, (end_sec - start_sec) / 2);
+
 const blank = () => h("span", { class: "blank" }, icon("film"));
 
 /** A picture of a row's moment, in place from the start so that nothing moves when it comes. */
@@ -43,7 +46,7 @@ export function shot(row) {
   image.addEventListener("error", () => {
     image.replaceWith(blank());
   });
-  image.src = row.poster;
+  image.src = row.end_sec > row.start_sec ? poster(row.id, middle(row)) : row.poster;
   return image;
 }
 
@@ -169,6 +172,8 @@ export function acts(row, asked) {
   );
 }
 
+let closeWhy = () => {}; // the reasons that are open, if any: one card's at a time
+
 function whyButton(row, card) {
   const id = `why-${row.key}`;
   const button = h(
@@ -177,16 +182,32 @@ function whyButton(row, card) {
       "aria-label": `Why ${row.name}?` },
     icon("why"), "Why?",
   );
+  const close = () => {
+    card.querySelector(".why")?.remove();
+    button.setAttribute("aria-expanded", "false");
+    closeWhy = () => {};
+  };
   button.addEventListener("click", async () => {
-    const there = card.querySelector(".why");
-    button.setAttribute("aria-expanded", String(!there));
-    if (there) return there.remove();
-    const panel = h("div", { class: "why", id }, h("p", {}, "Looking …"));
+    if (card.querySelector(".why")) return close();
+    closeWhy();
+    closeWhy = close;
+    button.setAttribute("aria-expanded", "true");
+    const panel = h("div", { class: "why", id, role: "group", "aria-label": `Why ${row.name}` }, "Looking …");
     card.append(panel);
     panel.replaceChildren(await whyOf(row));
+    panel.scrollIntoView({ block: "nearest", behavior: CALM.matches ? "auto" : "smooth" });
+  });
+  card.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !card.querySelector(".why")) return;
+    close();
+    button.focus();
   });
   return button;
 }
+
+addEventListener("pointerdown", (event) => {
+  if (!event.target.closest?.(".why, .whybutton")) closeWhy();
+});
 
 /** Make the card of a result, or (`asked` false) of a video that is merely there. */
 export function makeCard(row, { asked }) {

@@ -153,6 +153,7 @@ export function startToolbar() {
     switchFor("dedupe", "Hide near copies"),
   );
   onChange(follow);
+  onChange(mark);
   follow(get());
 }
 
@@ -173,7 +174,6 @@ export function startFilters({ labels, fields }) {
   document.getElementById("shelves").replaceChildren(
     ...labels.slice(0, MANY).map((one) => shelfButton(one.label, one.count)),
   );
-  onChange(mark);
   mark();
 }
 

@@ -115,7 +115,7 @@ function present(state, answer) {
   summary.textContent = asked ? told(answer) : shelved(answer);
   if (asked && !answer.confident) notice.nothingFits(answer, waysOut(state));
   else if (asked && rows.length === 0) notice.nothingFits({ ...answer, reason: "" }, waysOut(state));
-  if (!asked && status && (status.indexed === 0 || rows.length === 0)) notice.nothingIndexed(status.videos);
+  if (!asked && status?.indexed === 0) notice.nothingIndexed(status.videos, lookAgain);
   showMore(state, answer);
   if (asked) announce(`${title.textContent}: ${answer.confident ? "" : "nothing fits well. "}${summary.textContent}`);
   openAsked();
@@ -161,11 +161,20 @@ function fail(error) {
   setRows([]);
   more.replaceChildren();
   summary.textContent = document.getElementById("asides").textContent = "";
-  notice.wrong(error, () => {
+  if (status?.indexed === 0) notice.nothingIndexed(status.videos, lookAgain);
+  else notice.wrong(error, () => {
     if (!status) begun = begin();
     show(get());
   });
   openAsked();
+}
+
+/** See whether there is something to find by now. */
+async function lookAgain() {
+  const now = await api.status().catch(() => null);
+  if (!now?.indexed) return;
+  begun = begin();
+  show(get());
 }
 
 /** What the library is: filters, what can be dropped in, the foot of the page. */

@@ -6,11 +6,14 @@ import { h, icon } from "./dom.js";
 const place = document.getElementById("notice");
 let watching;
 
+/** A text in which `code` stands between backticks. */
+const coded = (text) => text.split("`").map((part, i) => (i % 2 ? h("code", {}, part) : part));
+
 function notice(kind, drawing, title, text, ...rest) {
   return h(
     "div",
     { class: `notice ${kind}`, role: kind === "wrong" ? "alert" : null },
-    icon(drawing), h("strong", {}, title), text ? h("p", {}, text) : null, rest,
+    icon(drawing), h("strong", {}, title), text ? h("p", {}, coded(text)) : null, rest,
   );
 }
 
@@ -44,12 +47,13 @@ function sentence(text) {
   return plain ? `${plain[0].toUpperCase()}${plain.slice(1)}.` : "";
 }
 
-/** The library is there, and nothing in it can be found yet. */
-export function nothingIndexed(videos) {
-  const text = videos ? "The videos of the library are not indexed yet." : "The library is empty.";
-  const commands = videos ? "vidrec index" : "vidrec embed ~/Videos\nvidrec index";
-  const pre = h("pre", { tabIndex: 0, "aria-label": "Commands" }, commands);
-  show(notice("", "film", text, "Run this in a terminal; the page sees it by itself.", h("div", { class: "steps" }, pre)));
+/** The library is there, and nothing in it can be found yet; `look` is called now and then. */
+export function nothingIndexed(videos, look) {
+  const title = videos ? "The videos of the library are not indexed yet" : "The library is empty";
+  const command = videos ? "vidrec index" : "vidrec embed ~/Videos";
+  const text = `Run \`${command}\` in a terminal. The page sees by itself when it is done.`;
+  show(notice("", "film", title, text));
+  watching = setInterval(look, 4000);
 }
 
 const TITLES = {
@@ -64,7 +68,7 @@ const TITLES = {
 };
 const TEXTS = {
   auth: "Open it by the link with the token that `vidrec serve` printed.",
-  network: "No answer came. The page tries again by itself, as soon as `vidrec serve` runs.",
+  network: "No answer comes. The page tries again by itself, as soon as `vidrec serve` runs.",
 };
 
 /** Something went wrong; `again` asks once more. */

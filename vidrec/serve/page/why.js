@@ -37,8 +37,8 @@ function drawn(row, why, asked) {
   return h(
     "div",
     {},
-    why.seen?.length ? h("p", { class: "seen" }, h("b", {}, "It shows "), words(why.seen)) : null,
-    why.tone ? h("p", { class: "seen" }, h("b", {}, "Its tone is "), why.tone) : null,
+    why.seen?.length ? h("p", { class: "seen" }, h("b", {}, "Seen in it: "), words(why.seen)) : null,
+    why.tone ? h("p", { class: "seen" }, h("b", {}, "Its tone: "), why.tone) : null,
     h("ul", {}, why.parts.map((part, i) => partItem(part, asked[i], most))),
     h("p", { class: "sum" }, h("span", {}, "Score"), h("span", { class: "share" }, row.score.toFixed(3))),
   );
@@ -49,22 +49,24 @@ function partItem(part, asked, most) {
   if (part.part && asked?.kind === "id") {
     api.video(part.part.replace(/^id:/, "")).then((video) => (name.textContent = video.name), () => {});
   }
-  const of = Object.entries(part.of ?? {}).map(([what, gave]) => `${what} ${gave.toFixed(2)}`);
+  const of = Object.entries(part.of ?? {}).map(([what, gave]) => `${what} ${signed(gave, 2)}`);
   const near = asked?.near?.length ? `read as ${words(asked.near)}` : "";
   const tone = asked?.tone ? `tone ${asked.tone}` : "";
   const moments = (part.moments ?? []).map(({ start_sec }) => clock(start_sec));
   const at = moments.length > 1 ? `most at ${moments.join(", ")}` : "";
-  const more = [of.join(" and "), near, tone, at].filter(Boolean).join(" · ");
+  const more = [of.join(", "), near, tone, at].filter(Boolean).join(" · ");
   const value = Math.abs(part.gave) / most;
   return h(
     "li",
     { class: part.gave < 0 ? "against" : "" },
     name,
-    h("span", { class: "share" }, `${part.gave < 0 ? "−" : "+"}${Math.abs(part.gave).toFixed(3)}`),
-    h("span", { class: "bar", "aria-hidden": "true" }, filled(value)),
+    h("span", { class: "share" }, signed(part.gave, 3)),
+    h("span", { class: "gave", "aria-hidden": "true" }, filled(value)),
     more ? h("small", {}, more) : null,
   );
 }
+
+const signed = (value, digits) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(digits)}`;
 
 function filled(share) {
   const made = h("i");
