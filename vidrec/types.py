@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 Scope: TypeAlias = Literal["clip", "video"]
 Modality: TypeAlias = Literal["video", "text", "image"]
+# Folders that are sides of a labelled data set, by their names.
+SPLIT_NAMES = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
 Scalar: TypeAlias = "str | int | float | bool | None"
 
 # The namespace of point ids: uuid5(POINT_NAMESPACE, key of the embedding).

@@ -31,6 +31,17 @@ class EmbedderStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckpointStatus:
+    """A trained network in the library; ``default``: used where none is named."""
+
+    name: str
+    recipe: str
+    classes: int
+    videos: int
+    default: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The state of a library; sizes in bytes, footage in seconds."""
 
@@ -42,6 +53,7 @@ class Status:
     catalog_bytes: int
     library_bytes: int
     embedders: list[EmbedderStatus]
+    checkpoints: list[CheckpointStatus]
     failures: list[Failure]
 
 
@@ -64,6 +76,7 @@ def status(settings: Settings) -> Status:
             catalog_bytes=_bytes(library.folder.glob("catalog.sqlite3*")),
             library_bytes=_bytes(library.folder.rglob("*")),
             embedders=embedders,
+            checkpoints=_checkpoints(settings, embedders),
             failures=library.failures(),
         )
 
@@ -110,6 +123,28 @@ def _embedder(
         indexed = info.count
         stale = not library.is_followed(info.place, fingerprint, info.version)
     return EmbedderStatus(fingerprint, embedder, videos, embeddings, indexed, stale)
+
+
+def _checkpoints(settings: Settings, embedders: Sequence[EmbedderStatus]) -> list[CheckpointStatus]:
+    from vidrec.embedders.resnet import chosen_checkpoint
+    from vidrec.models.checkpoint import checkpoints, read_checkpoint
+
+    folders = checkpoints(settings.library)
+    if not folders:
+        return []
+    try:
+        default = chosen_checkpoint(settings)[0]
+        read = [(folder, read_checkpoint(folder)) for folder in folders]
+    except VidrecError:  # doctor tells of what is damaged
+        return []
+    videos = {row.fingerprint.split(":")[1]: row.videos for row in embedders}
+    return [
+        CheckpointStatus(
+            folder.name, found.recipe, len(found.labels), videos.get(found.named, 0),
+            folder == default,
+        )
+        for folder, found in read
+    ]  # fmt: skip
 
 
 def _bytes(paths: Iterator[Path]) -> int:

@@ -68,6 +68,13 @@ def evaluate(
             help="Calibrate the confidence of recommend on this library, and keep it.",
         ),
     ] = False,
+    splits: Annotated[
+        Literal["auto", "ignore"],
+        typer.Option(
+            help="Where splits are known (auto), each labelled test video asks for training "
+            "videos; else each asks for all others.",
+        ),
+    ] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Random seed of the bootstrap.")] = 0,
     embedder: EmbedderName = None,
     format: ReportFormat = Report.auto,
@@ -89,6 +96,7 @@ def evaluate(
         settings, captions=captions, queries=queries, by=by, exclude_group=exclude_group, seed=seed,
         scope=scope,
         calibrate=calibrate,
+        splits=splits,
         conditions=parse_conditions(where or []),
     )  # fmt: skip
     show_evaluation(report, wished)
@@ -117,8 +125,16 @@ def show_evaluation(report: EvaluateReport, wished: Format) -> None:
             _metric_table(queries.metrics)
             _query_table(queries.queries)
         _note_skipped(queries.skipped)
-    if (near := report.neighbours) and wished is Format.table:
-        without = ", without the query's group" if near.exclude_group else ""
+    if (near := report.neighbours) and near.trained_on:
+        note(
+            f"WARNING: the network was trained on {near.trained_on} of the {near.queries} videos "
+            "that were asked with: the figures are too good"
+            + ("" if near.by_split else "; where splits are known, --splits auto asks from test "
+               "to training videos")
+        )  # fmt: skip
+    if near and wished is Format.table:
+        without = ", test → train" if near.by_split else ""
+        without += ", without the query's group" if near.exclude_group else ""
         alone = f"; {near.alone} more are alone with theirs" if near.alone else ""
         print(
             f"\nneighbours by {near.by}{without}: {near.queries} of {near.labelled} videos asked "

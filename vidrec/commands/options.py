@@ -90,6 +90,11 @@ def settings_for(**flags: Any) -> Settings:
     _tell_of_file()
     settings = load_settings(_config, {name.replace("__", "."): v for name, v in flags.items()})
     limits.use(settings.media)
+    if settings.embedder.name == "resnet" and "embedder__name" in flags:
+        from vidrec.embedders.resnet import chosen_checkpoint
+
+        if remark := chosen_checkpoint(settings)[1]:
+            note(f"note: {remark}")
     if not gc.isenabled():  # since main(); what was imported stays, so never look through it
         gc.freeze()
         gc.enable()

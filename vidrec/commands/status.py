@@ -56,6 +56,16 @@ def show_status(status: Status, wished: Format, config: Path | None) -> None:
             right=("videos", "vectors"),
         )
     _advise(status)
+    if status.checkpoints:
+        show_table(
+            ["checkpoint", "recipe", "classes", "videos", "default"],
+            [
+                [row.name, row.recipe, str(row.classes), str(row.videos),
+                 "yes" if row.default else ""]
+                for row in status.checkpoints
+            ],
+            right=("classes", "videos"),
+        )  # fmt: skip
     for problem in dict.fromkeys(row.problem for row in status.embedders if row.problem):
         print(plain(f"store    {problem}"))
     for failure in status.failures:

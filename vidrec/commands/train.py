@@ -121,6 +121,8 @@ def show_train_report(report: TrainReport) -> None:
         show_table(["retrieval", "P@1", "P@10", "mAP", "chance mAP"], rows)
         note(f"accuracy on {found['clips']['test']} test clips: {_with_interval(test, 'accuracy')}")
     note(f"checkpoint: {report.folder}")
+    if report.remark:
+        note(f"note: {report.remark}")
 
 
 def _with_interval(figures: Mapping[str, Any], key: str) -> str:

@@ -12,15 +12,12 @@ from vidrec.datasets.split import MANIFEST, SPLITS, apportion, split_groups
 from vidrec.errors import DatasetError
 from vidrec.files import parsed_json
 from vidrec.media.extensions import is_video_name
+from vidrec.types import SPLIT_NAMES
 
 __all__ = ["LabelledClip", "read_dataset"]
 
 RATIO = {"train": 60, "val": 20, "test": 20}
 _GROUP = re.compile(r"(?i)^(.+_g\d+)_c\d+$")
-_SPLIT_NAMES = {
-    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
-    "test": "test", "testing": "test",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -73,7 +70,7 @@ def _check_complete(root: Path) -> None:
 
 def _walk(root: Path) -> Iterator[LabelledClip]:
     for folder in _folders(root):
-        split = _SPLIT_NAMES.get(folder.name.lower(), "")
+        split = SPLIT_NAMES.get(folder.name.lower(), "")
         for label in _folders(folder) if split else [folder]:
             for path in label.iterdir():
                 if is_video_name(path) and not path.name.startswith("."):

@@ -95,6 +95,11 @@ class Embedder(ABC):
         return (self.fingerprint,)
 
     @property
+    def splits(self) -> Mapping[str, str]:
+        """The side (train, val, test) of each video that it was trained or tested on, by id."""
+        return {}
+
+    @property
     def dim(self) -> int:
         """The length of a vector."""
         return self.fingerprint.dim

@@ -9,7 +9,7 @@ it was not understood shows in the text, not in the vector, and lowers the confi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
@@ -19,8 +19,14 @@ from vidrec.config import ResnetSettings, Settings
 from vidrec.embedders.base import EmbedContext, Embedder
 from vidrec.embedders.local import ahead, require_path
 from vidrec.errors import CapabilityError, MediaError
-from vidrec.files import expanded
-from vidrec.models.checkpoint import newest_checkpoint, read_checkpoint, words_of
+from vidrec.library import Library
+from vidrec.library.catalog import has_catalog
+from vidrec.models.checkpoint import (
+    default_checkpoint,
+    named_checkpoint,
+    read_checkpoint,
+    words_of,
+)
 from vidrec.types import Clip, Fingerprint, Modality, Scalar, Video
 
 if TYPE_CHECKING:
@@ -41,6 +47,24 @@ TEMPERATURE = 0.05
 UNDERSTANDING = Calibration(16.4, -7.48)
 
 
+def chosen_checkpoint(settings: Settings) -> tuple[Path, str]:
+    """Return the folder of the checkpoint to use, and a remark where a newer one is not.
+
+    Raises:
+        EmbedderError: there is none, or none of that name.
+    """
+    if named := settings.resnet.checkpoint:
+        return named_checkpoint(settings.library, named), ""
+    used = set()
+    if has_catalog(settings.library):
+        with Library(settings.library, create=False) as library:
+            used = {
+                f.model for f in library.fingerprints()
+                if f.embedder == ResnetEmbedder.name and library.count_embeddings(str(f))[0]
+            }  # fmt: skip
+    return default_checkpoint(settings.library, used)
+
+
 class ResnetEmbedder(Embedder):
     """A network of the user's own."""
 
@@ -56,9 +80,7 @@ class ResnetEmbedder(Embedder):
         """
         super().__init__(settings)
         self._cache, self._device = settings.cache, settings.embedder.device
-        named = self.options.checkpoint
-        folder = expanded(named) if named else newest_checkpoint(settings.library)
-        self._checkpoint = read_checkpoint(folder)
+        self._checkpoint = read_checkpoint(chosen_checkpoint(settings)[0])
         self._sampling = replace(self._checkpoint.sampling, phases=1)
         self._n_windows = self.options.windows
 
@@ -69,8 +91,11 @@ class ResnetEmbedder(Embedder):
             "windows": self._n_windows,
             **asdict(self._sampling),
         }
-        model = f"{self._checkpoint.recipe}-{self._checkpoint.digest[:8]}"
-        return Fingerprint(self.name, model, self._checkpoint.dim, options)
+        return Fingerprint(self.name, self._checkpoint.named, self._checkpoint.dim, options)
+
+    @property
+    def splits(self) -> Mapping[str, str]:
+        return self._checkpoint.splits
 
     def calibration(self, kind: Modality) -> Calibration | None:
         """What `vidrec train` found on clips that it had not trained on."""

@@ -79,6 +79,15 @@ class Corpus:
         order = sorted(range(len(ids)), key=ids.__getitem__)
         return Rows(vectors[order], [ids[at][1] for at in order])
 
+    def splits(self) -> dict[str, str]:
+        """Return each video's side (train, val, test): what the embedder knows, else the library.
+
+        A video that the embedder was trained on has no other side than that.
+        """
+        fields = self.library.fields_of(list(self.videos))
+        said = {video_id: str(own["split"]) for video_id, own in fields.items() if "split" in own}
+        return said | dict(self.embedder.splits)
+
     def text_vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return ``(len(texts), dim)``; texts asked before are taken from the library."""
         import numpy as np

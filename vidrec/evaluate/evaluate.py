@@ -3,7 +3,8 @@
 Three questions. *Text to video*: each caption asks for its own video among all embedded ones,
 ranked as ``recommend`` ranks (by default each video by its best clip). *Queries*: the same where
 several videos fit a text. *Neighbours*: each labelled whole-video vector asks for all others, and
-those with its label are right (leave-one-out).
+those with its label are right (leave-one-out); where splits are known, each test video asks for
+training videos instead.
 Intervals are 95 % bootstrap percentiles over queries, which they take as independent of each
 other; chance is computed exactly for the same queries.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from vidrec.config import Settings
 from vidrec.embedders import load_embedder
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+Splits: TypeAlias = Literal["auto", "ignore"]
+
 # Neighbour queries beyond this many are drawn at random: the interval is then narrow anyway.
 MAX_QUERIES = 2000
 
@@ -56,6 +59,7 @@ def evaluate(
     conditions: Sequence[Condition] = (),
     seed: int = 0,
     calibrate: bool = False,
+    splits: Splits = "auto",
 ) -> EvaluateReport:
     """Measure the embeddings of the settings' embedder.
 
@@ -70,6 +74,8 @@ def evaluate(
         conditions: only videos that meet them are asked for and found.
         seed: of the bootstrap, and of the draw of queries in a very large library.
         calibrate: measure what scores mean and keep it in the library.
+        splits: ``auto``: where there are labelled test and training videos, each test video asks
+            for training videos; ``ignore``: each asks for all others.
 
     Raises:
         UsageError: the captions or queries cannot be used, or there is nothing to measure with.
@@ -96,7 +102,8 @@ def evaluate(
             if queries:
                 found = _queries(corpus, ranked, queries, asked, names, scope, seed)
             labels = _labels(corpus, by, matched)
-            neighbours = _neighbours(corpus, labels, by or "label", exclude_group, seed)
+            sides = corpus.splits() if splits == "auto" else {}
+            neighbours = _neighbours(corpus, labels, sides, by or "label", exclude_group, seed)
             confidence = []
             if calibrate:
                 from vidrec.evaluate.calibrate import calibrate as stage
@@ -210,24 +217,42 @@ def _labels(
 
 
 def _neighbours(
-    corpus: Corpus, labels: Mapping[str, str], by: str, exclude_group: bool, seed: int
+    corpus: Corpus,
+    labels: Mapping[str, str],
+    sides: Mapping[str, str],
+    by: str,
+    exclude_group: bool,
+    seed: int,
 ) -> NeighbourReport | None:
     """Return None where no two videos have one label."""
+    import numpy as np
 
     from vidrec.evaluate import metrics
 
     kept = [at for at, video_id in enumerate(corpus.whole.video_ids) if video_id in labels]
     ids = [corpus.whole.video_ids[at] for at in kept]
+    groups = numbered([corpus.videos[video_id].group for video_id in ids])
+    tested = np.array([sides.get(video_id) == "test" for video_id in ids], np.bool_)
+    trained = np.array([sides.get(video_id) == "train" for video_id in ids], np.bool_)
+    if exclude_group:  # with splits: a group on both sides is left out of the training side
+        trained &= (groups < 0) | ~np.isin(groups, groups[tested])
+    by_split = bool(tested.any() and trained.any())
+    if by_split:
+        chosen = np.flatnonzero(tested | trained)
+        kept, ids = [kept[at] for at in chosen], [ids[at] for at in chosen]
+        groups = np.where(tested[chosen], 0, -1)  # test videos are no answers
     if not kept:
         return None
     numbers = numbered([labels[video_id] for video_id in ids])
-    groups = numbered([corpus.videos[video_id].group for video_id in ids])
-    queries = drawn(len(ids), MAX_QUERIES, seed)
+    asking = np.flatnonzero(groups == 0) if by_split else np.arange(len(ids))
+    queries = asking[drawn(len(asking), MAX_QUERIES, seed)]
     quality = metrics.neighbour_quality(
-        corpus.whole.vectors[kept], numbers, queries, groups if exclude_group else None
+        corpus.whole.vectors[kept], numbers, queries, groups if exclude_group or by_split else None
     )
     if not len(quality.relevant):
         return None
+    learnt = corpus.embedder.splits
+    known = sum(learnt.get(ids[at]) in ("train", "val") for at in queries)
     chance = metrics.chance_precision(quality)
     found = [
         _metric("P@1", quality.precision_1, chance, seed),
@@ -236,8 +261,9 @@ def _neighbours(
     ]
     asked = len(quality.relevant)
     return NeighbourReport(
-        by, len(set(labels.values())), len(ids), asked, len(queries) - asked, exclude_group, found
-    )
+        by, len(set(labels.values())), len(ids), asked, len(queries) - asked, exclude_group, found,
+        by_split, known,
+    )  # fmt: skip
 
 
 def _metric(name: str, values: NDArray[np.float64], chance: float, seed: int) -> Metric:

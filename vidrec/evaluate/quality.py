@@ -71,7 +71,9 @@ class NeighbourReport:
     """Videos as queries, right when of one label.
 
     ``queries`` of the ``labelled`` videos were asked with; ``alone`` of those had no other video
-    of their label to find and are in no figure.
+    of their label to find and are in no figure. ``by_split``: test videos asked for training
+    videos. ``trained_on`` of those asked with are videos that the network was trained on: figures
+    are then too good.
     """
 
     by: str
@@ -81,6 +83,8 @@ class NeighbourReport:
     alone: int
     exclude_group: bool
     metrics: Sequence[Metric]
+    by_split: bool = False
+    trained_on: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vidrec.errors import UsageError
 from vidrec.files import exists
 from vidrec.library.catalog import Catalog
-from vidrec.types import Video, VideoInfo
+from vidrec.types import SPLIT_NAMES, Video, VideoInfo
 
 if TYPE_CHECKING:
     import sqlite3
@@ -80,6 +80,10 @@ class Videos(Catalog):
                     "(SELECT value FROM counters WHERE name = 'revision'))",
                     (*row, video.id, time.time()),
                 )
+                if side := split_of(row[2] or row[3], video.label):
+                    db.execute(
+                        "INSERT OR REPLACE INTO fields VALUES (?, 'split', ?)", (row[0], side)
+                    )
             seen_at = seen_at or video.path
             if seen_at is not None and stamp is not None:
                 _leave_place(db, str(seen_at), video)
@@ -226,3 +230,9 @@ def video_of(row: Sequence[Any]) -> Video:
         info = VideoInfo(row[7], row[8], row[9], row[10], row[11] or "", row[12] or 0)
     path = Path(row[2]) if row[2] else None
     return Video(row[0], row[1], path, row[3], row[4], row[5], row[6], info)
+
+
+def split_of(place: str | None, label: str | None) -> str | None:
+    """Return the side of a labelled data set that a video lies on: ``…/test/Archery/a.avi``."""
+    parts = PurePosixPath((place or "").replace("\\", "/")).parts[-3:-1]
+    return SPLIT_NAMES.get(parts[0].lower()) if parts[1:] == (label,) else None

@@ -9,18 +9,21 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vidrec.calibration import Calibration
-from vidrec.errors import EmbedderError
-from vidrec.files import parsed_json, writing
+from vidrec.errors import EmbedderError, did_you_mean
+from vidrec.files import expanded, parsed_json, writing
 from vidrec.models.windows import Sampling
 from vidrec.types import Modality
 
-__all__ = ["CHECKPOINTS", "Checkpoint", "newest_checkpoint", "read_checkpoint", "words_of"]
+__all__ = [
+    "CHECKPOINTS", "Checkpoint", "checkpoints", "default_checkpoint", "named_checkpoint",
+    "read_checkpoint", "words_of",
+]  # fmt: skip
 
 CHECKPOINTS = "checkpoints"  # folder of the library
 LABELS, MODEL = "labels.json", "model.onnx"
@@ -36,6 +39,7 @@ class Checkpoint:
         prototypes: for each label the mean unit embedding of its training clips, of length `dim`.
         digest: SHA-256 of `model.onnx`.
         calibrations: what scores mean, by kind of query, as found on clips not trained on.
+        splits: the side (train, val, test) of each clip of the data set, by the hash of its bytes.
     """
 
     folder: Path
@@ -46,6 +50,12 @@ class Checkpoint:
     sampling: Sampling
     digest: str
     calibrations: Mapping[Modality, Calibration] = field(default_factory=dict)
+    splits: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def named(self) -> str:
+        """The model's name in fingerprints."""
+        return f"{self.recipe}-{self.digest[:8]}"
 
     def model(self) -> bytes:
         """The bytes of `model.onnx`: `frames (b, t, h, w, 3)` uint8 to `embedding (b, dim)`.
@@ -74,6 +84,7 @@ class Checkpoint:
             "labels": list(self.labels),
             "calibrations": {kind: asdict(found) for kind, found in self.calibrations.items()},
             "prototypes": [list(map(float, row)) for row in self.prototypes],
+            "splits": dict(self.splits),
         }
         with writing(self.folder / MODEL) as draft:
             draft.write_bytes(model)
@@ -103,6 +114,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
                 kind: Calibration(**found)
                 for kind, found in content.get("calibrations", {}).items()
             },
+            splits=content.get("splits", {}),
         )
     except FileNotFoundError as exc:
         raise EmbedderError(
@@ -112,19 +124,58 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         raise EmbedderError(f"{folder / LABELS} is damaged: train again") from exc
 
 
-def newest_checkpoint(library: Path) -> Path:
-    """The finished checkpoint in a library that was written last.
+def checkpoints(library: Path) -> list[Path]:
+    """The folders of the finished checkpoints in a library, the newest first."""
+    found = [(path.stat().st_mtime_ns, path) for path in library.glob(f"{CHECKPOINTS}/*/{LABELS}")]
+    return [path.parent for _, path in sorted(found, reverse=True)]
+
+
+def named_checkpoint(library: Path, named: Path) -> Path:
+    """The folder that a name in a library, or a path, stands for.
+
+    Raises:
+        EmbedderError: a name that no checkpoint of the library has.
+    """
+    inside = library / CHECKPOINTS / named
+    if len(named.parts) > 1 or (named / LABELS).exists() or str(named) in (".", "..", "~"):
+        return expanded(named)
+    if not (inside / LABELS).exists():
+        known = [folder.name for folder in checkpoints(library)]
+        raise EmbedderError(
+            f"no checkpoint {named} in {library}{did_you_mean(str(named), known)} "
+            f"(it holds {', '.join(known) or 'none'}; a folder is named with a /)"
+        )
+    return inside
+
+
+def default_checkpoint(library: Path, used: Collection[str]) -> tuple[Path, str]:
+    """The newest checkpoint in a library, but never instead of one that is in use.
+
+    Args:
+        used: names of the models that the library holds vectors of.
+
+    Returns:
+        The folder, and a remark where a newer one was passed over.
 
     Raises:
         EmbedderError: there is none.
     """
-    found = [(path.stat().st_mtime_ns, path) for path in library.glob(f"{CHECKPOINTS}/*/{LABELS}")]
+    found = checkpoints(library)
     if not found:
         raise EmbedderError(
             f"no trained network in {library}: make one with `vidrec train DATASET`, or name one "
             "with --checkpoint"
         )
-    return max(found)[1].parent
+    if len(found) > 1 and used:
+        for folder in found:
+            if read_checkpoint(folder).named in used:
+                newer = found[0].name if folder != found[0] else ""
+                passed = (
+                    f"using the checkpoint {folder.name}, which has vectors in the library; {newer} "
+                    f"is newer: --checkpoint {newer} uses that"
+                )
+                return folder, passed if newer else ""
+    return found[0], ""
 
 
 def words_of(label: str) -> str:

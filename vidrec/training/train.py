@@ -13,13 +13,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidrec.config import Settings
+from vidrec.config import ResnetSettings, Settings
 from vidrec.datasets.folder import LabelledClip, read_dataset
+from vidrec.embedders.resnet import chosen_checkpoint
 from vidrec.errors import TrainingError, UsageError
 from vidrec.files import expanded
+from vidrec.ingest.scan import hash_file
 from vidrec.interrupts import first_interrupt
 from vidrec.models.backend import prepare_keras
-from vidrec.models.checkpoint import CHECKPOINTS, LABELS, Checkpoint
+from vidrec.models.checkpoint import CHECKPOINTS, LABELS, Checkpoint, named_checkpoint
 from vidrec.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ class TrainReport:
     metrics: dict[str, Any] = field(default_factory=dict)
     skipped: int = 0
     interrupted: bool = False
+    remark: str = ""
 
 
 def train(
@@ -76,6 +79,8 @@ def train(
         raise UsageError(f"--learning-rate must be above 0. Received: {options.learning_rate:g}")
     started = time.monotonic()
     cancel = threading.Event()
+    if options.init is not None:
+        options = replace(options, init=named_checkpoint(settings.library, options.init))
     with first_interrupt(cancel):
         clips = read_dataset(dataset, settings.train.seed)
         folder = _folder(settings, dataset, options)
@@ -90,7 +95,8 @@ def train(
         }
         progress.start("evaluating", None, "clip")
         try:
-            metrics = _finish(run, model, labels, settings, folder, seconds)
+            splits = {hash_file(clip.path): clip.split for clip in clips}
+            metrics = _finish(run, model, labels, settings, folder, seconds, splits)
         except OSError as exc:
             raise TrainingError(
                 f"cannot write into {folder}: {exc.strerror}; what was trained is kept: make room "
@@ -100,7 +106,11 @@ def train(
             progress.finish()
     if not cancel.is_set():  # what was interrupted can be resumed
         shutil.rmtree(folder / STATE, ignore_errors=True)
-    return TrainReport(folder, metrics, skipped, cancel.is_set())
+    remark = ""
+    if folder.parent == settings.library / CHECKPOINTS:
+        unnamed = settings.model_copy(update={"resnet": ResnetSettings()})
+        remark = chosen_checkpoint(unnamed)[1]
+    return TrainReport(folder, metrics, skipped, cancel.is_set(), remark)
 
 
 def _folder(settings: Settings, dataset: Path, options: TrainOptions) -> Path:
@@ -267,6 +277,7 @@ def _finish(
     settings: Settings,
     folder: Path,
     seconds: dict[str, float],
+    splits: dict[str, str],
 ) -> dict[str, Any]:
     """Measures the network and writes the checkpoint; `labels.json` comes last."""
     import numpy as np
@@ -301,6 +312,7 @@ def _finish(
         replace(run.recipe.sampling, phases=1),
         hashlib.sha256(onnx).hexdigest(),
         calibrations,
+        splits,
     )
     model.save(folder / "model.keras")
     training.write_history(folder / "history.csv", run.history)
