@@ -89,6 +89,10 @@ class _Commands(PlainGroup):
         self._listing = True
         super().format_help(ctx, formatter)
 
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        self._listing = True  # names are enough
+        return super().shell_complete(ctx, incomplete)
+
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from vidrec.commands import completion
 from vidrec.commands.options import Library, settings_for
 from vidrec.commands.tag import show_metadata
 from vidrec.errors import UsageError
@@ -16,11 +17,19 @@ def label(
     videos: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Videos: id:…, paths, names or #2 of the last answer.", show_default=False
+            help="Videos: id:…, paths, names or #2 of the last answer.",
+            show_default=False,
+            autocompletion=completion.videos,
         ),
     ] = None,
     label: Annotated[
-        str | None, typer.Option("--label", "-l", help="Label to set; '' removes it.")
+        str | None,
+        typer.Option(
+            "--label",
+            "-l",
+            help="Label to set; '' removes it.",
+            autocompletion=completion.labels,
+        ),
     ] = None,
     source: Annotated[
         Path | None,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
+from vidrec.commands import completion
 from vidrec.display import Format, Report, note
 from vidrec.errors import UsageError
 
@@ -26,7 +27,14 @@ Library = Annotated[
 ]
 EmbedderName = Annotated[
     str | None,
-    typer.Option("--embedder", "-e", help="Embedder to use.", metavar="NAME", show_default="conse"),
+    typer.Option(
+        "--embedder",
+        "-e",
+        help="Embedder to use.",
+        metavar="NAME",
+        show_default="conse",
+        autocompletion=completion.embedders,
+    ),
 ]
 CheckpointFolder = Annotated[
     Path | None,
@@ -35,12 +43,16 @@ CheckpointFolder = Annotated[
         metavar="NAME",
         help="Trained network for the embedder resnet: a name in the library, or a folder.",
         show_default="the newest in the library",
+        autocompletion=completion.checkpoints,
     ),
 ]
 StoreName = Annotated[
     str | None,
-    typer.Option("--store", "-s", help="Store to use.", metavar="NAME", show_default="knn"),
-]
+    typer.Option(
+        "--store", "-s", help="Store to use.", metavar="NAME", show_default="knn",
+        autocompletion=completion.stores,
+    ),
+]  # fmt: skip
 Where = Annotated[
     list[str] | None,
     typer.Option(
@@ -48,6 +60,7 @@ Where = Annotated[
         '2006,2007", "filename ~ *.mkv", "added > 2026-11-01", tone=dark, "tone.light < 0.3" (of '
         "conse; 0 to 1, 0.5 is usual); may be repeated.",
         metavar="CONDITION",
+        autocompletion=completion.conditions,
     ),
 ]
 AllowPaid = Annotated[bool, typer.Option("--allow-paid", help="Pay without asking (marengo).")]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from vidrec import display
+from vidrec.commands import completion
 from vidrec.commands.options import (
     AllowPaid,
     CheckpointFolder,
@@ -37,6 +38,7 @@ def recommend(
         typer.Argument(
             help="A text, a video, an image, the name or id:… of a video in the library, or #2 of "
             "the last answer.",
+            autocompletion=completion.videos,
             show_default=False,
         ),
     ] = None,

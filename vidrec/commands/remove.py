@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vidrec.commands import completion
 from vidrec.commands.options import (
     Library,
     NulSeparated,
@@ -25,6 +26,7 @@ def remove(
         list[str] | None,
         typer.Argument(
             help="Videos (id:…, paths, names) or folders, or - for a list on stdin.",
+            autocompletion=completion.videos,
             show_default=False,
         ),
     ] = None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vidrec.commands import completion
 from vidrec.commands.options import Library, settings_for
 from vidrec.display import note
 from vidrec.errors import PartialFailure, UsageError
@@ -21,6 +22,7 @@ def tag(
         typer.Argument(
             help="Videos (id:…, paths, names, #2 of the last answer), then key=value; "
             "key= removes.",
+            autocompletion=completion.videos,
             show_default=False,
         ),
     ] = None,

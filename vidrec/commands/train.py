@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from vidrec import display
+from vidrec.commands import completion
 from vidrec.commands.options import (
     Library,
     settings_for,
@@ -67,6 +68,7 @@ def train(
         Path | None,
         typer.Option(
             help="Start from the weights of a checkpoint: a name or a folder.",
+            autocompletion=completion.checkpoints,
             metavar="NAME",
             show_default=False,
         ),

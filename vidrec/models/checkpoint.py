@@ -171,8 +171,8 @@ def default_checkpoint(library: Path, used: Collection[str]) -> tuple[Path, str]
             if read_checkpoint(folder).named in used:
                 newer = found[0].name if folder != found[0] else ""
                 passed = (
-                    f"using the checkpoint {folder.name}, which has vectors in the library; {newer} "
-                    f"is newer: --checkpoint {newer} uses that"
+                    f"using the checkpoint {folder.name}, which has vectors in the library; "
+                    f"{newer} is newer: --checkpoint {newer} uses that"
                 )
                 return folder, passed if newer else ""
     return found[0], ""
