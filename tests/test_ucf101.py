@@ -409,7 +409,7 @@ def test_the_command_line(
     dest = str(tmp_path / "data")
     wish = ["--dest", dest, "--class", "Cricket", "--class", "Archery"]
     code, out, err = vidrec(*wish, "--per-class", "all", "--split", "3/1/1")
-    assert (code, out) == (0, "")
+    assert code == 0 and json.loads(out)["counts"] == [18, 6, 6]
     assert "fetched 30 clips" in err and "holds 18/6/6 clips" in err
     code, _, err = vidrec(*wish, "--per-class", "all", "--split", "3/1/1")
     assert code == 0 and "fetched 0 clips (0 B), 30 were there" in err

@@ -261,6 +261,6 @@ def test_a_broken_link_does_not_stop_the_others(server: S3StandIn, tmp_path: Pat
     (tmp_path / "v" / "a.mp4").symlink_to("nowhere.mp4")
     result = vidrec("upload", tmp_path / "v", tmp_path / "absent.mp4", code=4)
     assert "a.mp4: No such file" in result.stderr
-    assert "uploaded 1 videos" in result.stderr
+    assert "uploaded 1 video," in result.stderr
     with Library(load_settings().library) as library:
         assert [Path(failure.source).name for failure in library.failures()] == ["a.mp4"]

@@ -156,6 +156,14 @@ def show_lines(rows: Iterable[Mapping[str, Any]], *, flush: bool = False) -> Non
         print(_json(row), flush=flush)
 
 
+def show_summary(report: Any, wished: Format) -> None:
+    """Write a dataclass as one JSON object, where that is the format."""
+    from dataclasses import asdict
+
+    if wished in (Format.json, Format.jsonl):
+        show_json(asdict(report), wished)
+
+
 def show_json(document: Any, wished: Format = Format.json) -> None:
     """Write one JSON document: on one line under ``jsonl``, else indented."""
     print(_json(document, indent=None if wished is Format.jsonl else 2))

@@ -11,9 +11,11 @@ from vidrec import display
 from vidrec.commands.options import (
     EmbedderName,
     Library,
+    ReportFormat,
     Where,
     settings_for,
 )
+from vidrec.display import Report
 
 FileFormat = Annotated[
     Literal["parquet", "jsonl"] | None,
@@ -23,7 +25,7 @@ FileFormat = Annotated[
 
 def export(
     file: Annotated[Path, typer.Argument(help="File to write, .parquet or .jsonl; - is stdout.")],
-    format: FileFormat = None,
+    file_format: FileFormat = None,
     embedder: EmbedderName = None,
     fingerprint: Annotated[
         str | None,
@@ -35,6 +37,7 @@ def export(
         bool, typer.Option("--force", help="Replace a file even if vidrec did not write it.")
     ] = False,
     where: Where = None,
+    format: ReportFormat = Report.auto,
     library: Library = None,
 ) -> None:
     """Write an embedder's vectors and their metadata to a file.
@@ -44,10 +47,15 @@ def export(
     from vidrec.exchange.exchange import export as stage
     from vidrec.search.conditions import parse_conditions
 
+    wished = display.choose_format(format)
     settings = settings_for(embedder__name=embedder, library=library)
     conditions = parse_conditions(where or [])
     report = stage(
-        settings, file, kind=format, fingerprint=fingerprint, conditions=conditions, force=force,
-        progress=display.Bar(),
+        settings, file, kind=file_format, fingerprint=fingerprint, conditions=conditions,
+        force=force, progress=display.Bar(),
     )  # fmt: skip
-    display.note(f"wrote {report.rows} embeddings of {report.fingerprint} to {report.path}")
+    if str(file) != "-":
+        display.show_summary(report, wished)
+    display.note(
+        f"wrote {display.count(report.rows, 'embedding')} of {report.fingerprint} to {report.path}"
+    )

@@ -17,9 +17,11 @@ from vidrec.commands.options import (
 from vidrec.display import (
     Format,
     Report,
+    count,
     note,
     show_json,
     show_lines,
+    show_summary,
     show_table,
     size,
 )
@@ -83,6 +85,7 @@ def fetch_ucf(
         seed,
     )
     report = stage.fetch_ucf(url, dest, options, workers=workers, progress=display.Bar())
+    show_summary(report, wished)
     show_fetch_report(report)
 
 
@@ -102,7 +105,7 @@ def show_fetch_report(report: FetchReport) -> None:
     """Sum up a run of `fetch-ucf`."""
     counts = "/".join(map(str, report.counts))
     note(
-        f"fetched {report.new} clips ({size(report.n_bytes)}), {report.there} were there; "
+        f"fetched {count(report.new, 'clip')} ({size(report.n_bytes)}), {report.there} were there; "
         f"{report.dest} holds {counts} clips for train/val/test"
     )
     for label, got in report.short.items():

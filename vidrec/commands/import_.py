@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from vidrec import display
-from vidrec.commands.options import settings_for
-from vidrec.display import count
+from vidrec.commands.options import ReportFormat, settings_for
+from vidrec.display import Format, Report, count
 from vidrec.errors import UsageError
 from vidrec.files import expanded
 
@@ -31,7 +31,7 @@ def import_(
             show_default=False,
         ),
     ] = None,
-    format: FileFormat = None,
+    file_format: FileFormat = None,
     embedder: Annotated[
         str | None,
         typer.Option("--embedder", "-e", help="Embedder of the rows that name none.",
@@ -51,6 +51,7 @@ def import_(
         typer.Option("--library", help="Folder of the library; without a source, the one to take "
                      "in.", show_default=False),
     ] = None,
+    format: ReportFormat = Report.auto,
 ) -> None:  # fmt: skip
     """Take vectors made elsewhere, or another library, into the library.
 
@@ -60,6 +61,7 @@ def import_(
     """
     from vidrec.library.catalog import has_catalog
 
+    wished = display.choose_format(format)
     if source is None and library is None:
         raise UsageError("nothing to import: name a file, or a library by --library")
     other = library if source is None else expanded(source)
@@ -68,14 +70,15 @@ def import_(
     if source is None or has_catalog(other):
         from vidrec.exchange.merge import merge
 
-        show_merge(merge(settings, expanded(other), display.Bar()))
+        show_merge(merge(settings, expanded(other), display.Bar()), wished)
         return
     from vidrec.exchange.exchange import import_vectors as stage
 
     report = stage(
-        settings, source, kind=format, embedder=embedder, model=model, files=files,
+        settings, source, kind=file_format, embedder=embedder, model=model, files=files,
         progress=display.Bar(),
     )  # fmt: skip
+    display.show_summary(report, wished)
     display.note(
         f"imported {count(report.rows, 'embedding')} of {count(report.videos, 'video')} from "
         f"{report.source}: {', '.join(report.fingerprints) or 'none'}"
@@ -86,8 +89,9 @@ def import_(
         )
 
 
-def show_merge(report: MergeReport) -> None:
+def show_merge(report: MergeReport, wished: Format) -> None:
     """Say what came in, and what differs."""
+    display.show_summary(report, wished)
     for line in report.conflicts:
         display.note(f"differs: {line}")
     display.note(

@@ -13,11 +13,12 @@ from vidrec.commands.options import (
     CheckpointFolder,
     EmbedderName,
     Library,
+    ReportFormat,
     StoreName,
     may_ask,
     settings_for,
 )
-from vidrec.display import note
+from vidrec.display import Report, note, show_summary
 
 if TYPE_CHECKING:
     from vidrec.ingest.index import IndexReport
@@ -40,6 +41,7 @@ def index(
         typer.Option("--yes", "-y", help="Delete points without asking."),
     ] = False,
     checkpoint: CheckpointFolder = None,
+    format: ReportFormat = Report.auto,
     library: Library = None,
 ) -> None:
     """Bring a store up to date with the library; no model is called.
@@ -48,6 +50,7 @@ def index(
     """
     from vidrec.ingest.index import index as stage
 
+    wished = display.choose_format(format)
     settings = settings_for(
         embedder__name=embedder,
         store__name=store,
@@ -58,6 +61,7 @@ def index(
     report = stage(
         settings, recreate=recreate, prune=prune, agree=agreement(yes), progress=display.Bar()
     )
+    show_summary(report, wished)
     show_index_report(report)
 
 

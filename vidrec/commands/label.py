@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from vidrec import display
 from vidrec.commands import completion
-from vidrec.commands.options import Library, settings_for
+from vidrec.commands.options import Library, ReportFormat, settings_for
 from vidrec.commands.tag import show_metadata
+from vidrec.display import Report
 from vidrec.errors import UsageError
 
 
@@ -39,6 +41,7 @@ def label(
             show_default=False,
         ),
     ] = None,
+    format: ReportFormat = Report.auto,
     library: Library = None,
 ) -> None:
     """Label videos; the index shows it after the next `vidrec index`.
@@ -48,13 +51,14 @@ def label(
     from vidrec.ingest import metadata
     from vidrec.search.last import named
 
+    wished = display.choose_format(format)
     settings = settings_for(library=library)
     if (source is None) == (label is None) or (source is not None and videos):
         raise UsageError("label takes videos and --label, or --from and a file")
     if source is not None:
-        show_metadata(metadata.read_metadata(settings, source, str))
+        show_metadata(metadata.read_metadata(settings, source, str), wished)
         return
     if not videos:
         raise UsageError("label which videos? Name some")
     names = [named(settings.library, video) for video in videos]
-    show_metadata(metadata.tag(settings, names, {"label": label}))
+    show_metadata(metadata.tag(settings, names, {"label": label}), wished)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -58,6 +59,7 @@ def show_videos(
     videos: Sequence[tuple[Video, Sequence[str]]], wished: Format, *, long: bool = False
 ) -> None:
     """List videos with their embedders."""
+    from vidrec.commands.rows import ListedVideo
     from vidrec.library.videos import is_gone
 
     if wished is Format.paths:
@@ -66,13 +68,13 @@ def show_videos(
                 print(place)
         return
     rows = [
-        {
-            "video_id": video.id, "path": str(video.path) if video.path else None,
-            "url": video.url, "filename": video.filename, "label": video.label,
-            "group": video.group, "size": video.size, "duration_sec": video.duration_sec,
-            "embedders": list(embedders),
-            "gone": is_gone(video),
-        }
+        asdict(
+            ListedVideo(
+                video.id, str(video.path) if video.path else None, video.url, video.filename,
+                video.label, video.group, video.size, video.duration_sec, list(embedders),
+                is_gone(video),
+            )
+        )
         for video, embedders in videos
     ]  # fmt: skip
     if wished is Format.json:

@@ -6,19 +6,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vidrec import display
 from vidrec.commands import completion
 from vidrec.commands.options import (
     Library,
     NulSeparated,
+    ReportFormat,
     may_ask,
     settings_for,
     with_stdin,
 )
-from vidrec.display import count, note
+from vidrec.display import Format, Report, count, note, show_summary
 from vidrec.errors import UsageError
 
 if TYPE_CHECKING:
+    from vidrec.commands.rows import NamedVideo
     from vidrec.ingest.remove import RemoveReport
+    from vidrec.types import Video
 
 
 def remove(
@@ -42,6 +46,7 @@ def remove(
         bool, typer.Option("--dry-run", help="Show what would be removed, and remove nothing.")
     ] = False,
     nul: NulSeparated = False,
+    format: ReportFormat = Report.auto,
     library: Library = None,
 ) -> None:  # fmt: skip
     """Forget videos: their embeddings leave the library and its index. Files stay.
@@ -52,6 +57,7 @@ def remove(
     """
     from vidrec.ingest.remove import remove as stage
 
+    wished = display.choose_format(format)
     if videos is None and not missing:
         raise UsageError("nothing to remove: name videos or folders, or give --missing")
     names = with_stdin(videos or [], nul=nul)
@@ -61,14 +67,24 @@ def remove(
         for video, doubt in report.kept:
             note(f"{video.path or video.filename}: {doubt}")
         if typer.confirm(f"Forget {count(len(report.kept), 'such video')} as well?", err=True):
-            show_removed(report)
+            show_removed(report, wished)
             ids = [f"id:{video.id}" for video, _ in report.kept]
             report = stage(settings, ids)
-    show_removed(report)
+    show_removed(report, wished)
 
 
-def show_removed(report: RemoveReport) -> None:
+def show_removed(report: RemoveReport, wished: Format) -> None:
     """Say what was removed."""
+    from vidrec.commands.rows import Removed
+
+    show_summary(
+        Removed(
+            [_named(video) for video in report.videos], report.points, report.unknown,
+            [_named(video, reason) for video, reason in report.kept], report.behind,
+            report.dry_run,
+        ),
+        wished,
+    )  # fmt: skip
     verb = "would remove" if report.dry_run else "removed"
     for video in report.videos:
         note(f"{verb} {video.path or video.url or video.filename} ({video.id[:12]})")
@@ -82,3 +98,10 @@ def show_removed(report: RemoveReport) -> None:
         f"{verb} {count(len(report.videos), 'video')} and {count(report.points, 'point')}; "
         "the files stay"
     )
+
+
+def _named(video: Video, reason: str = "") -> NamedVideo:
+    from vidrec.commands.rows import NamedVideo
+
+    path = str(video.path) if video.path else None
+    return NamedVideo(video.id, video.filename, path, video.url, reason)

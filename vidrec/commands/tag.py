@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vidrec import display
 from vidrec.commands import completion
-from vidrec.commands.options import Library, settings_for
-from vidrec.display import note
+from vidrec.commands.options import Library, ReportFormat, settings_for
+from vidrec.display import Format, Report, count, note, show_summary
 from vidrec.errors import PartialFailure, UsageError
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def tag(
             show_default=False,
         ),
     ] = None,
+    format: ReportFormat = Report.auto,
     library: Library = None,
 ) -> None:
     """Give videos fields of your own, which --where can ask for.
@@ -44,13 +46,14 @@ def tag(
     from vidrec.search.conditions import scalar
     from vidrec.search.last import named
 
+    wished = display.choose_format(format)
     settings = settings_for(library=library)
     pairs = [word for word in words or [] if "=" in word and not Path(word).exists()]
     videos = [named(settings.library, word) for word in words or [] if word not in pairs]
     if source is not None:
         if words:
             raise UsageError("--from takes the videos from the file: name none beside it")
-        show_metadata(metadata.read_metadata(settings, source, scalar))
+        show_metadata(metadata.read_metadata(settings, source, scalar), wished)
         return
     if not videos or not pairs:
         raise UsageError("tag takes videos and then fields: vidrec tag dune.mp4 year=2021")
@@ -58,15 +61,18 @@ def tag(
     fields = {key.strip(): scalar(value.strip()) if value else None for key, _, value in split}
     if "label" in fields:
         raise UsageError("label is a field of vidrec's own: use `vidrec label`")
-    show_metadata(metadata.tag(settings, videos, fields))
+    show_metadata(metadata.tag(settings, videos, fields), wished)
 
 
-def show_metadata(report: MetadataReport, *, strict: bool = True) -> None:
+def show_metadata(
+    report: MetadataReport, wished: Format = Format.table, *, strict: bool = True
+) -> None:
     """Say what was set, and which names were not found; then exit with 4 if ``strict``."""
+    show_summary(report, wished)
     for name in report.unknown[:5]:
         note(f"left out: {name}: not in the library")
     if len(report.unknown) > 5:
         note(f"left out: {len(report.unknown) - 5} more")
-    note(f"values set: {report.values}; videos: {report.videos}")
+    note(f"set {count(report.values, 'value')} of {count(report.videos, 'video')}")
     if report.unknown and strict:
         raise typer.Exit(PartialFailure.exit_code)

@@ -12,10 +12,14 @@ from vidrec import display
 from vidrec.commands import completion
 from vidrec.commands.options import (
     Library,
+    ReportFormat,
     settings_for,
 )
 from vidrec.display import (
+    Format,
+    Report,
     note,
+    show_summary,
     show_table,
 )
 from vidrec.errors import PartialFailure
@@ -73,6 +77,7 @@ def train(
             show_default=False,
         ),
     ] = None,
+    format: ReportFormat = Report.auto,
     library: Library = None,
 ) -> None:
     """Train a network on labelled clips, for the resnet embedder.
@@ -81,6 +86,7 @@ def train(
     """
     from vidrec.training import train as stage
 
+    wished = display.choose_format(format)
     settings = settings_for(
         train__recipe=recipe,
         train__epochs=epochs,
@@ -92,15 +98,16 @@ def train(
         out, frames, frame_step, size, learning_rate, patience, resume, init
     )
     report = stage.train(settings, dataset, options, display.Bar())
-    show_train_report(report)
+    show_train_report(report, wished)
     if report.interrupted:
         raise typer.Exit(130)
     if report.skipped:
         raise typer.Exit(PartialFailure.exit_code)
 
 
-def show_train_report(report: TrainReport) -> None:
+def show_train_report(report: TrainReport, wished: Format) -> None:
     """Sum up a run of `train`: figures on the test clips, beside random weights."""
+    show_summary(report, wished)
     found, test = report.metrics, report.metrics["test"]
     head = "interrupted; kept the best of" if report.interrupted else "trained"
     seconds = found["seconds"]
@@ -119,8 +126,9 @@ def show_train_report(report: TrainReport) -> None:
         if figures and figures["queries"]:
             row = [_with_interval(figures, key) for key in ("p_at_1", "p_at_10", "map")]
             rows.append([name, *row, f"{figures['chance_map']:.2f}"])
-    if rows:
+    if rows and wished is Format.table:
         show_table(["retrieval", "P@1", "P@10", "mAP", "chance mAP"], rows)
+    if rows:
         note(f"accuracy on {found['clips']['test']} test clips: {_with_interval(test, 'accuracy')}")
     note(f"checkpoint: {report.folder}")
     if report.remark:

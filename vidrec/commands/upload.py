@@ -9,12 +9,16 @@ import typer
 from vidrec import display
 from vidrec.commands.options import (
     Library,
+    ReportFormat,
     settings_for,
     with_stdin,
 )
 from vidrec.display import (
+    Format,
+    Report,
     note,
     plain,
+    show_summary,
     size,
 )
 from vidrec.errors import PartialFailure
@@ -55,6 +59,7 @@ def upload(
     verify: Annotated[
         bool, typer.Option("--verify", help="Read every object back and compare it with the file.")
     ] = False,
+    format: ReportFormat = Report.auto,
     library: Library = None,
 ) -> None:
     """Upload videos to S3; what is there already is left alone.
@@ -63,6 +68,7 @@ def upload(
     """
     from vidrec.ingest.upload import upload as stage
 
+    wished = display.choose_format(format)
     settings = settings_for(
         s3__bucket=bucket, s3__prefix=prefix, s3__endpoint_url=endpoint_url, s3__profile=profile,
         s3__region=region, s3__public=public or None, s3__workers=workers, library=library,
@@ -72,22 +78,23 @@ def upload(
     report = stage(
         settings, with_stdin(paths), dry_run=dry_run, verify=verify, progress=display.Bar()
     )
-    show_upload_report(report, dry_run)
+    show_summary(report, wished)
+    show_upload_report(report, dry_run, wished)
     if report.interrupted:
         raise typer.Exit(130)
     if report.failed:
         raise typer.Exit(PartialFailure.exit_code)
 
 
-def show_upload_report(report: UploadReport, dry_run: bool) -> None:
+def show_upload_report(report: UploadReport, dry_run: bool, wished: Format) -> None:
     """Sum up a run of `upload`, or list what it would send."""
-    for path, count, url in report.planned:
+    for path, count, url in report.planned if wished is Format.table else ():
         print(f"{size(count):>9}  {plain(str(path))}  {url}")
     many = len(report.planned) if dry_run else report.uploaded
     head = "interrupted; uploaded" if report.interrupted else "uploaded"
     parts = [
-        f"{'would upload' if dry_run else head} {many} videos, {size(report.sent_bytes)}, "
-        f"to {report.where}",
+        f"{'would upload' if dry_run else head} {display.count(many, 'video')}, "
+        f"{size(report.sent_bytes)}, to {report.where}",
         f"{report.present} there before" if report.present else "",
         f"{report.opened} of them opened to everyone" if report.opened else "",
         f"{report.verified} verified" if report.verified else "",
