@@ -114,6 +114,14 @@ def test_at_most_so_many_of_each(words: Settings) -> None:
     labels = [row.label for row in answer.results]
     assert len(labels) == 9 and all(labels.count(label) <= 2 for label in ("a", "b", "copy"))
     assert "by --max-per label=2" in answer.notes[0]
+    with Library(words.library) as library:
+        library.set_fields((row.video_id, {"year": int(row.score > 0.8)}) for row in answer.results)
+    years = ask(words, ["dog"], k=40, max_per=(("year", 1),))
+    assert len(years.results) == 33 and "7 by --max-per year=1" in years.notes[0]
+    sizes = ask(words, ["dog"], k=6, max_per=(("width", 2),)).results
+    assert len(sizes) == 2  # all are as wide
+    with pytest.raises(UsageError, match="no video has a field 'yaer'"):
+        ask(words, ["dog"], max_per=(("yaer", 1),))
     folders = ask(words, ["dog"], k=6, max_per=(("folder", 2),)).results
     assert len({Path(row.path or "").parent for row in folders}) >= 3
 

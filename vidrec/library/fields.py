@@ -68,6 +68,23 @@ class Fields(Catalog):
         """Return the names of the user's fields."""
         return [row[0] for row in self.read("SELECT DISTINCT key FROM fields ORDER BY key")]
 
+    def values_of(self, video_ids: Sequence[str], key: str) -> dict[str, Scalar]:
+        """Return a field's value of those of some videos that have one; of a place its folder."""
+        if key == "folder":
+            select = "SELECT id, coalesce(path, url) FROM videos WHERE id IN"
+        elif key in COLUMNS:
+            select = f"SELECT id, {COLUMNS[key]} FROM videos WHERE id IN"
+        else:
+            select = "SELECT video_id, value FROM fields WHERE key = ? AND video_id IN"
+        given = [key] if "key = ?" in select else []
+        found: dict[str, Scalar] = {}
+        for start in range(0, len(video_ids), 500):
+            some = video_ids[start : start + 500]
+            found.update(self.read(f"{select} ({', '.join('?' * len(some))})", *given, *some))
+        if key == "folder":
+            return {i: str(PurePath(str(place)).parent) for i, place in found.items() if place}
+        return {video_id: value for video_id, value in found.items() if value is not None}
+
     def knows_field(self, key: str) -> bool:
         """Whether conditions on a field can be met by what the catalog knows."""
         if key in COLUMNS or key in OTHERS:

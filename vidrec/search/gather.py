@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vidrec.library import Library
 from vidrec.search import pooling
 from vidrec.search.asked import AskedPart
 from vidrec.search.query import Query
 from vidrec.stores.base import VectorStore
-from vidrec.types import Candidate, Filter, Payload
+from vidrec.types import PAYLOAD_FIELDS, Candidate, Filter, Payload
 
 if TYPE_CHECKING:
     from vidrec.search.variety import Chosen, Rule
@@ -99,11 +99,16 @@ class Gatherer:
             rules.append(Moments(self.clips_of))
         if seeds or query.dedupe:
             rules.append(NoCopies(self._whole, self.copies_from, query.dedupe, seeds))
-        rules += [AtMost(key, count) for key, count in query.max_per]
+        rules += [AtMost(key, count, self._values) for key, count in query.max_per]
         return rules
 
     def _whole(self, video_ids: Sequence[str]) -> Mapping[str, Vector]:
         return self.library.whole_vectors(video_ids, self.fingerprint)
+
+    def _values(self, video_ids: Sequence[str], key: str) -> Mapping[str, Any]:
+        if key not in PAYLOAD_FIELDS and not self.library.knows_field(key):
+            raise self.library.unknown_field(key)
+        return self.library.values_of(video_ids, key)
 
     def clips_of(self, video_id: str) -> list[Candidate]:
         """Return a video's clips as the library has them, scored by the query."""

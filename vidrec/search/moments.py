@@ -33,6 +33,9 @@ class Moments:
     _spans: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     _moments: dict[str, tuple[float, float]] = field(default_factory=dict)  # by candidate id
 
+    def prefetch(self, candidates: Sequence[Candidate]) -> None:
+        return None
+
     def blocks(self, candidate: Candidate) -> bool:
         payload = candidate.payload
         spans = self._spans.get(payload.video_id, ())

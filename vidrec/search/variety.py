@@ -26,7 +26,10 @@ SAME_LENGTH = 0.05  # copies differ in length by at most this share
 
 
 class Rule(Protocol):
-    """Holds candidates back. ``held`` says what it held back, for a person."""
+    """Holds candidates back. ``remark`` says what it held back, for a person."""
+
+    def prefetch(self, candidates: Sequence[Candidate]) -> None:
+        """Look up at once what is to be known of those that may be chosen."""
 
     def blocks(self, candidate: Candidate) -> bool: ...
 
@@ -55,7 +58,6 @@ class NoCopies:
     _known: dict[str, Vector] = field(default_factory=dict)
 
     def prefetch(self, candidates: Sequence[Candidate]) -> None:
-        """Read the vectors of many videos at once."""
         missing = {c.payload.video_id for c in candidates} - self._known.keys()
         self._known.update(self.whole(sorted(missing)))
 
@@ -93,25 +95,37 @@ def _same_length(one: float | None, other: float | None) -> bool:
 
 @dataclass(slots=True)
 class AtMost:
-    """At most so many results with the same value of a field; what has no value is not counted."""
+    """At most so many results with the same value of a field; what has no value is not counted.
+
+    A point may not say its video's value: then the library is asked, by ``values``.
+    """
 
     key: str
     count: int
+    values: Callable[[Sequence[str], str], Mapping[str, Any]]  # of video ids, by id
+    _known: dict[str, Any] = field(default_factory=dict)
     _seen: Counter[Any] = field(default_factory=Counter)
 
+    def prefetch(self, candidates: Sequence[Candidate]) -> None:
+        told = {c.payload.video_id: _told(c.payload, self.key) for c in candidates}
+        missing = sorted(video for video, value in told.items() if value is None)
+        self._known.update(told)
+        if missing:
+            self._known.update(self.values(missing, self.key))
+
     def blocks(self, candidate: Candidate) -> bool:
-        value = value_of(candidate.payload, self.key)
+        value = self._known[candidate.payload.video_id]
         return value is not None and self._seen[value] >= self.count
 
     def take(self, candidate: Candidate) -> None:
-        self._seen[value_of(candidate.payload, self.key)] += 1
+        self._seen[self._known[candidate.payload.video_id]] += 1
 
     def remark(self, held: int) -> str:
         return f"{held} by --max-per {self.key}={self.count}"
 
 
-def value_of(payload: Payload, key: str) -> Any:
-    """Return a field of a payload; ``folder`` is that of its path or URL. None: it has none."""
+def _told(payload: Payload, key: str) -> Any:
+    """Return what a point says of a field; ``folder`` is that of its path or URL."""
     if key == "folder":
         place = payload.path or payload.url
         return str(PurePath(place).parent) if place else None
@@ -131,8 +145,7 @@ def choose(
 ) -> Chosen:
     """Choose up to ``k`` candidates, which are given best first."""
     for rule in rules:
-        if isinstance(rule, NoCopies):
-            rule.prefetch(candidates)
+        rule.prefetch(candidates)
     held = [0] * len(rules)
     left, chosen = list(candidates), list[Candidate]()
     nearer = _Nearness(candidates) if diversity else None
