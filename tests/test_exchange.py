@@ -154,14 +154,14 @@ def test_a_qdrant_collection_comes_in(tmp_path: Path, monkeypatch: pytest.Monkey
         assert [video.filename for video in opened.videos()] == ["1.mp4", "2.mp4", "3.mp4"]
         video = next(opened.videos())
         found = opened.video_embeddings(video.id, str(opened.fingerprints()[0]))
-        assert found[0].extra == {"year": 1991}
+        assert found[0].extra == {"year": 1991, "raw": [1]}
 
 
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
         ("a.jsonl", b'{"vector": [1, 2]}', "names no video"),
-        ("a.jsonl", b'{"id": 1, "vector": [1, 2]}\n{"id": 2}', "line 2 has no vector"),
+        ("a.jsonl", b'{"id": 1, "vector": []}\n{"id": 2}', "line 2 has no vector"),
         ("a.jsonl", b'{"id": 1, "vector": ["x"]}', "no list of numbers"),
         ("a.jsonl", b'{"id": 1, "vector": [0, 0]}', "no direction"),
         ("a.jsonl", b"[1]", "no JSON object"),
@@ -187,6 +187,18 @@ def test_what_cannot_be_understood_is_named(
 ) -> None:
     (tmp_path / name).write_bytes(content)
     assert says in vidrec("import", tmp_path / name, code=2).output.replace("\n", " ")
+
+
+def test_a_bad_row_never_ends_it(tmp_path: Path) -> None:
+    good = [json.dumps({"id": n, "vector": [1.0, n]}) for n in range(20)]
+    bad = ["{", "[1]", '{"id": 1}', '{"id": 1, "vector": [0, 0]}', '{"vector": [1, 2]}',
+           '{"id": 1, "vector": [1, 2], "start_sec": 5, "end_sec": 1}', "\xff"]  # fmt: skip
+    lines = [line for pair in zip(good, bad * 3, strict=False) for line in pair]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    said = vidrec("import", tmp_path / "a.jsonl", code=4).output
+    assert "imported 20 embeddings of 20 videos" in said
+    assert "20 rows could not be taken" in said and said.count("skipping") == 5
+    assert "line 2 is no JSON" in said
 
 
 @pytest.mark.parametrize("path", [None, "qdrant"])

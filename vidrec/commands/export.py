@@ -30,7 +30,8 @@ def export(
     fingerprint: Annotated[
         str | None,
         typer.Option(
-            help="Fingerprint, where the embedder has several.", show_default="the latest"
+            help="Fingerprint, where the embedder has several.",
+            show_default="the one that is searched",
         ),
     ] = None,
     force: Annotated[
@@ -59,3 +60,7 @@ def export(
     display.note(
         f"wrote {display.count(report.rows, 'embedding')} of {report.fingerprint} to {report.path}"
     )
+    if report.others:
+        display.note(
+            f"not written, of the same embedder: {', '.join(report.others)}: --fingerprint"
+        )

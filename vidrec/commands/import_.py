@@ -10,10 +10,11 @@ import typer
 from vidrec import display
 from vidrec.commands.options import ReportFormat, settings_for
 from vidrec.display import Format, Report, count
-from vidrec.errors import UsageError
+from vidrec.errors import PartialFailure, UsageError
 from vidrec.files import expanded
 
 if TYPE_CHECKING:
+    from vidrec.exchange.importing import ImportReport
     from vidrec.exchange.merge import MergeReport
 
 FileFormat = Annotated[
@@ -26,8 +27,9 @@ def import_(
     source: Annotated[
         str | None,
         typer.Argument(
-            help="A .parquet or .jsonl file, - for JSON lines on stdin, qdrant:COLLECTION, or the "
-            "folder of another library.",
+            help="A .parquet or .jsonl file, - for JSON lines on stdin, qdrant:COLLECTION, "
+            "twelvelabs:INDEX (vectors that indexing paid for, at no cost), or the folder of "
+            "another library.",
             show_default=False,
         ),
     ] = None,
@@ -40,6 +42,20 @@ def import_(
     model: Annotated[
         str | None,
         typer.Option(help="Model of the rows that name none.", show_default="unknown"),
+    ] = None,
+    space: Annotated[
+        str | None,
+        typer.Option("--as", help="The embedder here that made the vectors, NAME[:MODEL[:OPTION]], "
+                     "as marengo:marengo3.5:visual: then texts can be asked.", show_default=False),
+    ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="COLUMN=NAME", help="What a column is called there: "
+                     "filename=original_filename; may be repeated.", show_default=False),
+    ] = None,
+    vector: Annotated[
+        str | None,
+        typer.Option(help="Which of a collection's named vectors.", show_default=False),
     ] = None,
     files: Annotated[
         Path | None,
@@ -57,6 +73,9 @@ def import_(
 
     Example: vidrec import vectors.parquet
 
+    Example: vidrec import qdrant:content_collection --map filename=original_filename --map
+    url=public_video_url --as marengo:marengo3.5:visual
+
     Example: vidrec import --library other-library
     """
     from vidrec.library.catalog import has_catalog
@@ -72,12 +91,18 @@ def import_(
 
         show_merge(merge(settings, expanded(other), display.Bar()), wished)
         return
-    from vidrec.exchange.exchange import import_vectors as stage
+    from vidrec.exchange.importing import import_vectors as stage
+    from vidrec.exchange.reading import parse_columns
+    from vidrec.exchange.sources import ImportOptions
 
-    report = stage(
-        settings, source, kind=file_format, embedder=embedder, model=model, files=files,
-        progress=display.Bar(),
-    )  # fmt: skip
+    options = ImportOptions(
+        file_format, embedder, model, space, parse_columns(columns or []), vector, files
+    )
+    show_import(stage(settings, source, options, progress=display.Bar()), wished)
+
+
+def show_import(report: ImportReport, wished: Format) -> None:
+    """Say what came in, and what could not."""
     display.show_summary(report, wished)
     display.note(
         f"imported {count(report.rows, 'embedding')} of {count(report.videos, 'video')} from "
@@ -87,6 +112,10 @@ def import_(
         display.note(
             f"left out, as they hold no plain values: the columns {', '.join(report.left_out)}"
         )
+    if report.unseen:
+        display.note(f"no row has what --map names: {', '.join(report.unseen)}")
+    if report.bad:
+        raise PartialFailure(f"{count(report.bad, 'row')} could not be taken")
 
 
 def show_merge(report: MergeReport, wished: Format) -> None:

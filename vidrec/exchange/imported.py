@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from vidrec.errors import UsageError
 from vidrec.files import is_file, is_text
 from vidrec.types import Embedding, Video, VideoInfo
+from vidrec.urls import shown_url
 
 if TYPE_CHECKING:
     from vidrec.exchange.rows import Row
@@ -80,6 +81,8 @@ def _number(value: Any, what: str) -> float | None:
 
 
 def _plain(value: Any, what: str) -> Any:
+    if isinstance(value, list):
+        return [_plain(one, what) for one in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return _text(value, what) if isinstance(value, str) else value
@@ -97,11 +100,12 @@ def identity(row: Row, files: Path | None = None) -> str:
     if _VIDEO_ID.fullmatch(given):
         return given
     path = row["path"]
-    if not given and path and files is not None:
-        place = (files / path).resolve()
-        if place.is_relative_to(files.resolve()) and is_file(place):
+    if files is not None and (path or row["filename"]):
+        place = (files / (path or row["filename"])).resolve()
+        if place.is_relative_to(files.resolve()) and _may_be(place, row["size"]):
             from vidrec.ingest.scan import hash_file
 
+            row["path"] = str(place)
             return hash_file(place)
     name = given or row["url"] or path or row["filename"]
     if not name:
@@ -112,24 +116,35 @@ def identity(row: Row, files: Path | None = None) -> str:
     return hashlib.sha256(name.encode()).hexdigest()
 
 
-def unit_vectors(rows: list[Row]) -> Iterable[Any]:
-    """Yield each row's vector at unit length.
+def _may_be(place: Path, size: int | None) -> bool:
+    """Whether a file may be the one that a row is of: its size, if it is said, is right."""
+    return is_file(place) and (not size or place.stat().st_size == size)
+
+
+def unit_vector(row: Row) -> Any:
+    """Return a row's vector at unit length.
 
     Raises:
-        UsageError: one has no direction.
+        UsageError: it has no direction.
     """
     import numpy as np
 
     from vidrec.vectors import unit_rows
 
-    for row in rows:
-        name = str(row["filename"] or row["path"] or row["video_id"])
-        yield unit_rows(np.ascontiguousarray(row["vector"], np.float32)[None], [name])[0]
+    name = str(row["filename"] or row["path"] or row["video_id"])
+    return unit_rows(np.ascontiguousarray(row["vector"], np.float32)[None], [name])[0]
+
+
+def readable_url(url: str) -> str:
+    """Return a URL without what signs it; one put together from a bare file name is escaped."""
+    if " " in url or "#" in url:
+        url = quote(url, safe="%/:=&?~+!$,;'@()*[]")
+    return shown_url(url)
 
 
 def video_of(video_id: str, row: Row) -> Video:
     """Return the video that a row is of."""
-    path, url = row["path"], row["url"]
+    path, url = row["path"], row["url"] and readable_url(row["url"])
     name = row["filename"] or (path or url or video_id).rstrip("/").rpartition("/")[2]
     info = None
     if row["duration_sec"] is not None:
@@ -143,18 +158,24 @@ def video_of(video_id: str, row: Row) -> Video:
     )  # fmt: skip
 
 
-def embedding_of(video: Video, fingerprint: str, row: Row, vector: Any) -> Embedding:
-    """Return the embedding that a row is.
+def check_span(row: Row) -> None:
+    """Check what a row says of its stretch of the video.
 
     Raises:
         UsageError: its scope is none, or it ends before it starts.
     """
+    name, scope = row["filename"] or row["path"] or row["video_id"], row["scope"]
+    if scope not in (None, "", "clip", "video"):
+        raise UsageError(f"{name}: scope is clip or video. Received: {scope}")
+    start, end = row["start_sec"] or 0.0, row["end_sec"]
+    if end is not None and end < start:
+        raise UsageError(f"{name}: a clip ends before it starts. Received: {start}-{end}")
+
+
+def embedding_of(video: Video, fingerprint: str, row: Row) -> Embedding:
+    """Return the embedding that a checked row is."""
     scope: Any = row["scope"] or ("clip" if row["start_sec"] is not None else "video")
-    if scope not in ("clip", "video"):
-        raise UsageError(f"{video.filename}: scope is clip or video. Received: {scope}")
     start, end = row["start_sec"] or 0.0, row["end_sec"]
     if end is None:
         end = max(video.duration_sec or start, start)
-    if end < start:
-        raise UsageError(f"{video.filename}: a clip ends before it starts. Received: {start}-{end}")
-    return Embedding(video.id, fingerprint, scope, start, end, vector, row["extra"])
+    return Embedding(video.id, fingerprint, scope, start, end, row["vector"], row["extra"])

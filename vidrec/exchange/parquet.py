@@ -16,7 +16,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from vidrec.errors import UsageError
-from vidrec.exchange.rows import FLOATS, INTEGERS, TEXTS, VECTOR_NAMES, Row, row_of
+from vidrec.exchange.reading import Bad, Reading
+from vidrec.exchange.rows import FLOATS, INTEGERS, TEXTS, VECTOR_NAMES, Row
 from vidrec.files import parsed_json
 
 ROWS_AT_A_TIME = 1024
@@ -49,30 +50,36 @@ def write_parquet(file: BinaryIO, rows: Iterable[Row], dim: int) -> int:
     return count
 
 
-def read_parquet(path: Path, name: str, left_out: set[str]) -> Iterator[Row]:
+def read_parquet(path: Path, name: str, reading: Reading) -> Iterator[Row | Bad]:
     """Yield the rows of a file; note the columns that cannot be taken.
 
     Raises:
-        UsageError: it holds no vectors in that format; the message names the row.
+        UsageError: it holds no vectors in that format.
     """
     pa, pq = _arrow()
     try:
         schema = pq.read_schema(path)
         texts = [field.name for field in schema if _is_text(pa, field.type)]
         file = pq.ParquetFile(path, read_dictionary=texts)
-        wished = _columns(pa, schema, name, left_out)
+        wished = _columns(pa, schema, name, reading.left_out)
         _check_size(file.metadata, name)
         number = 0
         for batch in file.iter_batches(batch_size=ROWS_AT_A_TIME, columns=wished):
             for line in _lines(pa, batch):
                 number += 1
-                where = f"{name}, row {number}"
-                for column in ("options", "extra"):
-                    if isinstance(line.get(column), str):
-                        line[column] = _json(line[column], where)
-                yield row_of(line, where, left_out)
+                yield _row(line, f"{name}, row {number}", reading)
     except (pa.ArrowException, ValueError, MemoryError) as exc:
         raise UsageError(f"{name} is no Parquet file of vectors: {exc or 'too large'}") from exc
+
+
+def _row(line: dict[str, Any], where: str, reading: Reading) -> Row | Bad:
+    for column in ("options", "extra"):
+        if isinstance(line.get(column), str):
+            try:
+                line[column] = parsed_json(line[column])
+            except ValueError as exc:
+                return UsageError(f"{where}: options and extra are JSON: {exc}")
+    return reading.row(line, where)
 
 
 def _is_text(pa: Any, kind: Any) -> bool:
@@ -91,7 +98,9 @@ def _columns(pa: Any, schema: Any, name: str, left_out: set[str]) -> list[str]:
     wished = []
     for field in schema:
         nested = pa.types.is_nested(field.type) or pa.types.is_binary(field.type)
-        if field.name in VECTOR_NAMES or not (nested or pa.types.is_large_binary(field.type)):
+        words = pa.types.is_list(field.type) and _is_text(pa, field.type.value_type)
+        plain = words or not (nested or pa.types.is_large_binary(field.type))
+        if field.name in VECTOR_NAMES or plain:
             wished.append(field.name)
         else:
             left_out.add(field.name)
@@ -134,13 +143,6 @@ def _lines(pa: Any, batch: Any) -> Iterator[dict[str, Any]]:
             columns[name] = column.to_pylist()
     for values in zip(*columns.values(), strict=True):
         yield dict(zip(columns, values, strict=True))
-
-
-def _json(text: str, where: str) -> Any:
-    try:
-        return parsed_json(text)
-    except ValueError as exc:
-        raise UsageError(f"{where}: options and extra are JSON: {exc}") from exc
 
 
 def _arrow() -> tuple[Any, Any]:

@@ -23,6 +23,7 @@ FLOATS = ("duration_sec", "fps", "start_sec", "end_sec", "clip_seconds")
 COLUMNS = (*TEXTS, *INTEGERS, *FLOATS, "options")
 VECTOR_NAMES = ("vector", "embedding")
 LONGEST_TEXT = 1 << 16  # letters of a value
+LONGEST_LIST = 1000
 _LARGEST = 2**63 - 1
 
 
@@ -58,10 +59,25 @@ def row_of(line: Mapping[str, Any], where: str, left_out: set[str]) -> Row:
     row["extra"] = {}
     for key, value in others.items():
         try:
-            row["extra"][key] = scalar(value)
+            row["extra"][key] = plain_value(value)
         except TypeError:
             left_out.add(str(key))
     return row
+
+
+def plain_value(value: Any) -> Scalar | list[Scalar]:
+    """Return a value, or a list of them, as it can be stored; of a list one is enough to filter.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        if len(value) > LONGEST_LIST:
+            raise TypeError
+        return [scalar(one) for one in value]
+    return scalar(value)
 
 
 def scalar(value: Any) -> Scalar:

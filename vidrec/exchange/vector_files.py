@@ -16,11 +16,12 @@ import json
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 from vidrec.errors import StorageError, UsageError
 from vidrec.exchange.parquet import read_parquet, write_parquet
-from vidrec.exchange.rows import Row, row_of
+from vidrec.exchange.reading import Bad, Reading
+from vidrec.exchange.rows import Row
 from vidrec.exchange.targets import STDOUT, readable, write_to
 from vidrec.files import parsed_json
 
@@ -70,38 +71,42 @@ def _write_lines(file: BinaryIO, rows: Iterable[Row]) -> int:
     return count
 
 
-def read_rows(source: str, path: Path, kind: FileKind, left_out: set[str]) -> Iterator[Row]:
+def read_rows(source: str, path: Path, kind: FileKind, reading: Reading) -> Iterator[Row | Bad]:
     """Yield the rows of a file in bounded memory, with ``vector`` as a float32 array.
 
-    ``left_out`` gathers the names of columns that hold no plain values.
+    A row that cannot be understood comes as what is wrong with it, by name of its line.
 
     Raises:
-        UsageError: the file does not hold vectors in that format; the message names the line.
+        UsageError: the file does not hold vectors in that format.
         StorageError: it cannot be read.
     """
     name = "stdin" if source == STDOUT else str(path)
     try:
         with readable(source, path) as file:
             if kind == "parquet":
-                yield from read_parquet(file, name, left_out)
+                yield from read_parquet(file, name, reading)
             else:
                 for number, line in _lines(file, name):
-                    yield row_of(line, f"{name}, line {number}", left_out)
+                    bad = isinstance(line, UsageError)
+                    yield line if bad else reading.row(line, f"{name}, line {number}")
     except OSError as exc:
         raise StorageError(f"cannot read {name}: {exc.strerror or exc}") from exc
 
 
-def _lines(path: Path, name: str) -> Iterator[tuple[int, Row]]:
+def _lines(path: Path, name: str) -> Iterator[tuple[int, Any]]:
     with path.open("rb") as file:
         for number, raw in enumerate(iter(partial(file.readline, LONGEST_LINE), b""), 1):
             if len(raw) == LONGEST_LINE:
                 raise UsageError(f"{name}, line {number} is longer than {LONGEST_LINE >> 20} MB")
             if not raw.strip():
                 continue
-            try:
-                line = parsed_json(raw)
-            except ValueError as exc:
-                raise UsageError(f"{name}, line {number} is no JSON: {exc}") from exc
-            if not isinstance(line, dict):
-                raise UsageError(f"{name}, line {number} is no JSON object")
-            yield number, line
+            yield number, _parsed(raw, f"{name}, line {number}")
+
+
+def _parsed(raw: bytes, where: str) -> Any:
+    """Return a line's object, or what is wrong with it."""
+    try:
+        line = parsed_json(raw)
+    except ValueError as exc:
+        return UsageError(f"{where} is no JSON: {exc}")
+    return line if isinstance(line, dict) else UsageError(f"{where} is no JSON object")

@@ -77,6 +77,17 @@ class Catalog:
         """The library's own id (a UUID): copies and moves of the folder keep it."""
         return str(self.read("SELECT value FROM about WHERE name = 'id'")[0][0])
 
+    def is_empty(self) -> bool:
+        """Whether it holds no video."""
+        return not self.read("SELECT 1 FROM videos LIMIT 1")
+
+    def take_over(self, known: str) -> None:
+        """Bear the id of a library that was lost: what it wrote into shared indexes is ours."""
+        if known and known != self.id:
+            with self.transaction() as db:
+                db.execute("UPDATE about SET value = ? WHERE name = 'id'", (known,))
+            del self.id
+
     def _open(self, path: Path, create: bool) -> sqlite3.Connection:
         if not self.read_only:
             try:

@@ -2,6 +2,7 @@
 
 store.py      what vidrec makes of Qdrant: names, aliases, rebuilds, the shared ranking
 writer.py     ... writing its points
+reading.py    any collection's points, whoever made them, for `vidrec import`
 engine.py     the few operations it needs, whoever carries them out
 server.py     ... qdrant-client: cloud, server, and its in-memory mode
 edge.py       ... qdrant-edge: Qdrant's engine inside this process, in a folder
@@ -12,7 +13,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
@@ -22,6 +24,7 @@ from vidrec.errors import ConfigError
 if TYPE_CHECKING:
     from vidrec.config import Settings
     from vidrec.stores.qdrant.engine import Engine
+    from vidrec.stores.qdrant.reading import Collection
     from vidrec.stores.qdrant.store import QdrantStore
 
 
@@ -45,18 +48,19 @@ def open_qdrant(settings: Settings) -> QdrantStore:
     )  # fmt: skip
 
 
-def read_collection(settings: Settings, name: str) -> Iterator[dict[str, Any]]:
-    """Yield the points of any collection: its payload, ``id`` and ``vector``, in id order.
+@contextmanager
+def read_collection(settings: Settings, name: str, vector: str | None) -> Iterator[Collection]:
+    """Open any collection to read its points; ``vector`` chooses among vectors that have names.
 
     Raises:
         ConfigError: the settings name no Qdrant, or more than one.
         StoreError: there is no such collection, or it has vectors of several names.
     """
-    from vidrec.stores.qdrant.points import read_rows
+    from vidrec.stores.qdrant.reading import open_collection
 
     engine = _open_engine(settings)
     try:
-        yield from read_rows(engine, name)
+        yield open_collection(engine, name, vector)
     finally:
         engine.close()
 

@@ -197,7 +197,9 @@ class EdgeEngine:
         found = ((point.payload or {}).get(key) for point in self.scan(name, Filter(), [key]))
         return list(dict.fromkeys(text for text in found if isinstance(text, str)))
 
-    def fetch(self, name: str, ids: Sequence[str], *, payload: bool, vector: bool) -> list[Stored]:
+    def fetch(
+        self, name: str, ids: Sequence[str], *, payload: bool, vector: bool, using: str = ""
+    ) -> list[Stored]:
         with self._shard(name) as shard:
             records = shard.retrieve(list(ids), with_payload=payload, with_vector=vector)
         return [

@@ -37,10 +37,14 @@ class UnindexedError(RefusedError):
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A collection, by its name or an alias. ``metadata`` is empty if vidrec did not make it."""
+    """A collection, by its name or an alias. ``metadata`` is empty if vidrec did not make it.
+
+    Where its vectors have ``names``, ``dim`` is 0.
+    """
 
     dim: int
     metadata: Mapping[str, Any]
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +114,9 @@ class Engine(Protocol):
         """Return the different texts that points have under a key."""
 
     def fetch(
-        self, name: str, ids: Sequence[str], *, payload: bool, vector: bool
-    ) -> Sequence[Stored]: ...
+        self, name: str, ids: Sequence[str], *, payload: bool, vector: bool, using: str = ""
+    ) -> Sequence[Stored]:
+        """Return points; ``using`` chooses among vectors that have names."""
 
     def delete(self, name: str, ids: Sequence[str]) -> None: ...
 

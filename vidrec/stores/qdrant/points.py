@@ -11,14 +11,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from vidrec.errors import StoreError, UsageError
 from vidrec.stores.qdrant.engine import Engine, Hit, KeyKind, Stored, TooLargeError
-from vidrec.types import PAYLOAD_FIELDS, Condition, Filter, Payload, Point, Scalar
+from vidrec.types import PAYLOAD_FIELDS, Condition, Payload, Point, Scalar
 from vidrec.vectors import unit_rows
 
 OWNER, TENANT, POINT = "vidrec_owner", "vidrec_tenant", "vidrec_point"
@@ -153,32 +152,6 @@ def write_batch(engine: Engine, name: str, batch: Sequence[Stored]) -> None:
         write_batch(engine, name, batch[middle:])
 
 
-def read_rows(engine: Engine, name: str) -> Iterator[dict[str, Any]]:
-    """Yield a collection's points as rows: known columns, ``extra``, ``vector``.
-
-    Raises:
-        StoreError: there is no such collection, or its vectors have names.
-    """
-    found = engine.describe(name)
-    if found is None or not found.dim:
-        problem = "there is no collection" if found is None else "there are named vectors in"
-        raise StoreError(f"{engine.place}: {problem} {name}")
-    ids = (point.id for point in engine.scan(name, Filter()))
-    while some := list(islice(ids, BATCH_POINTS)):
-        for point in engine.fetch(name, some, payload=True, vector=True):
-            payload = dict(point.payload or {})
-            row = {key: payload.pop(key) for key in PAYLOAD_FIELDS if key in payload}
-            if "fingerprint" in payload and "alias" in found.metadata:
-                row["fingerprint"] = payload["fingerprint"]
-                own = {k: v for k, v in row.items() if k != "fingerprint"}
-                payload = dict(from_stored({**own, **payload}).extra)
-            if not any(row.get(key) for key in ("video_id", "path", "url", "filename")):
-                row["video_id"] = point.id
-            known = (str, int, float, type(None))
-            extra = {key: value for key, value in payload.items() if isinstance(value, known)}
-            yield {**row, "extra": extra, "vector": point.vector}
-
-
 class FilterKeys:
     """Indexes payload keys before the first point that has them is written."""
 
@@ -211,7 +184,9 @@ class FilterKeys:
 
     @staticmethod
     def kind_of(value: Scalar) -> KeyKind:
-        """Return how a value is indexed: integers as floats, since 1 equals 1.0."""
+        """Return how a value, or a list's first, is indexed: integers as floats (1 equals 1.0)."""
+        if isinstance(value, list):
+            value = value[0] if value else ""
         if isinstance(value, bool):
             return "bool"
         return "keyword" if isinstance(value, str) else "float"

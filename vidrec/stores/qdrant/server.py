@@ -107,8 +107,9 @@ class ServerEngine:
                 return None
             raise
         vectors = config.params.vectors
-        dim = vectors.size if isinstance(vectors, models.VectorParams) else 0
-        return Described(dim, config.metadata or {})
+        if isinstance(vectors, models.VectorParams):
+            return Described(vectors.size, config.metadata or {})
+        return Described(0, config.metadata or {}, tuple(vectors or ()))
 
     def collections(self) -> list[str]:
         return [c.name for c in self._ask(self._client.get_collections).collections]
@@ -236,17 +237,20 @@ class ServerEngine:
             return []
         return [hit.value for hit in found.hits if isinstance(hit.value, str)]
 
-    def fetch(self, name: str, ids: Sequence[str], *, payload: bool, vector: bool) -> list[Stored]:
+    def fetch(
+        self, name: str, ids: Sequence[str], *, payload: bool, vector: bool, using: str = ""
+    ) -> list[Stored]:
         # Collections that others made may number their points.
         wanted = [int(text) if text.isdigit() else text for text in ids]
+        asked = [using] if vector and using else vector
         records = self._ask(
-            lambda: self._client.retrieve(name, wanted, with_payload=payload, with_vectors=vector)
+            lambda: self._client.retrieve(name, wanted, with_payload=payload, with_vectors=asked)
         )
         return [
             Stored(
                 str(record.id),
                 record.payload if payload else None,
-                np.asarray(record.vector, dtype=np.float32) if vector else None,
+                _dense(record.vector, using) if vector else None,
             )
             for record in records
         ]
@@ -300,6 +304,15 @@ def _quietly(request: Callable[[], T]) -> Callable[[], T]:
             return request()
 
     return quiet
+
+
+def _dense(vector: Any, using: str) -> Vector | None:
+    """Return a record's vector as numbers; None where it has none of that kind."""
+    found = vector.get(using) if isinstance(vector, dict) else vector
+    try:
+        return None if found is None else np.asarray(found, dtype=np.float32)
+    except (TypeError, ValueError):
+        return None
 
 
 def _quantization(kind: str) -> Any:
