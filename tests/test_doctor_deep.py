@@ -161,7 +161,8 @@ def test_deeply_nested_metadata_are_damage_and_no_crash(words: Settings) -> None
 @pytest.mark.parametrize("words", ["knn"], indirect=True)
 def test_answers_and_texts_are_read_too(words: Settings) -> None:
     change(words, "INSERT INTO queries VALUES ('cat', ?, ?, 1)", str(FINGERPRINT), b"1234")
-    change(words, "INSERT INTO jobs VALUES ('x', 'f', 'done', 'j', '', ?, 0, 1)", b"no zlib")
+    columns = "video_id, fingerprint, state, result, created_at"
+    change(words, f"INSERT INTO jobs ({columns}) VALUES ('x', 'f', 'done', ?, 0)", b"no zlib")
     found = " ".join(row["detail"] for row in deep(code=1))
     assert "vectors of 1 texts" in found and "a paid answer" in found
 
@@ -259,3 +260,31 @@ def test_a_table_says_what_to_do(words: Settings) -> None:
     assert result.exit_code == 1
     line = next(line for line in result.stdout.splitlines() if "1 vectors" in line)
     assert line.startswith("failure  index of words") and "→ vidrec index" in line
+
+
+RUINS: dict[str, Callable[[Path], object]] = {
+    "cut off": lambda path: path.write_bytes(path.read_bytes()[:5000]),
+    "a text": lambda path: path.write_text("hello"),
+    "empty": lambda path: path.write_bytes(b""),
+    "gone": lambda path: path.unlink(),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "a table less": lambda path: sqlite3.connect(path).execute("DROP TABLE embeddings"),
+}
+
+
+@pytest.mark.parametrize("words", ["knn"], indirect=True)
+@pytest.mark.parametrize("kind", RUINS)
+def test_a_catalog_in_ruins_is_never_a_new_library(words: Settings, kind: str) -> None:
+    pages_of(words, "videos")  # nothing is left in the log
+    RUINS[kind](words.library / "catalog.sqlite3")
+    served = sorted((words.library / "knn").rglob("*"))
+    for command in (["status"], ["recommend", "cat"], ["index"], ["index", "--prune", "--yes"]):
+        result = CliRunner().invoke(app, command)
+        assert result.exit_code == 1, (command, result.output)
+        line = result.stderr.strip().splitlines()[-1]
+        assert "put a copy" in line and str(words.library) in line
+        assert "Traceback" not in result.stderr
+    assert sorted((words.library / "knn").rglob("*")) == served
+    result = doctor()
+    assert result.exit_code == 1 and '"failure"' in result.stdout
+    assert isinstance(result.exception, SystemExit)

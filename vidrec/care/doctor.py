@@ -23,7 +23,7 @@ from vidrec.errors import NoIndexError, VidrecError
 from vidrec.extras import EXTRA_OF, install_command
 from vidrec.files import exists
 from vidrec.library import Library
-from vidrec.library.catalog import has_catalog
+from vidrec.library.catalog import has_catalog, refuse_lost
 from vidrec.stores import open_store
 from vidrec.stores.base import CollectionInfo, VectorStore, index_command
 
@@ -114,6 +114,7 @@ def _disk(name: str, folder: Path) -> Check:
 
 def _library(settings: Settings) -> Iterator[Check]:
     if not has_catalog(settings.library):
+        refuse_lost(settings.library)
         yield Check("library", "warning", f"none yet in {settings.library}", "vidrec embed PATHS…")
         return
     with Library(settings.library) as library:

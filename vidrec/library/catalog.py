@@ -59,6 +59,7 @@ class Catalog:
         self.folder = folder
         path = folder / CATALOG
         if not create and not has_catalog(folder):
+            refuse_lost(folder)
             raise LibraryError(f"no library in {folder}: run `vidrec embed` on some videos first")
         self._mutex = threading.RLock()
         self.read_only = not create and not os.access(folder, os.W_OK)
@@ -70,7 +71,7 @@ class Catalog:
         except (sqlite3.Error, OSError, LockFileError, AlreadyHeldError) as exc:
             if create and (lack := _lack(path.parent, exc)):
                 exc = OSError(f"its disk {lack}; make room there")
-            raise LibraryError(f"cannot open the library {path}: {exc}") from exc
+            raise LibraryError(f"cannot open the library {path}: {_reason(exc, path)}") from exc
 
     @cached_property
     def id(self) -> str:
@@ -177,7 +178,8 @@ class Catalog:
             try:
                 return self._db.execute(sql, values).fetchall()
             except sqlite3.Error as exc:
-                raise LibraryError(f"cannot read the library {self.folder}: {exc}") from exc
+                reason = _reason(exc, self.folder / CATALOG)
+                raise LibraryError(f"cannot read the library {self.folder}: {reason}") from exc
 
     @contextmanager
     def ticking(self, tick: Callable[[], None]) -> Iterator[None]:
@@ -236,18 +238,33 @@ def _make(path: Path) -> None:
     with held(path.with_name("catalog.lock"), seconds=BUSY_SECONDS):
         if exists(path):
             return
-        for beside in (f"{CATALOG}-wal", "knn"):
-            if exists(path.with_name(beside)):
-                raise LibraryError(
-                    f"{path} is gone, but its {beside} is there: put a copy of the catalog back, "
-                    f"or delete {path.with_name(beside)} to begin anew"
-                )
+        refuse_lost(path.parent)
         with writing(path) as draft:
             db = _connect(str(draft))
             try:
                 write_schema(db)
             finally:
                 db.close()
+
+
+def refuse_lost(folder: Path) -> None:
+    """Raise ``LibraryError`` where what lies in a folder belongs to a catalog that is lost."""
+    for beside in (folder / f"{CATALOG}-wal", folder / "knn"):
+        if exists(beside):
+            raise LibraryError(
+                f"{folder / CATALOG} is gone, but its {beside.name} is there: put a copy of the "
+                f"catalog back, or delete {beside} to begin anew"
+            )
+
+
+def _reason(error: Exception, path: Path) -> str:
+    """Return what SQLite says, and what to do where the file is no longer what was written."""
+    if type(error) is sqlite3.DatabaseError or "no such" in str(error) or path.is_dir():
+        return (
+            f"{error}; it is damaged: put a copy of {path.name} back (`vidrec doctor --deep` shows "
+            f"how much is lost), or delete the folder {path.parent} to begin anew"
+        )
+    return str(error)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
