@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -38,6 +39,14 @@ class Cloud:
         ]
 
     @property
+    def client(self) -> Any:
+        """boto3's client of the bucket."""
+        return boto3.client(
+            "s3", endpoint_url=self.s3.url, region_name=self.s3.region,
+            config=Config(retries={"max_attempts": 1}),
+        )  # fmt: skip
+
+    @property
     def secrets(self) -> list[str]:
         return [self.s3.secret_key, self.labs.key, "X-Amz-Signature"]
 
@@ -62,13 +71,10 @@ def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
         }
         for name, value in values.items():
             monkeypatch.setenv(name, value)
-        boto3.client(
-            "s3", endpoint_url=s3.url, region_name=s3.region,
-            config=Config(retries={"max_attempts": 1}),
-        ).create_bucket(
-            Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": s3.region}
-        )  # fmt: skip
-        yield Cloud(s3, labs, tmp_path / "v")
+        made = Cloud(s3, labs, tmp_path / "v")
+        region = {"LocationConstraint": s3.region}
+        made.client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration=region)
+        yield made
 
 
 def vidrec(*arguments: object, code: int = 0) -> Result:

@@ -21,7 +21,6 @@ from vidrec.errors import OverCapError
 from vidrec.ingest.scan import hash_file
 from vidrec.library import Library
 from vidrec.library.jobs import Allowance, CatalogJobs
-from vidrec.storage.s3 import S3Storage
 from vidrec.types import Job
 
 
@@ -140,8 +139,7 @@ def test_a_dry_run_counts_remote_videos_too(cloud: Cloud) -> None:
 def test_an_object_that_is_not_there_costs_no_job(cloud: Cloud) -> None:
     paths = cloud.videos(2)
     vidrec("upload", cloud.folder)
-    storage = S3Storage(load_settings().s3)
-    storage.client.delete_object(Bucket=BUCKET, Key=f"vidrec/{hash_file(paths[0])}.mp4")
+    cloud.client.delete_object(Bucket=BUCKET, Key=f"vidrec/{hash_file(paths[0])}.mp4")
     output = vidrec("embed", cloud.folder, code=4).output
     assert "is not there" in output and "vidrec upload" in output
     assert embedded() == {hash_file(paths[1])} and len(cloud.labs.tasks) == 1

@@ -232,7 +232,7 @@ def kill_runs(cloud: Cloud, kills: int, videos: int, seed: int) -> int:
             # From before the first request to well into the run.
             before = len(cloud.labs.log)
             wanted = chance.randrange(0, 14)
-            until = time.monotonic() + 20
+            until = time.monotonic() + 60
             while process.poll() is None and len(cloud.labs.log) - before < wanted:
                 assert time.monotonic() < until
                 time.sleep(0.001)

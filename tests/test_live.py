@@ -49,7 +49,7 @@ def videos(tmp_path: Path) -> Iterator[Path]:
             for video in library.videos():
                 if video.url:
                     bucket, key = parse_s3_url(video.url)
-                    storage.client.delete_object(Bucket=bucket, Key=key)
+                    storage._clients.of(bucket).delete_object(Bucket=bucket, Key=key)
 
 
 @needs_bucket

@@ -44,6 +44,7 @@ COMMANDS = {
     "fetch-ucf": "Fetch a subset of UCF101, only the bytes of the chosen clips.",
     "train": "Train a network on labelled clips, for the resnet embedder.",
     "upload": "Upload videos to S3; what is there already is left alone.",
+    "jobs": "Show jobs of paid services: state, age, minutes, and what is stuck.",
     "usage": "Show what was paid for, by the library's own record.",
     "export": "Write an embedder's vectors and their metadata to a file.",
     "import": "Take vectors made elsewhere, or another library, into the library.",

@@ -228,6 +228,10 @@ class Embedder(ABC):
         """Whether embedding a video now would be paid for (again)."""
         return False
 
+    def clean(self, context: EmbedContext) -> None:
+        """Delete what earlier runs left at the provider, as far as nothing needs it any more."""
+        return None
+
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return ``(len(texts), dim)`` unit vectors.
 

@@ -182,8 +182,10 @@ class CatalogJobs:
         """Note that a reserved job does not exist, for sure."""
         key = (job.video_id, job.fingerprint)
         with self._library.transaction() as db:
-            db.execute(
-                "DELETE FROM paid WHERE job_id IS NULL AND video_id = ? AND fingerprint = ?", key
+            db.execute(  # of older ones, that were given up, nobody knows
+                "DELETE FROM paid WHERE id = (SELECT max(id) FROM paid "
+                "WHERE job_id IS NULL AND video_id = ? AND fingerprint = ?)",
+                key,
             )
             db.execute(
                 "DELETE FROM jobs WHERE state = 'creating' AND video_id = ? AND fingerprint = ?",

@@ -19,6 +19,7 @@ from vidrec.config import Settings
 from vidrec.embedders.base import EmbedContext, Embedded, Embedder, EmbedOne
 from vidrec.embedders.marengo.answers import Answers
 from vidrec.embedders.marengo.client import Service
+from vidrec.embedders.marengo.copies import Copies
 from vidrec.embedders.marengo.jobs import Jobs, may_last
 from vidrec.embedders.marengo.pace import Clock, Stopped
 from vidrec.embedders.marengo.profiles import (
@@ -117,6 +118,9 @@ class MarengoEmbedder(Embedder):
     def at_once(self, context: EmbedContext) -> int:
         return self._settings.jobs
 
+    def clean(self, context: EmbedContext) -> None:
+        Copies(self.service, self._requests, context.jobs, self._clock).sweep()
+
     def stored(self, outcome: Embedded, context: EmbedContext) -> None:
         if outcome.error is None:
             context.jobs.close(outcome.video.id, self._requests.job_key)
@@ -143,8 +147,8 @@ class MarengoEmbedder(Embedder):
             answer = jobs.answer(video)
             try:
                 embedded = self._answers.embedded(video, answer)
-            except JobError:
-                jobs.reread(video)
+            except JobError as exc:
+                jobs.reread(video, str(exc))
                 raise
             return embedded
         except Stopped:

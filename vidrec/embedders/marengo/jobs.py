@@ -114,11 +114,11 @@ class Jobs:
                 pass  # the service keeps answers for a week
         return self._poll(video, self._create(video), fresh=True)
 
-    def reread(self, video: Video) -> None:
+    def reread(self, video: Video, problem: str) -> None:
         """Let the next run fetch a job's answer again: this one was of no use."""
         job = self.log.get(video.id, self.requests.job_key)
         if job is not None and job.state == "done":
-            self.log.put(replace(job, state="running", result=None))
+            self.log.put(replace(job, state="running", result=None, detail=problem))
 
     def _create(self, video: Video) -> Job:
         """Ask for a job, once; its id is in the log when this returns."""
@@ -188,7 +188,7 @@ class Jobs:
             if status == "ready":
                 _hide_signature(body)
                 done = replace(
-                    job, state="done", result=json.dumps(body).encode(),
+                    job, state="done", result=json.dumps(body).encode(), detail="",
                     minutes=_billed(body) or job.minutes,
                 )  # fmt: skip
                 self.log.put(done)
@@ -225,7 +225,9 @@ class Jobs:
                 raise
             return {"status": "not there yet"}  # never pay again for what is just made
         except JobError as exc:
-            raise TransientError(f"job {job.job_id} cannot be read: {exc}") from exc
+            problem = f"job {job.job_id} cannot be read: {exc}"
+            self.log.put(replace(job, detail=problem))
+            raise TransientError(f"{problem}; `vidrec jobs --give-up` has done with it") from exc
         return body
 
     def _failed(self, job: Job, body: dict[str, Any]) -> None:

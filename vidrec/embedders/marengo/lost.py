@@ -58,7 +58,8 @@ class LostJobs:
         if found is None and doubtful:
             raise TransientError(
                 f"Twelve Labs lists a job ({doubtful[0]}) that may be this video's, but does not "
-                "say what it reads: nothing is paid for again before that is clear"
+                "say what it reads: nothing is paid for again before that is clear, or the lost "
+                "job is given up (`vidrec jobs`)"
             )
         return found
 

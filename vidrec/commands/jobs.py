@@ -1,0 +1,90 @@
+"""Show what was asked of paid services, and mend what is stuck."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vidrec import display
+from vidrec.commands.options import Library, ReportFormat, settings_for
+from vidrec.display import Format, Report, count, moment, note, show_json, show_lines, show_table
+from vidrec.errors import PartialFailure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vidrec.ingest.joblist import Cleaned
+    from vidrec.library.joblist import JobRow
+
+
+def jobs(
+    closed: Annotated[
+        bool, typer.Option("--all", help="Also jobs whose embeddings are stored.")
+    ] = False,
+    give_up: Annotated[
+        str | None,
+        typer.Option(
+            help="Have done with a job, by its id or the video's: the next `vidrec embed` pays for "
+            "a new one.",
+            metavar="ID",
+        ),
+    ] = None,
+    clean_assets: Annotated[
+        bool,
+        typer.Option("--clean-assets", help="Delete files at the service that no job reads."),
+    ] = False,
+    format: ReportFormat = Report.auto,
+    library: Library = None,
+) -> None:
+    """Show jobs of paid services: state, age, minutes, and what is stuck.
+
+    Example: vidrec jobs --give-up 6710aa00bb11
+    """
+    from vidrec.ingest import joblist as stage
+
+    wished = display.choose_format(format, paths=False)
+    settings = settings_for(library=library)
+    if give_up is not None:
+        given = stage.give_up_job(settings, give_up)
+        note(f"gave up the job of {given.filename or given.video_id}: the next run pays for a new "
+             "one (with --retry-failed, if it had failed for good)")  # fmt: skip
+    cleaned = stage.clean_copies(settings) if clean_assets else None
+    show_jobs(stage.list_jobs(settings, closed=closed), wished)
+    if cleaned is not None and _show_cleaned(cleaned):
+        raise typer.Exit(PartialFailure.exit_code)
+
+
+def show_jobs(rows: Sequence[JobRow], wished: Format) -> None:
+    """List jobs."""
+    match wished:
+        case Format.json:
+            show_json([asdict(row) for row in rows])
+        case Format.jsonl:
+            show_lines(asdict(row) for row in rows)
+        case _:
+            show_table(
+                ["job", "video", "state", "age", "minutes", "process", "problem"],
+                [
+                    [row.job_id or "not known", row.filename or row.video_id[:12],
+                     f"{row.state}, stuck" if row.stuck else row.state, moment(row.age_sec),
+                     f"{row.minutes:.2f}", row.process or "", row.problem]
+                    for row in rows
+                ],
+                right=("age", "minutes", "process"),
+            )  # fmt: skip
+    files = sum(row.file is not None for row in rows)
+    if files:
+        note(f"the service may still hold {count(files, 'file')} of these: --clean-assets")
+    if any(row.stuck for row in rows):
+        note("what is stuck is taken up by the next `vidrec embed`, or given up by --give-up ID")
+
+
+def _show_cleaned(cleaned: Cleaned) -> bool:
+    """Say what was deleted; return whether something is left."""
+    note(f"deleted {count(cleaned.deleted, 'file')} at the service")
+    for copy in cleaned.left:
+        note(f"left: {copy.asset_id or copy.name} of video {copy.video_id[:12]}: an open job "
+             "reads it, or the service did not delete it")  # fmt: skip
+    return bool(cleaned.left)
