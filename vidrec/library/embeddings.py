@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, TypeAlias
 from vidrec.errors import LibraryError
 from vidrec.files import parsed_json
 from vidrec.library.catalog import Catalog
-from vidrec.types import Embedding, Fingerprint, Scalar, Scope
+from vidrec.types import Clip, Embedding, Fingerprint, Scalar, Scope
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from vidrec.types import Vector
 
     # number, video id, scope, start, end (seconds), vector, extra
@@ -158,6 +161,30 @@ class Embeddings(Catalog):
             video_id, self._fingerprint_id(fingerprint), scope, scope,
         )  # fmt: skip
         return [_embedding(fingerprint, *row) for row in rows]
+
+    def clips_of(
+        self, video_ids: Sequence[str], fingerprint: str
+    ) -> dict[str, tuple[list[Clip], NDArray[np.float32]]]:
+        """Return the clips of some videos by start, and their vectors ``(n, dim)``, by video."""
+        import numpy as np
+
+        number = self._fingerprint_id(fingerprint)
+        rows: dict[str, list[tuple[float, float, bytes]]] = {}
+        for start in range(0, len(video_ids), 500):
+            some = video_ids[start : start + 500]
+            for video_id, *row in self.read(
+                "SELECT video_id, start_sec, end_sec, vector FROM embeddings WHERE "
+                f"video_id IN ({', '.join('?' * len(some))}) AND fingerprint_id = ? "
+                "AND scope = 'clip' ORDER BY video_id, start_sec, end_sec", *some, number,
+            ):  # fmt: skip
+                rows.setdefault(video_id, []).append(tuple(row))
+        return {
+            video_id: (
+                [Clip(start, end) for start, end, _ in clips],
+                np.frombuffer(b"".join(blob for *_, blob in clips), "<f4").reshape(len(clips), -1),
+            )
+            for video_id, clips in rows.items()
+        }
 
     def whole_vectors(self, video_ids: Sequence[str], fingerprint: str) -> dict[str, Vector]:
         """Return the whole-video vectors of those of some videos that have one, by video id."""

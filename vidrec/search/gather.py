@@ -14,6 +14,9 @@ from vidrec.stores.base import VectorStore
 from vidrec.types import PAYLOAD_FIELDS, Candidate, Filter, Payload
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from vidrec.search.variety import Chosen, Rule
     from vidrec.types import Vector
 
@@ -110,20 +113,22 @@ class Gatherer:
             raise self.library.unknown_field(key)
         return self.library.values_of(video_ids, key)
 
+    def scores(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return how well vectors ``(n, dim)`` fit the query."""
+        from vidrec.vectors import exact_scores
+
+        if pooling.is_single(self.parts, self.query.pool):
+            return exact_scores(vectors, pooling.mixed(self.parts))
+        return pooling.pooled_scores(self.parts, vectors)
+
     def clips_of(self, video_id: str) -> list[Candidate]:
         """Return a video's clips as the library has them, scored by the query."""
         import numpy as np
 
-        from vidrec.vectors import exact_scores
-
         clips = self.library.video_embeddings(video_id, self.fingerprint, "clip")
         if not clips:
             return []
-        vectors = np.stack([clip.vector for clip in clips])
-        if pooling.is_single(self.parts, self.query.pool):
-            scores = exact_scores(vectors, pooling.mixed(self.parts))
-        else:
-            scores = pooling.pooled_scores(self.parts, vectors)
+        scores = self.scores(np.stack([clip.vector for clip in clips]))
         return [
             Candidate(
                 clip.point_id, float(score),

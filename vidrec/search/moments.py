@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from vidrec.types import Candidate
+from vidrec.types import Candidate, Clip, Recommendation
 
 # A neighbour belongs to a moment if it reaches this share of the best clip's score.
 SHARE = 0.9
@@ -56,14 +57,16 @@ class Moments:
         return replace(candidate, payload=replace(candidate.payload, start_sec=start, end_sec=end))
 
 
-def others(clips: Sequence[Candidate], start_sec: float, end_sec: float) -> list[Candidate]:
-    """Return the clips outside a stretch, the best first."""
+def best_outside(
+    clips: Sequence[Clip], scores: Sequence[float], row: Recommendation, most: int
+) -> list[int]:
+    """Return the numbers of the best clips outside a result's own moment, the best first."""
     outside = [
-        clip
-        for clip in clips
-        if clip.payload.end_sec <= start_sec or clip.payload.start_sec >= end_sec
+        number
+        for number, clip in enumerate(clips)
+        if clip.end_sec <= row.start_sec or clip.start_sec >= row.end_sec
     ]
-    return sorted(outside, key=lambda clip: (-clip.score, clip.payload.start_sec))
+    return heapq.nsmallest(most, outside, key=lambda number: (-scores[number], number))
 
 
 def moment_around(candidate: Candidate, clips: Sequence[Candidate]) -> tuple[float, float]:

@@ -23,12 +23,12 @@ from vidrec.search.answers import Answer, confidence_of, judged, row_of
 from vidrec.search.asked import Asker
 from vidrec.search.filters import filter_of
 from vidrec.search.gather import Gathered, Gatherer, gather_together
-from vidrec.search.moments import Moment, others
+from vidrec.search.moments import Moment, best_outside
 from vidrec.search.query import Part, Query, check_query
 from vidrec.search.texts import AskedText
 from vidrec.search.told import Told, with_embedder
 from vidrec.stores import open_store
-from vidrec.types import PAYLOAD_FIELDS, Filter
+from vidrec.types import PAYLOAD_FIELDS, Candidate, Filter, Payload
 
 __all__ = ["Answer", "Session", "open_session"]
 
@@ -124,15 +124,26 @@ class Session:
         except UsageError as exc:
             raise self._with_fields(exc, gatherer.filter) from exc
         answer = self._answered(asked, found)
+        return answer, self._moments(gatherer, answer, most) if most else []
+
+    def _moments(self, gatherer: Gatherer, answer: Answer, most: int) -> list[list[Moment]]:
+        ids = list({row.video_id for row in answer.results})
+        known = self.library.clips_of(ids, self.fingerprint)
+        scored = {
+            video_id: (clips, vectors, gatherer.scores(vectors).tolist())
+            for video_id, (clips, vectors) in known.items()
+        }
         moments: list[list[Moment]] = []
-        for row in answer.results if most else ():
-            clips = others(gatherer.clips_of(row.video_id), row.start_sec, row.end_sec)[:most]
-            moments.append([
-                Moment(clip.payload.start_sec, clip.payload.end_sec, clip.score,
-                       confidence_of(clip, gatherer.parts, query.pool))
-                for clip in clips
-            ])  # fmt: skip
-        return answer, moments
+        for row in answer.results:
+            clips, vectors, scores = scored.get(row.video_id, ([], [], []))
+            moments.append([])
+            for number in best_outside(clips, scores, row, most):
+                clip, score = clips[number], scores[number]
+                payload = Payload(row.video_id, "", "clip", clip.start_sec, clip.end_sec)
+                found = Candidate("", score, payload, vectors[number])
+                sure = confidence_of(found, gatherer.parts, gatherer.query.pool)
+                moments[-1].append(Moment(clip.start_sec, clip.end_sec, score, sure))
+        return moments
 
     def recommend_each(self, queries: Sequence[Query]) -> list[Answer | VidrecError]:
         """Answer many queries, each as ``recommend`` does; a query's failure is its answer.

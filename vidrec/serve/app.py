@@ -125,7 +125,7 @@ def _opened(settings: Settings, options: Options, until_the_end: ExitStack) -> S
     load_decoder()
     folder = settings.cache / "serve"
     own = until_the_end.enter_context(scratch(folder))
-    session = until_the_end.enter_context(open_session(settings))
+    session = until_the_end.enter_context(open_session(settings, lambda words: options.paid > 0))
     made = Workshop(folder / "made", own / "drafts", settings.serve.cache_mb * 1_000_000)
     served = Served(settings, session, made, Purse(options.paid), own / "uploads")
     until_the_end.callback(served.close)
