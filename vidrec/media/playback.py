@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
 
     from vidrec.media.source import Source
+    from vidrec.types import VideoInfo
 
 Kind: TypeAlias = Literal["direct", "remux", "transcode"]
 Report: TypeAlias = Callable[[float], None]
@@ -39,6 +40,8 @@ _WEBM_PICTURE = {
     "vp9": frozenset({"yuv420p", "yuva420p", "yuv420p10le"}),
     "av1": frozenset({"yuv420p", "yuv420p10le"}),
 }
+_MP4 = frozenset({".mp4", ".m4v", ".mov"})
+_DECODERS = {"libdav1d": "av1", "libvpx": "vp8", "libvpx-vp9": "vp9"}  # and what they decode
 _H264_PIXELS = frozenset({"yuv420p", "yuvj420p"})
 _DOC_TYPE = b"\x42\x82"  # what an EBML header calls itself: WebM or Matroska
 # What is made of a file at once: all of it, up to so many seconds of what has to be encoded, so
@@ -91,6 +94,22 @@ def playable(path: Path, duration_sec: float | None = None) -> Playable:
             return Playable("remux", "video/mp4", length, step)
         step = _ENCODED_SEC if length > _WHOLE_SEC else 0.0
         return Playable("transcode", "video/mp4", length, step)
+
+
+def likely(filename: str, info: VideoInfo | None) -> Playable:
+    """Say how a file is played that is not here, by its name and what was found when it was.
+
+    Its colours and its sound are not known: a browser finds out.
+    """
+    length = info.duration_sec if info else 0.0
+    step = _ENCODED_SEC if length > _WHOLE_SEC else 0.0
+    box, decoder = Path(filename).suffix.lower(), info.codec if info else ""
+    codec = _DECODERS.get(decoder, decoder)
+    if not codec or (box in _MP4 and codec in ("h264", "av1", "vp9")):
+        return Playable("direct", "video/mp4", length)
+    if box == ".webm" and codec in _WEBM_PICTURE:
+        return Playable("direct", "video/webm", length)
+    return Playable("remux" if codec == "h264" else "transcode", "video/mp4", length, step)
 
 
 def _media_type(source: Source, sound: AudioStream | None) -> str | None:

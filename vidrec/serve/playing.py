@@ -11,11 +11,10 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 
 from vidrec.errors import MediaError
-from vidrec.files import is_file
 from vidrec.media import playback
 from vidrec.serve import models
 from vidrec.serve.problems import Problem, not_found
-from vidrec.serve.served import Here, Served
+from vidrec.serve.served import NOWHERE, Here, Served, local_file
 from vidrec.serve.workshop import Job
 from vidrec.types import Video
 
@@ -24,7 +23,6 @@ A_DAY = "private, max-age=86400"
 AGAIN = "private, no-cache"  # kept, but asked for again by its ETag
 URL_SECONDS = 3600
 PATIENCE = 20.0  # seconds in which a poster or preview is made
-NEVER = Problem(404, "not_found", "the video's file is not where it was, and it has no URL")
 
 _PIECES: dict[int | str, dict[str, Any]] = {
     **models.errors(404, 416),
@@ -46,19 +44,15 @@ At = Annotated[models.Seconds, Query()]
 @router.get("/poster/{video_id}", responses=_PICTURES, response_class=Response)
 async def poster(served: Here, request: Request, video_id: Id, t: At = 0.0) -> Response:
     """Send the picture at a moment, as a JPEG at most 480 wide."""
-    path = await served.files.run(_local, served, video_id)
-    return await _made(
-        served, request, f"{video_id}-{t:.2f}.jpg", video_id, playback.poster, path, t
-    )
+    name = f"{video_id}-{t:.2f}.jpg"
+    return await _made(served, request, name, video_id, playback.poster, t)
 
 
 @router.get("/preview/{video_id}", responses=_FILMS, response_class=Response)
 async def preview(served: Here, request: Request, video_id: Id, t: At = 0.0) -> Response:
     """Send a few silent seconds from a moment on, small."""
-    path = await served.files.run(_local, served, video_id)
-    return await _made(
-        served, request, f"{video_id}-{t:.2f}-p.mp4", video_id, playback.preview, path, t
-    )
+    name = f"{video_id}-{t:.2f}-p.mp4"
+    return await _made(served, request, name, video_id, playback.preview, t)
 
 
 async def _made(
@@ -67,15 +61,17 @@ async def _made(
     name: str,
     video_id: str,
     write: playback.Write,
-    path: FilePath,
     at_sec: float,
 ) -> Response:
+    video = await served.files.run(_video, served, video_id)
     done = await served.files.run(served.workshop.finished, name)
     if done is None:
-        job = served.workshop.ask(
-            name, video_id, lambda draft, report: write(path, at_sec, draft, report)
-        )
-        done = await _end_of(job)
+
+        def make(draft: FilePath, report: playback.Report) -> None:
+            with served.file_of(video) as path:
+                write(path, at_sec, draft, report)
+
+        done = await _end_of(served.workshop.ask(name, video_id, make))
     return _sent(request, done, f"{done.stem}", A_DAY)
 
 
@@ -104,29 +100,18 @@ async def _end_of(job: Job) -> FilePath:
         raise Problem(422, "usage", "this video cannot be shown here") from exc
 
 
-def _local(served: Served, video_id: str) -> FilePath:
-    """Return the file of a video.
+def _video(served: Served, video_id: str) -> Video:
+    """Return a video that can be seen.
 
     Raises:
-        Problem: there is no such video, or its file is gone or another one by now.
+        Problem: there is no such video, or it is nowhere.
     """
     video = served.session.library.video(video_id)
     if video is None:
         raise not_found("video")
-    path = file_of(video)
-    if path is None:
-        raise NEVER
-    return path
-
-
-def file_of(video: Video) -> FilePath | None:
-    """Return a video's file, if it is there and as long as it was when it was embedded."""
-    if video.path is None or not is_file(video.path):
-        return None
-    try:
-        return video.path if video.path.stat().st_size == video.size else None
-    except OSError:
-        return None
+    if video.url is None and local_file(video) is None:
+        raise NOWHERE
+    return video
 
 
 @router.get("/media/{video_id}/state", responses=models.errors(404))
@@ -151,29 +136,29 @@ async def media(served: Here, request: Request, video_id: Id, t: At = 0.0) -> Re
 
 @dataclass(frozen=True)
 class Film:
-    """A video that is to be played."""
+    """A video that is to be played; ``path`` is None where it is not on this machine."""
 
     served: Served
     video: Video
     path: FilePath | None
-    how: playback.Playable | None  # None: it is elsewhere
+    how: playback.Playable
 
     def state(self, at_sec: float) -> models.MediaState:
         """Return whether it can be played from a moment on; if not, have that made."""
         how = self.how
-        if how is None or how.kind == "direct":
+        if how.kind == "direct":
             return models.MediaState(
-                ready=True, progress=1.0, kind="direct" if how else "remote",
+                ready=True, progress=1.0, kind="direct" if self.path else "remote",
                 start_sec=0.0, end_sec=self.video.duration_sec,
             )  # fmt: skip
         start, end = how.stretch(at_sec)
         shown = models.MediaState(
             ready=True, progress=1.0, kind=how.kind, start_sec=start, end_sec=end
         )
-        if self.served.workshop.finished(self._name(start)):
+        if self.served.workshop.finished(self._name(start, end)):
             return shown
         try:
-            progress = self._job(start).progress
+            progress = self._job(start, end).progress
         except Problem as exc:
             return shown.model_copy(update={"ready": False, "progress": 0.0, "error": exc.message})
         return shown.model_copy(update={"ready": False, "progress": progress})
@@ -181,40 +166,37 @@ class Film:
     def answer(self, request: Request, at_sec: float) -> Response:
         """Return the video, where it is, or how far it is."""
         how = self.how
-        if how is None:
-            target = self._elsewhere()
-            return RedirectResponse(target, 307, {"Cache-Control": "private, max-age=1800"})
-        if how.kind == "direct":
-            assert self.path is not None
+        if how.kind == "direct" and self.path is None:
+            headers = {"Cache-Control": f"private, max-age={URL_SECONDS // 2}"}
+            return RedirectResponse(self._elsewhere(), 307, headers)
+        if how.kind == "direct" and self.path is not None:
             return _sent(request, self.path, self.video.id[:32], AGAIN, how.media_type)
-        start, _ = how.stretch(at_sec)
-        done = self.served.workshop.finished(self._name(start))
+        start, end = how.stretch(at_sec)
+        done = self.served.workshop.finished(self._name(start, end))
         if done is not None:
             return _sent(request, done, done.stem, AGAIN, "video/mp4")
-        progress = self._job(start).progress
+        progress = self._job(start, end).progress
         headers = {"Cache-Control": "no-store", "Retry-After": "1"}
         return JSONResponse(models.Progress(progress=progress).model_dump(), 202, headers)
 
-    def _name(self, start_sec: float) -> str:
-        return f"{self.video.id}-{start_sec:.0f}-film.mp4"
+    def _name(self, start_sec: float, end_sec: float) -> str:
+        return f"{self.video.id}-{start_sec:.0f}-{end_sec:.0f}-film.mp4"
 
-    def _job(self, start_sec: float) -> Job:
-        path, how = self.path, self.how
-        assert path is not None and how is not None
-
+    def _job(self, start_sec: float, end_sec: float) -> Job:
         def make(draft: FilePath, report: playback.Report) -> None:
-            playback.make_playable(path, how, start_sec, draft, report)
+            with self.served.file_of(self.video) as path:
+                playback.make_playable(path, self.how, start_sec, draft, report)
 
-        return self.served.workshop.ask(self._name(start_sec), self.video.id, make)
+        return self.served.workshop.ask(self._name(start_sec, end_sec), self.video.id, make)
 
     def _elsewhere(self) -> str:
         """Return where the video is now: of an object the address that opens it for a while."""
-        url = self.video.url
-        if url is None:
-            raise NEVER
-        if not url.startswith("s3://"):
-            return url
-        return self.served.storage.presign(url, URL_SECONDS)
+        url = self.video.url or ""
+        if url.startswith("s3://"):
+            return self.served.remote.storage.presign(url, URL_SECONDS)
+        if not url.startswith(("https://", "http://")):
+            raise NOWHERE
+        return url
 
 
 def _film(served: Served, video_id: str) -> Film:
@@ -223,14 +205,10 @@ def _film(served: Served, video_id: str) -> Film:
     Raises:
         Problem: there is no such video, it is nowhere, or cannot be read.
     """
-    video = served.session.library.video(video_id)
-    if video is None:
-        raise not_found("video")
-    path = file_of(video)
+    video = _video(served, video_id)
+    path = local_file(video)
     if path is None:
-        if video.url is None:
-            raise NEVER
-        return Film(served, video, None, None)
+        return Film(served, video, None, playback.likely(video.filename, video.info))
     try:
         return Film(served, video, path, served.how_to_play(path, video))
     except MediaError as exc:

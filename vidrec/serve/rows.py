@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Literal
 
-from vidrec.files import exists
 from vidrec.library.browse import Listed
 from vidrec.search.answers import Answer, document, fields_of
 from vidrec.search.moments import Moment
 from vidrec.serve.models import Answered, ShownVideo
-from vidrec.serve.served import Served
+from vidrec.serve.served import Served, local_file
 from vidrec.types import Recommendation, Scalar, Video
 
 # From which confidence on, in words; below the least that counts as fitting it is "unsure".
@@ -108,8 +107,8 @@ def links(video_id: str, here: bool, at_sec: float) -> dict[str, str | None]:
 
 
 def is_playable(video: Video) -> bool:
-    """Whether a video's file is here, or it has a URL."""
-    return video.url is not None or (video.path is not None and exists(video.path))
+    """Whether a video's file is here as it was, or it has a URL."""
+    return video.url is not None or local_file(video) is not None
 
 
 def in_words(confidence: float | None, least: float) -> Words | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -14,11 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from fastapi import Depends, Request
 
 from vidrec.config import Settings
+from vidrec.errors import StorageError
+from vidrec.files import is_file
+from vidrec.ingest.remote import Remote
 from vidrec.media.playback import Playable, playable
 from vidrec.serve.paid import Purse
 from vidrec.serve.problems import Problem
 from vidrec.serve.workshop import Workshop
-from vidrec.storage.s3 import S3Storage
 from vidrec.types import Video
 
 if TYPE_CHECKING:
@@ -28,6 +31,9 @@ T = TypeVar("T")
 AT_ONCE = 8  # questions that are answered, each in a thread of its own, and
 MOST_KNOWN = 10_000  # videos of which is remembered how they are played
 WAITING = 256  # how many may wait for one
+
+
+NOWHERE = Problem(404, "not_found", "the video's file is not where it was, and it has no URL")
 
 
 class Threads:
@@ -97,9 +103,30 @@ class Served:
         return found
 
     @cached_property
-    def storage(self) -> S3Storage:
-        """Object storage, connected when it is first asked."""
-        return S3Storage(self.settings.s3)
+    def remote(self) -> Remote:
+        """What is not on this machine, and the cache that it passes through."""
+        return Remote(self.settings, self.workshop.is_closed)
+
+    @contextmanager
+    def file_of(self, video: Video) -> Iterator[Path]:
+        """Have a video's file for the time of the block, fetched where it is not here.
+
+        Raises:
+            VidrecError: it cannot be had.
+        """
+        path = local_file(video)
+        if path is not None or video.url is None:
+            if path is None:
+                raise NOWHERE
+            yield path
+            return
+        source = next(iter(self.remote.sources([video.url])))
+        if source.problem:
+            raise StorageError(source.problem)
+        try:
+            yield self.remote.fetch(source)
+        finally:
+            self.remote.release(source)
 
     @property
     def places(self) -> tuple[Path, ...]:
@@ -111,6 +138,16 @@ class Served:
         self.questions.close()
         self.files.close()
         self.workshop.close()
+
+
+def local_file(video: Video) -> Path | None:
+    """Return a video's file, if it is there and as long as it was when it was embedded."""
+    if video.path is None or not is_file(video.path):
+        return None
+    try:
+        return video.path if video.path.stat().st_size == video.size else None
+    except OSError:
+        return None
 
 
 def places_of(settings: Settings) -> tuple[Path, ...]:

@@ -92,6 +92,10 @@ class Workshop:
             job.wanted = now
             return job
 
+    def is_closed(self) -> bool:
+        """Whether the server ends."""
+        return self._closed
+
     def close(self) -> None:
         """Let nothing more be made; what is in work ends soon."""
         with self._changed:
