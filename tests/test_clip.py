@@ -20,8 +20,11 @@ from tests.tower_pairs import SIZE, clip_pair, image_tower, siglip_pair, text_to
 from vidrec.config import load_settings
 from vidrec.embedders import load_embedder
 from vidrec.embedders.base import EmbedContext, Embedder
-from vidrec.errors import EmbedderError
+from vidrec.errors import ConfigError, EmbedderError
+from vidrec.library import Library
+from vidrec.search.texts import asked_texts
 from vidrec.types import Video
+from vidrec.vectors import unit
 
 PAIRS = {"siglip2-base": siglip_pair, "clip-vit-b-32": clip_pair}
 COLOURS = ("red", "green", "blue")
@@ -75,6 +78,37 @@ def test_siglip_reads_lower_case(tmp_path: Path) -> None:
     embedder = opened(siglip_pair(tmp_path / "pair"))
     one, other = embedder.embed_texts(["RED Green", "red green"])
     np.testing.assert_array_equal(one, other)
+
+
+def test_templates_change_texts_and_not_videos(tmp_path: Path) -> None:
+    """A text's vector is the mean of what its templates make of it; what was kept before is not."""
+    path = siglip_pair(tmp_path / "pair")
+    bare, templates = opened(path), ("red {}", "{} blue")
+    put = opened(path, **{"clip.templates": templates})
+    assert put.fingerprint == bare.fingerprint
+    wanted = unit(bare.embed_texts(["red green", "green blue"]).mean(axis=0))
+    np.testing.assert_allclose(put.embed_texts(["green"])[0], wanted, atol=1e-6)
+    with Library(tmp_path / "library") as library:
+        for embedder in (bare, put, bare):
+            (asked,) = asked_texts(library, embedder, ["green"])
+            np.testing.assert_array_equal(asked.vector, embedder.embed_texts(["green"])[0])
+        assert library.read("SELECT count(*) FROM queries")[0][0] == 2
+    with pytest.raises(ConfigError, match="templates"):
+        opened(path, **{"clip.templates": ("a photo",)})
+
+
+@pytest.mark.parametrize(("weights", "suffix"), [("float16", "_fp16"), ("int8", "_int8")])
+def test_smaller_weights_are_another_pair(tmp_path: Path, weights: str, suffix: str) -> None:
+    path = siglip_pair(tmp_path / "pair")
+    with pytest.raises(EmbedderError, match=f"{suffix}.onnx"):
+        str(opened(path, **{"clip.weights": weights}).fingerprint)
+    image_tower(path, f"onnx/vision_model{suffix}.onnx", 8, pooled=True)
+    text_tower(path, f"onnx/text_model{suffix}.onnx", 8, pooled=True, positions=65)
+    small = opened(path, **{"clip.weights": weights})
+    assert small.fingerprint != opened(path).fingerprint
+    assert small.embed_texts(["red"]).shape == (1, 8)
+    with pytest.raises(ConfigError, match="float32 weights only"):
+        opened(path, "clip-vit-b-32", **{"clip.weights": weights})
 
 
 def test_frames_are_as_large_as_the_network_wants(pair: tuple[str, Path]) -> None:

@@ -100,10 +100,17 @@ class ConseSettings(Section):
 
 
 class ClipSettings(Section):
-    """CLIP's kind: a pair of networks that share a space."""
+    """CLIP's kind: a pair of networks that share a space.
+
+    Attributes:
+        weights: which of the pair's files, where it has several.
+        templates: what a text is put into; its vector is the mean of theirs.
+    """
 
     model: Literal["siglip2-base", "clip-vit-b-32", "jina-clip-v1"] = "siglip2-base"
     path: Path | None = None
+    weights: Literal["float32", "float16", "int8"] = "float32"
+    templates: tuple[Annotated[str, Field(pattern=r"^[^{}]*\{\}[^{}]*$")], ...] = ()
     frames: int = Field(default=8, ge=1, le=64)
 
 

@@ -274,6 +274,10 @@ class Embedder(ABC):
         """Say in a few words what a stored vector tells by itself ("dark, still"), or nothing."""
         return ""
 
+    def phrased(self, text: str) -> str:
+        """Return a text with what settings make of it: by that its vector is kept."""
+        return text
+
     def explain_text(self, text: str) -> str:
         """Say in a few words what a text asks for beyond things ("dark 1.0"), or nothing."""
         return ""

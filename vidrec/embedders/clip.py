@@ -32,7 +32,9 @@ class ClipEmbedder(FrameEmbedder):
         super().__init__(settings)
         path = expanded(self.options.path) if self.options.path else None
         device = settings.embedder.device
-        self._towers = Towers(self.options.model, settings.cache, path, device)
+        self._towers = Towers(
+            self.options.model, settings.cache, path, device, self.options.weights
+        )
         self.fit = self._towers.pair.fit
 
     @property
@@ -70,5 +72,19 @@ class ClipEmbedder(FrameEmbedder):
     def _encode_frames(self, frames: Frames) -> Any:
         return self._towers.images(frames)
 
+    def phrased(self, text: str) -> str:
+        """As the templates make it: the vectors of videos do not depend on them."""
+        return "\n".join(template.format(text) for template in self._templates)
+
     def _encode_texts(self, texts: Sequence[str]) -> Any:
-        return self._towers.texts(texts)
+        import numpy as np
+
+        from vidrec.vectors import unit
+
+        said = [template.format(text) for text in texts for template in self._templates]
+        vectors = unit(np.stack(self._towers.texts(said)))
+        return vectors.reshape(len(texts), len(self._templates), -1).mean(axis=1)
+
+    @property
+    def _templates(self) -> Sequence[str]:
+        return self.options.templates or ("{}",)

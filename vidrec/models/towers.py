@@ -12,12 +12,12 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidrec.errors import EmbedderError
+from vidrec.errors import ConfigError, EmbedderError
 from vidrec.files import parsed_json
 from vidrec.models.serving import Device, providers, require_device
 
@@ -54,6 +54,8 @@ PAIRS = {
     "jina-clip-v1": Pair("jinaai/jina-clip-v1", "jinaai/jina-clip-v1", "jina_clip", "crop"),
 }  # fmt: skip
 # Beside the network itself and its weights.
+# How the files of smaller numbers are called in the repositories that have them.
+SUFFIXES = {"float32": "", "float16": "_fp16", "int8": "_int8"}
 BESIDE = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
           "preprocessor_config.json")  # fmt: skip
 
@@ -71,10 +73,22 @@ class Facts:
 class Towers:
     """One pair on this machine; loaded on first use, safe to share between threads."""
 
-    def __init__(self, name: str, cache: Path, path: Path | None, device: Device) -> None:
-        """``path`` is a folder with the pair, or one each in ``vision`` and ``text`` there."""
+    def __init__(
+        self, name: str, cache: Path, path: Path | None, device: Device, weights: str = "float32"
+    ) -> None:
+        """``path`` is a folder with the pair, or one each in ``vision`` and ``text`` there.
+
+        Raises:
+            ConfigError: the pair is not known to have such weights.
+        """
         self.name, self.pair = name, PAIRS[name]
         self._cache, self._path, self._device = cache / "clip", path, device
+        self._suffix = SUFFIXES[weights]
+        self._index = self._cache / f"{name}{self._suffix}.json"
+        if self._suffix and name == "clip-vit-b-32":
+            raise ConfigError(
+                f"{name} has float32 weights only. Received: [clip] weights={weights}"
+            )
 
     def folders(self) -> tuple[Path, Path]:
         """Where the image and the text network lie.
@@ -89,7 +103,7 @@ class Towers:
                 raise EmbedderError(f"there is no folder {self._path}: [clip] path names it")
             return found
         try:
-            image, text = parsed_json((self._cache / f"{self.name}.json").read_text("utf-8"))
+            image, text = parsed_json(self._index.read_text("utf-8"))
             if all(map(Path.is_dir, found := (self._cache / image, self._cache / text))):
                 return found
         except (OSError, ValueError, TypeError):
@@ -107,7 +121,8 @@ class Towers:
             EmbedderError: it is not on this machine, or no pair.
         """
         folders = self.folders()
-        place = hashlib.sha256(repr((self.name, *folders)).encode()).hexdigest()[:16]
+        named = repr((self.name + self._suffix, *folders))
+        place = hashlib.sha256(named.encode()).hexdigest()[:16]
         kept = self._cache / f"facts-{place}.json"
         try:
             known = parsed_json(kept.read_text("utf-8"))
@@ -154,8 +169,10 @@ class Towers:
         try:
             found = kind(
                 model, str(self._cache), threads=1, providers=providers(device),
-                specific_model_path=str(folder), local_files_only=True,
+                specific_model_path=str(folder), local_files_only=True, lazy_load=True,
             )  # fmt: skip
+            found.model.model_description = self._description("Image" in kind.__name__)
+            found.model.load_onnx_model()
             require_device(found.model.model, device)
             return found
         except (EmbedderError, ModuleNotFoundError):
@@ -173,8 +190,8 @@ class Towers:
             self._require_family(folder)
         files = [
             file
-            for folder, model in ((image, _description(True, self.pair.image).model_file),
-                                  (text, _description(False, self.pair.text).model_file))
+            for folder, model in ((image, self._description(True).model_file),
+                                  (text, self._description(False).model_file))
             for name in (model, f"{model}_data", f"{model}.data", *BESIDE)
             if (file := folder / name).is_file()
         ]  # fmt: skip
@@ -218,35 +235,33 @@ class Towers:
         if self._path is None:
             found = []
             for kind, image in ((ImageEmbedding, True), (TextEmbedding, False)):
-                name = self.pair.image if image else self.pair.text
+                known = self._description(image)
                 try:
-                    folder = kind.download_model(
-                        _description(image, name), str(self._cache), retries=1
-                    )
+                    folder = kind.download_model(known, str(self._cache), retries=1)
                 except Exception as exc:
                     raise EmbedderError(
-                        f"{name} cannot be downloaded (is there a network?): run this again to go "
-                        f"on where it stopped, or copy {self._cache} from another machine"
+                        f"{known.model} cannot be downloaded (is there a network?): run this again "
+                        f"to go on where it stopped, or copy {self._cache} from another machine"
                     ) from exc
                 found.append(str(folder.relative_to(self._cache)))
-            (self._cache / f"{self.name}.json").write_text(json.dumps(found), "utf-8")
+            self._index.write_text(json.dumps(found), "utf-8")
         self.facts()
         return str(self.folders()[0])
 
     def gigabytes(self) -> float:
-        """How much ``fetch`` downloads where nothing is here yet."""
-        of = {(True, self.pair.image), (False, self.pair.text)}
-        return sum(float(_description(image, name).size_in_GB) for image, name in of)
+        """How much ``fetch`` downloads at most, where nothing is here yet."""
+        return sum(float(self._description(image).size_in_GB) for image in (True, False))
 
+    def _description(self, image: bool) -> Any:
+        """What fastembed knows of a network: where it is found, and its files."""
+        from fastembed import ImageEmbedding, TextEmbedding
+        from loguru import logger
 
-def _description(image: bool, name: str) -> Any:
-    """What fastembed knows of a model: where it is found, and its files."""
-    from fastembed import ImageEmbedding, TextEmbedding
-    from loguru import logger
-
-    logger.disable("fastembed")  # what it has to say is in the exceptions
-    kind: Any = ImageEmbedding if image else TextEmbedding
-    return kind._get_model_description(name)
+        logger.disable("fastembed")  # what it has to say is in the exceptions
+        kind: Any = ImageEmbedding if image else TextEmbedding
+        known = kind._get_model_description(self.pair.image if image else self.pair.text)
+        path = Path(known.model_file)
+        return replace(known, model_file=str(path.with_stem(path.stem + self._suffix)))
 
 
 def _state(files: Any) -> dict[str, list[int]]:

@@ -30,13 +30,15 @@ def asked_texts(library: Library, embedder: Embedder, texts: Sequence[str]) -> l
         CapabilityError: this embedder embeds no text.
     """
     fingerprint = str(embedder.fingerprint)
-    cached = library.cached_queries(texts, fingerprint)
-    found = {text: AskedText(*known) for text, known in cached.items()}
+    kept = {text: embedder.phrased(text) for text in texts}
+    cached = library.cached_queries(kept.values(), fingerprint)
+    found = {text: AskedText(*cached[name]) for text, name in kept.items() if name in cached}
     new = [text for text in dict.fromkeys(texts) if text not in found]
     for start in range(0, len(new), AT_A_TIME):
         part = new[start : start + AT_A_TIME]
         vectors, understood = embedder.embed_texts(part), embedder.understood(part)
-        library.cache_queries(zip(part, vectors, understood, strict=True), fingerprint)
+        names = [kept[text] for text in part]
+        library.cache_queries(zip(names, vectors, understood, strict=True), fingerprint)
         for text, vector, known in zip(part, vectors, understood, strict=True):
             found[text] = AskedText(vector, known)
     return [found[text] for text in texts]
