@@ -205,7 +205,8 @@ function whyButton(row, card) {
   return button;
 }
 
-addEventListener("pointerdown", (event) => {
+// Not when the pointer goes down: the page may move then, and the click would miss.
+addEventListener("click", (event) => {
   if (!event.target.closest?.(".why, .whybutton")) closeWhy();
 });
 

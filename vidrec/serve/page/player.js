@@ -84,6 +84,7 @@ function build(row, sec) {
     makeTrack(film, row),
     about(row),
   );
+  video.addEventListener("timeupdate", () => markMoment(film.now));
   Object.assign(open, { film, row });
   place();
   film.seek(sec);
@@ -97,7 +98,7 @@ function about(row) {
   const times = moments.map((one) =>
     h(
       "button",
-      { type: "button", class: "at", "data-start": one.start_sec,
+      { type: "button", class: "at", "data-start": one.start_sec, "data-end": one.end_sec,
         onclick: () => go({ v: { id: row.id, sec: one.start_sec } }, { replace: true }) },
       `${clock(one.start_sec)}–${clock(one.end_sec)}`,
     ),
@@ -113,6 +114,15 @@ function about(row) {
     shown && asked ? explained(row) : null,
     like(row),
   );
+}
+
+/** Mark the moment that plays. */
+function markMoment(now) {
+  for (const button of dialog.querySelectorAll(".about .at")) {
+    const { start, end } = button.dataset;
+    const plays = now >= Number(start) - 0.05 && now < Number(end);
+    button.setAttribute("aria-current", String(plays));
+  }
 }
 
 function fields(row) {
