@@ -39,6 +39,9 @@ STAGES = ((1, 1), (2, 2), (2, 2), (3, 2), (3, 1), (4, 2), (1, 1))
 BATCH_NORM_EPSILON = 1e-3
 MODEL = "model.onnx"
 OPSET = 17
+# Two frames share each reading of the weights, and their activations stay in the CPU's cache: 4 %
+# less time than one by one. A batch of eight takes as long as eight frames.
+BATCH = 2
 IR_VERSION = 8
 
 Weights = Mapping[str, NDArray[Any]]
@@ -69,10 +72,11 @@ class FrameClassifier:
         """
         logits = np.empty((len(frames), N_LABELS), np.float32)
         features = np.empty((len(frames), N_FEATURES), np.float32)
-        # One frame at a time: its activations stay in the CPU's cache, a batch of eight is slower.
-        for i in range(len(frames)):
-            outputs = self._session.run(("logits", "features"), {"frames": frames[i : i + 1]})
-            logits[i], features[i] = outputs[0][0], outputs[1][0]
+        for start in range(0, len(frames), BATCH):
+            some = slice(start, start + BATCH)
+            logits[some], features[some] = self._session.run(
+                ("logits", "features"), {"frames": frames[some]}
+            )
         return logits, features
 
     def load(self) -> None:
