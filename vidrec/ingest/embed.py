@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -33,6 +34,7 @@ from vidrec.interrupts import first_interrupt
 from vidrec.library import FileStamp, Library
 from vidrec.library.catalog import has_catalog
 from vidrec.library.jobs import Bill
+from vidrec.media.source import load_decoder
 from vidrec.progress import Progress, Silent
 from vidrec.types import Video
 
@@ -361,7 +363,9 @@ def _outcomes(
         )  # fmt: skip
     embed_one = None
     if not options.dry_run:
-        embed_one = until_the_end.enter_context(embedder.run(run.context))
+        with ThreadPoolExecutor(1, thread_name_prefix="decoder") as beside:
+            beside.submit(load_decoder)  # while the model is loaded
+            embed_one = until_the_end.enter_context(embedder.run(run.context))
     admit = partial(_admitted, run) if embedder.paid else None
     work = Worker(
         planner.remote, FirstComes(planner.is_done, admit, cancel.is_set), embed_one,
