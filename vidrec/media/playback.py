@@ -31,7 +31,7 @@ Write: TypeAlias = Callable[[Path, float, Path, Report], None]
 POSTER_WIDTH = 480
 PREVIEW = Shape(box=(320, 320), crf=30, sound=False, most_fps=15)
 PREVIEW_SECONDS = 3.0
-FILM = Shape(box=(1280, 1280), crf=24, sound=True, most_fps=60)
+FILM = Shape(box=(960, 960), crf=23, sound=True, most_fps=60)
 
 _MP4_SOUND = frozenset({"aac", "mp3"})
 _WEBM_SOUND = frozenset({"opus", "vorbis"})
@@ -46,7 +46,7 @@ _H264_PIXELS = frozenset({"yuv420p", "yuvj420p"})
 _DOC_TYPE = b"\x42\x82"  # what an EBML header calls itself: WebM or Matroska
 # What is made of a file at once: all of it, up to so many seconds of what has to be encoded, so
 # many bytes of what is copied; of more, stretches of so many seconds.
-_WHOLE_SEC, _ENCODED_SEC = 90.0, 30.0
+_WHOLE_SEC, _ENCODED_SEC = 60.0, 30.0
 _WHOLE_BYTES, _COPIED_SEC = 256 << 20, 300.0
 
 

@@ -64,7 +64,7 @@ def make_app(
     metrics = Metrics()
     api = FastAPI(
         title="vidrec", version=__version__, docs_url=None, redoc_url=None,
-        lifespan=_lifespan(settings, options, failed),
+        lifespan=_lifespan(settings, options, metrics, failed),
         description="Recommends videos by what is in them.",
     )  # fmt: skip
     for part in (asking.router, browsing.router, playing.router, metrics.router, router):
@@ -106,16 +106,20 @@ def _rules(settings: Settings, options: Options) -> Rules:
 
 
 def _lifespan(
-    settings: Settings, options: Options, failed: Callable[[Exception], None]
+    settings: Settings, options: Options, metrics: Metrics, failed: Callable[[Exception], None]
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def open_and_close(api: FastAPI) -> AsyncIterator[None]:
         with ExitStack() as until_the_end:
             try:
-                api.state.served = _opened(settings, options, until_the_end)
+                served = api.state.served = _opened(settings, options, until_the_end)
             except Exception as exc:
                 failed(exc)
                 raise
+            metrics.watch(
+                "questions", "Questions in work or waiting", lambda: served.questions.taken
+            )
+            metrics.watch("making", "Files in work or waiting", lambda: served.workshop.waiting)
             yield
 
     return open_and_close

@@ -19,7 +19,6 @@ TONES = (
     "slow, hardly any movement", "fast action", "calm relaxing nature", "cartoon",
 )  # fmt: skip
 MOST_SUGGESTIONS = 10
-MOST_VALUES = 50  # of a field
 
 
 @router.get("/api/videos", responses=models.errors())
@@ -33,8 +32,7 @@ async def videos(
     """List videos by name, with a label or a text in their name or label."""
 
     def look() -> models.Videos:
-        library = served.session.library
-        total, found = library.page_of_videos(offset, limit, label=label, text=q.strip())
+        total, found = served.library.page_of_videos(offset, limit, label=label, text=q.strip())
         return models.Videos(total=total, videos=shown_videos(served, found))
 
     return await served.files.run(look)
@@ -46,10 +44,10 @@ async def video(served: Here, video_id: Annotated[models.VideoId, Path()]) -> mo
 
     def look() -> models.WholeVideo:
         session = served.session
-        listed = session.library.listed([video_id]).get(video_id)
+        listed = served.library.listed([video_id]).get(video_id)
         if listed is None:
             raise not_found("video")
-        clips = session.library.video_embeddings(video_id, session.fingerprint, "clip")
+        clips = served.library.video_embeddings(video_id, session.fingerprint, "clip")
         spans = [models.Span(start_sec=clip.start_sec, end_sec=clip.end_sec) for clip in clips]
         (shown,) = shown_videos(served, [listed])
         return models.WholeVideo(**shown.model_dump(), moments=spans)
@@ -64,16 +62,15 @@ async def status(served: Here) -> models.StatusShown:
 
 
 def _status(served: Served) -> models.StatusShown:
-    session, library = served.session, served.session.library
-    labels = library.label_counts()
+    session, choices = served.session, served.choices()
     takes = session.embedder.modalities
     return models.StatusShown(
         embedder=session.fingerprint,
         store=session.store.name,
-        videos=library.count_videos(),
+        videos=served.library.count_videos(),
         indexed=session.store.count(),
-        labels=[models.LabelCount(label=label, count=count) for label, count in labels],
-        fields=library.field_values(MOST_VALUES),  # type: ignore[arg-type]
+        labels=[models.LabelCount(label=label, count=count) for label, count in choices.labels],
+        fields=choices.fields,  # type: ignore[arg-type]
         takes=models.Takes(text="text" in takes, image="image" in takes, video="video" in takes),
         paid=session.embedder.paid,
         version=__version__,
@@ -85,9 +82,9 @@ async def suggest(served: Here, q: models.Text = "") -> models.Suggestions:
     """Suggest what to ask: labels and fields of the library, tones."""
 
     def look() -> models.Suggestions:
-        library, typed = served.session.library, q.strip().casefold()
-        labels = [label for label, _ in library.label_counts()]
-        values = [value for some in library.field_values(MOST_VALUES).values() for value in some]
+        choices, typed = served.choices(), q.strip().casefold()
+        labels = [label for label, _ in choices.labels]
+        values = [value for some in choices.fields.values() for value in some]
         words = [value for value in values if isinstance(value, str)]
         every = dict.fromkeys([*FIRST_SUGGESTIONS, *labels, *TONES, *words])
         fits = [text for text in every if typed in text.casefold()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,7 @@ from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
     Counter,
+    Gauge,
     GCCollector,
     Histogram,
     ProcessCollector,
@@ -42,6 +44,10 @@ class Metrics:
         self.router.add_api_route(
             "/metrics", self.show, include_in_schema=False, response_class=Response
         )
+
+    def watch(self, name: str, said: str, value: Callable[[], float]) -> None:
+        """Tell a number as it is whenever it is asked for."""
+        Gauge(f"vidrec_{name}", said, registry=self.registry).set_function(value)
 
     def seen(self, route: str, status: int, seconds: float) -> None:
         """Count a request that was answered."""

@@ -106,7 +106,7 @@ def _video(served: Served, video_id: str) -> Video:
     Raises:
         Problem: there is no such video, or it is nowhere.
     """
-    video = served.session.library.video(video_id)
+    video = served.library.video(video_id)
     if video is None:
         raise not_found("video")
     if video.url is None and local_file(video) is None:

@@ -27,7 +27,7 @@ def answered(
     least: float,
 ) -> Answered:
     """Return an answer as it is sent; ``names`` are what is said in place of uploads' paths."""
-    library = served.session.library
+    library = served.library
     ids = list({row.video_id for row in answer.results})
     known, fields = library.listed(ids), library.fields_of(ids)
     rows = [
@@ -76,7 +76,7 @@ def _renamed(value: Any, names: Mapping[str, str]) -> Any:
 
 def shown_videos(served: Served, videos: Sequence[Listed]) -> list[ShownVideo]:
     """Return videos as they are listed."""
-    fields = served.session.library.fields_of([listed.video.id for listed in videos])
+    fields = served.library.fields_of([listed.video.id for listed in videos])
     shown = []
     for listed in videos:
         video, info = listed.video, listed.video.info

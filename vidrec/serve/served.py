@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,11 +19,13 @@ from vidrec.config import Settings
 from vidrec.errors import StorageError
 from vidrec.files import is_file
 from vidrec.ingest.remote import Remote
+from vidrec.library import Library
+from vidrec.library.catalog import has_catalog
 from vidrec.media.playback import Playable, playable
 from vidrec.serve.paid import Purse
 from vidrec.serve.problems import Problem
 from vidrec.serve.workshop import Workshop
-from vidrec.types import Video
+from vidrec.types import Scalar, Video
 
 if TYPE_CHECKING:
     from vidrec.search.session import Session
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 AT_ONCE = 8  # questions that are answered, each in a thread of its own, and
 MOST_KNOWN = 10_000  # videos of which is remembered how they are played
+FRESH_SECONDS = 10.0
+MOST_VALUES = 50  # of a field
 WAITING = 256  # how many may wait for one
 
 
@@ -41,7 +46,7 @@ class Threads:
 
     def __init__(self, name: str, at_once: int, waiting: int, seconds: float) -> None:
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix=name)
-        self._most, self._seconds, self._taken = at_once + waiting, seconds, 0
+        self._most, self._seconds, self.taken = at_once + waiting, seconds, 0
 
     async def run(self, function: Callable[..., T], *values: Any, **named: Any) -> T:
         """Call a function in a thread; await its end.
@@ -49,12 +54,12 @@ class Threads:
         Raises:
             Problem: too many wait already, or it takes too long.
         """
-        if self._taken >= self._most:
+        if self.taken >= self._most:
             raise Problem(
                 503, "busy", "too many ask at the moment: try again", {"Retry-After": "2"}
             )
         future = self._pool.submit(partial(function, *values, **named))
-        self._taken += 1
+        self.taken += 1
         future.add_done_callback(self._done)
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), self._seconds)
@@ -62,11 +67,19 @@ class Threads:
             raise Problem(503, "busy", f"no answer within {self._seconds:g} s: try again") from None
 
     def _done(self, _: object) -> None:
-        self._taken -= 1
+        self.taken -= 1
 
     def close(self) -> None:
         """Let nothing more begin."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the videos can be told apart by: labels with their counts, values of each field."""
+
+    labels: list[tuple[str, int]]
+    fields: dict[str, list[Scalar]]
 
 
 @dataclass
@@ -80,12 +93,26 @@ class Served:
     uploads: Path  # a folder of this server's own
     questions: Threads = field(init=False)
     files: Threads = field(init=False)
+    library: Library = field(init=False)  # a connection of its own: who looks holds nobody up
+    _choices: tuple[float, Choices] | None = None
     _plays: dict[tuple[str, int], Playable] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         seconds = self.settings.serve.timeout_sec
         self.questions = Threads("ask", AT_ONCE, WAITING, seconds)
         self.files = Threads("file", AT_ONCE, WAITING, seconds)
+        own = self.settings.library if has_catalog(self.settings.library) else None
+        self.library = Library(own, create=False) if own else self.session.library
+
+    def choices(self) -> Choices:
+        """Return what there is to choose from, as it was some seconds ago at most."""
+        now = time.monotonic()
+        known = self._choices
+        if known is None or now - known[0] > FRESH_SECONDS:
+            labels = self.library.label_counts()
+            known = (now, Choices(labels, self.library.field_values(MOST_VALUES)))
+            self._choices = known
+        return known[1]
 
     def how_to_play(self, path: Path, video: Video) -> Playable:
         """Return how a file is played, as it was found when it was last looked at.
@@ -138,6 +165,8 @@ class Served:
         self.questions.close()
         self.files.close()
         self.workshop.close()
+        if self.library is not self.session.library:
+            self.library.close()
 
 
 def local_file(video: Video) -> Path | None:

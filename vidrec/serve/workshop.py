@@ -92,6 +92,11 @@ class Workshop:
             job.wanted = now
             return job
 
+    @property
+    def waiting(self) -> int:
+        """How many things are being made or wait for it."""
+        return len(self._jobs)
+
     def is_closed(self) -> bool:
         """Whether the server ends."""
         return self._closed
