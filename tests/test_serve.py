@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from tests.asking import ask
 from tests.serving import films, id_of, serving
+from tests.standin_qdrant import StandinQdrant
+from tests.word_embedder import WordEmbedder
 from vidrec.config import Settings
+from vidrec.ingest.index import index
 from vidrec.types import Recommendation
 
 __all__ = ["films"]
@@ -89,6 +98,42 @@ def test_the_library_can_be_looked_through(films: Settings) -> None:
         first = client.get("/api/suggest").json()["suggestions"]
         assert first[:3] == ["Comedy", "Fantasy and Musical", "Sci-fi, dark tone"]
         assert "Cat" in client.get("/api/suggest", params={"q": "ca"}).json()["suggestions"]
+
+
+def test_a_slow_embedder_holds_nobody_up(films: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask(films, ["cat"])  # is known from now on
+    slow, encode = threading.Event(), WordEmbedder._encode_texts
+
+    def encoded(self: WordEmbedder, texts: Sequence[str]) -> Any:
+        if "green" in texts:
+            slow.wait(20)
+        return encode(self, texts)
+
+    monkeypatch.setattr(WordEmbedder, "_encode_texts", encoded)
+    films.serve.timeout_sec = 1
+    with serving(films) as client, ThreadPoolExecutor() as pool:
+        waiting = [pool.submit(client.get, "/api/recommend?q=green") for _ in range(3)]
+        time.sleep(0.2)
+        assert names(client.get("/api/recommend?q=cat"))[0] == "cat.mp4"
+        for late in waiting:
+            answer = late.result()
+            assert (answer.status_code, answer.json()["error"]["kind"]) == (503, "busy")
+        slow.set()
+
+
+@pytest.mark.parametrize("kind", ["server", "edge"])
+def test_it_is_the_same_with_qdrant(films: Settings, kind: str, tmp_path: Path) -> None:
+    expected = ask(films, ["red cat"])
+    with StandinQdrant() as qdrant:
+        films.store.name = "qdrant"
+        films.qdrant.url = qdrant.url if kind == "server" else None
+        films.qdrant.path = tmp_path / "qdrant" if kind == "edge" else None
+        index(films)
+        with serving(films) as client:
+            answer = client.get("/api/recommend?q=red cat")
+            assert names(answer) == [row.filename for row in expected.results]
+            assert answer.json()["results"][0]["poster"] and answer.json()["store"] == "qdrant"
+            assert client.get("/api/status").json()["indexed"] == 9
 
 
 def test_the_page_health_and_document_are_there(films: Settings) -> None:

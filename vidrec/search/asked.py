@@ -57,13 +57,12 @@ class Asker:
 
     def texts(self, texts: Sequence[str]) -> dict[str, AskedText]:
         """Embed the texts of many queries together; left out is what must be asked by itself."""
-        with self._mutex:
-            try:
-                known = asked_texts(self.library, self.embedder, texts) if texts else []
-            except RUN_ENDS:
-                raise
-            except VidrecError:  # of one text, perhaps: its own query will tell
-                return {}
+        try:
+            known = asked_texts(self.library, self.embedder, texts, self._mutex)
+        except RUN_ENDS:
+            raise
+        except VidrecError:  # of one text, perhaps: its own query will tell
+            return {}
         return dict(zip(texts, known, strict=True))
 
     def ask(
@@ -79,8 +78,7 @@ class Asker:
         said = dict(known or {})
         texts = [part.value for part in parts if part.kind == "text" and part.value not in said]
         if texts:
-            with self._mutex:
-                made = asked_texts(self.library, self.embedder, texts)
+            made = asked_texts(self.library, self.embedder, texts, self._mutex)
             said.update(zip(texts, made, strict=True))
         asked = []
         for part in parts:

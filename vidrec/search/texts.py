@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,8 +24,15 @@ class AskedText:
     understood: float
 
 
-def asked_texts(library: Library, embedder: Embedder, texts: Sequence[str]) -> list[AskedText]:
+def asked_texts(
+    library: Library,
+    embedder: Embedder,
+    texts: Sequence[str],
+    turn: AbstractContextManager[object] | None = None,
+) -> list[AskedText]:
     """Return what the embedder makes of each text; the library keeps it, if it can be written now.
+
+    ``turn`` is held while the embedder is asked: what the library knows does not wait for it.
 
     Raises:
         CapabilityError: this embedder embeds no text.
@@ -34,6 +42,9 @@ def asked_texts(library: Library, embedder: Embedder, texts: Sequence[str]) -> l
     cached = library.cached_queries(kept.values(), fingerprint)
     found = {text: AskedText(*cached[name]) for text, name in kept.items() if name in cached}
     new = [text for text in dict.fromkeys(texts) if text not in found]
+    if new and turn is not None:
+        with turn:  # somebody may have asked the same just now: nothing is paid for twice
+            return asked_texts(library, embedder, texts)
     for start in range(0, len(new), AT_A_TIME):
         part = new[start : start + AT_A_TIME]
         vectors, understood = embedder.embed_texts(part), embedder.understood(part)

@@ -33,9 +33,10 @@ class Purse:
         """
         if not session.embedder.paid:
             return
-        texts = [part.value for part in parts if part.kind == "text"]
+        phrased = session.embedder.phrased
+        texts = {phrased(part.value) for part in parts if part.kind == "text"}
         known = session.library.cached_queries(texts, session.fingerprint)
-        price = sum(text not in known for text in set(texts)) + math.ceil(minutes)
+        price = sum(text not in known for text in texts) + math.ceil(minutes)
         price += sum(part.kind == "image" for part in parts)
         with self._mutex:
             if price and not self.most:
