@@ -273,6 +273,22 @@ def test_an_empty_library_fills_while_it_is_looked_at(
         assert search(page, "coffee")[0].startswith("coffee")
 
 
+def test_a_locked_page_opens_by_its_token(visit: Opener, shelf: Settings) -> None:
+    with serving(shelf, token="a-token-of-twenty-let") as client:
+        page = visit(f"{client.base_url}/?q=a+cat", forgiven="Failed to load resource")
+        field = page.get_by_label("Token")
+        expect(field).to_be_focused()
+        field.fill("wrong")
+        page.keyboard.press("Enter")
+        expect(page.locator(".notice")).to_contain_text("That is not the token")
+        field.fill("a-token-of-twenty-let")
+        page.keyboard.press("Enter")
+        expect(page.locator(".notice")).to_have_count(0)
+        assert cards(page)[0].startswith("cat")
+        page.locator(".play").first.click()
+        page.wait_for_function(f"() => ({PLAYING})() > 0.2")
+
+
 def test_where_nothing_fits_it_says_so_and_shows_the_nearest(visit: Opener) -> None:
     page = visit("/?q=tax+return+form")
     assert len(cards(page)) == 9

@@ -95,8 +95,11 @@ def test_a_site_that_is_named_may_ask(films: Settings) -> None:
 def test_the_token_lets_in_by_header_or_by_a_cookie_of_one_link(films: Settings) -> None:
     with serving(films, token=TOKEN) as client:
         assert client.get("/healthz").status_code == 200
-        for path in ("/", "/api/status", "/metrics", "/openapi.json", "/page/index.html"):
+        for path in ("/api/status", "/metrics", "/openapi.json", "/media/x", "/page"):
             assert kind(client.get(path)) == (401, "auth"), path
+        # The page itself tells no secrets; what only looks like a part of it is none.
+        for path, status in (("/", 200), ("/page/main.js", 200), ("/page/%2e%2e/app.py", 404)):
+            assert client.get(path).status_code == status, path
         for wrong in (f"Bearer {TOKEN}x", f"Basic {TOKEN}", "Bearer", "Bearer ü"):
             headers = {"Authorization": wrong.encode()}
             assert client.get("/api/status", headers=headers).status_code == 401

@@ -32,6 +32,9 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 OPEN = frozenset({"/healthz"})  # without a token
+# So are the page's own files, which tell nothing of the library: a link from another site comes
+# without the cookie, and the page then asks by itself.
+PAGE = "/page/"
 QUESTIONS = ("/api/recommend", "/api/suggest")
 PLAIN_BODY = 64 << 10  # bytes of a body without files
 BODY_SECONDS = 60.0  # in which a body has to come, and
@@ -145,7 +148,8 @@ class Guard:
         by_link = self._by_link(scope, headers)
         if by_link is not None:
             return by_link
-        self._check_token(scope, headers)
+        if path != "/" and not path.startswith(PAGE):
+            self._check_token(scope, headers)
         self._check_rate(scope, path)
         return None
 

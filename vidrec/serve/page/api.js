@@ -96,6 +96,13 @@ export const suggest = (text, signal) =>
 export const mediaState = (id, sec, signal) =>
   ask(`/media/${encodeURIComponent(id)}/state?t=${sec.toFixed(2)}`, { signal });
 
+/** Hand over a token; returns whether it is the right one. The server answers with a cookie. */
+export async function enter(token) {
+  const words = new URLSearchParams({ token });
+  const { type } = await fetch(`/?${words}`, { redirect: "manual" }).catch(() => ({}));
+  return type === "opaqueredirect";
+}
+
 /** Whether the server is there again. */
 export async function isThere() {
   try {

@@ -1,6 +1,6 @@
 // What the page says when there is nothing to show, nothing that fits, or something went wrong.
 
-import { isThere } from "./api.js";
+import * as api from "./api.js";
 import { h, icon } from "./dom.js";
 
 const place = document.getElementById("notice");
@@ -58,7 +58,6 @@ export function nothingIndexed(videos, look) {
 
 const TITLES = {
   network: "vidrec is not there",
-  auth: "This page needs its link",
   paid: "This search would cost money",
   rate: "Too many searches at once",
   too_large: "The file is too large",
@@ -67,19 +66,36 @@ const TITLES = {
   busy: "Busy just now",
 };
 const TEXTS = {
-  auth: "Open it by the link with the token that `vidrec serve` printed.",
   network: "No answer comes. The page tries again by itself, as soon as `vidrec serve` runs.",
 };
+
+/** Who has the token may come in: by the link that the command printed, or by typing it. */
+function askForToken(again) {
+  const input = h("input", {
+    type: "password", required: true, autocomplete: "current-password", "aria-label": "Token",
+  });
+  const said = h("p", { role: "status" });
+  const form = h("form", { class: "steps" }, input, h("button", { class: "strong" }, "Open"), said);
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (await api.enter(input.value)) again();
+    else said.textContent = "That is not the token.";
+  });
+  const text = "Open it by the link that `vidrec serve` printed, or type the token of that link.";
+  show(notice("", "alert", "This page is locked", text, form));
+  input.focus();
+}
 
 /** Something went wrong; `again` asks once more. */
 export function wrong(error, again) {
   const title = TITLES[error.kind] ?? "Something went wrong";
   const text = TEXTS[error.kind] ?? error.message;
-  const retry = ["auth", "usage", "too_large", "paid"].includes(error.kind) ? null : button("Try again", again);
+  if (error.kind === "auth") return askForToken(again);
+  const retry = ["usage", "too_large", "paid"].includes(error.kind) ? null : button("Try again", again);
   show(notice("wrong", "alert", title, text, retry && steps(retry)));
   if (error.kind === "network") {
     watching = setInterval(async () => {
-      if (await isThere()) {
+      if (await api.isThere()) {
         clear();
         again();
       }
