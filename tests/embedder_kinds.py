@@ -133,7 +133,7 @@ def tiny_checkpoint(folder: Path) -> Path:
     ).SerializeToString()
     import hashlib
 
-    folder.mkdir()
+    folder.mkdir(parents=True)
     sampling = Sampling(n_frames=2, frame_step=5, size=16)
     calibrations = {"video": Calibration(10.0, -7.0)}
     Checkpoint(

@@ -143,7 +143,7 @@ def test_an_object_that_is_not_there_costs_no_job(cloud: Cloud) -> None:
     output = vidrec("embed", cloud.folder, code=4).output
     assert "is not there" in output and "vidrec upload" in output
     assert embedded() == {hash_file(paths[1])} and len(cloud.labs.tasks) == 1
-    assert "uploaded 1 videos" in vidrec("upload", cloud.folder).output
+    assert "uploaded 1 video," in vidrec("upload", cloud.folder).output
     vidrec("embed", cloud.folder)
     assert len(cloud.labs.tasks) == 2
 

@@ -97,14 +97,14 @@ def test_a_flipped_bit_in_the_catalog_is_found_by_comparing(words: Settings) -> 
     blob[0] ^= 0x20  # the length stays as good as 1
     change(words, "UPDATE embeddings SET vector = ? WHERE id = 1", bytes(blob))
     wrong = deep(code=1)[-1]
-    assert wrong["state"] == "failure" and "1 points" in wrong["detail"]
+    assert wrong["state"] == "failure" and "1 point " in wrong["detail"]
     assert wrong["mend"].endswith("--recreate")
 
 
 DISAGREE: dict[str, tuple[str, str]] = {
-    "DELETE FROM embeddings WHERE id = 1": ("1 points", "--prune"),
+    "DELETE FROM embeddings WHERE id = 1": ("1 point ", "--prune"),
     "UPDATE videos SET label = 'cats' WHERE filename = 'dog.mp4'": ("3 points", "--recreate"),
-    "UPDATE embeddings SET end_sec = 9 WHERE id = 4": ("1 vectors", "--recreate"),
+    "UPDATE embeddings SET end_sec = 9 WHERE id = 4": ("1 vector ", "--recreate"),
 }
 
 
@@ -132,9 +132,9 @@ def test_a_library_that_went_on_is_no_damage(words: Settings) -> None:
 
 
 LOST: dict[str, str] = {
-    "DELETE FROM videos WHERE filename = 'cat.mp4'": "3 vectors of videos that it does not know",
-    "DELETE FROM embedded": "6 vectors of videos that are not called embedded",
-    "INSERT INTO embedded VALUES ('x', 1, 10, 0)": "1 videos that are called embedded",
+    "DELETE FROM videos WHERE filename = 'cat.mp4'": "vectors of videos that it does not know: 3",
+    "DELETE FROM embedded": "vectors of videos that are not called embedded: 6",
+    "INSERT INTO embedded VALUES ('x', 1, 10, 0)": "called embedded and have no vectors: 1",
     "UPDATE fingerprints SET options = '[1'": "no JSON object",
     "UPDATE embeddings SET extra = '{' WHERE id = 1": "no JSON object",
 }
@@ -164,7 +164,7 @@ def test_answers_and_texts_are_read_too(words: Settings) -> None:
     columns = "video_id, fingerprint, state, result, created_at"
     change(words, f"INSERT INTO jobs ({columns}) VALUES ('x', 'f', 'done', ?, 0)", b"no zlib")
     found = " ".join(row["detail"] for row in deep(code=1))
-    assert "vectors of 1 texts" in found and "a paid answer" in found
+    assert "vectors of 1 text," in found and "a paid answer" in found
 
 
 def pages_of(settings: Settings, of: str) -> tuple[Path, int, list[int]]:
@@ -258,7 +258,7 @@ def test_a_table_says_what_to_do(words: Settings) -> None:
     change(words, "UPDATE embeddings SET end_sec = 9 WHERE id = 4")
     result = CliRunner().invoke(app, ["doctor", "--deep", "--format", "table"])
     assert result.exit_code == 1
-    line = next(line for line in result.stdout.splitlines() if "1 vectors" in line)
+    line = next(line for line in result.stdout.splitlines() if "1 vector " in line)
     assert line.startswith("failure  index of words") and "→ vidrec index" in line
 
 

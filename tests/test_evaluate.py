@@ -322,7 +322,7 @@ def test_the_table_shows_both_parts(
     done = run("--captions", str(path), "--by", "kind", "-e", "words", "--format", "table")
     assert done.exit_code == 0, done.output
     assert "text → video: 2 captions, 3 videos by clip" in done.stdout
-    assert "neighbours by kind: 2 of 2 videos asked with, 1 labels" in done.stdout
+    assert "neighbours by kind: 2 of 2 videos asked with, 1 label" in done.stdout
     rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.strip()}
     assert rows["R@1"] == ["1.000", "1.000–1.000", "0.333"]
     assert rows["median"] == ["rank", "1.0", "1.0–1.0", "2.0"]

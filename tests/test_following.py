@@ -197,7 +197,7 @@ def test_pruning_does_not_empty_an_index_unasked(words: Settings, tmp_path: Path
     wrong = shared.model_copy(update={"library": tmp_path / "wrong"})
     with Library(wrong.library) as library:
         library.register(FINGERPRINT)
-    with pytest.raises(UsageError, match=r"all 7 points .* --yes deletes them"):
+    with pytest.raises(UsageError, match=r"7 points, 7 of them .* --yes deletes them"):
         index(wrong, prune=True)
     assert len(points(shared)) == 7
     asked: list[str] = []

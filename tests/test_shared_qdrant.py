@@ -112,7 +112,7 @@ def test_pruning_and_recreating_ask_before_they_delete(
                 "(SELECT id FROM videos WHERE filename = 'bug.mp4')"
             )
     for option in ("prune", "recreate"):
-        with pytest.raises(UsageError, match=r"2 of 6 points .* --yes"):
+        with pytest.raises(UsageError, match=r"6 points, 2 of them .* --yes"):
             index(people["b"], **{option: True})
     asked: list[str] = []
 
@@ -123,7 +123,7 @@ def test_pruning_and_recreating_ask_before_they_delete(
     assert index(people["b"]).stale == 2
     assert index(people["b"], prune=True, agree=agree).deleted == 2
     assert server.points_in("vidrec-words") == 8
-    assert "2 of 6 points" in asked[0] and "delete them?" in asked[0]
+    assert "6 points, 2 of them" in asked[0] and "delete them?" in asked[0]
 
 
 def test_a_reader_needs_no_library_and_writes_nothing(

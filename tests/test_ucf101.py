@@ -170,7 +170,7 @@ def test_an_impossible_wish_is_refused_before_anything_is_written(
 
 def test_too_few_groups() -> None:
     members = [Member(f"v_A_g01_c0{i}.avi", "A", "01", 1, 0, 0, i, i + 1) for i in range(9)]
-    with pytest.raises(DatasetError, match=r"only 1 group\(s\), too few for 3 splits"):
+    with pytest.raises(DatasetError, match=r"only 1 group, too few for 3 splits"):
         choose(members, classes=1, per_class=5)
 
 

@@ -25,8 +25,9 @@ from typer.models import CommandInfo
 from vidrec import __version__, display, interrupts
 from vidrec.commands.help import WIDEST, PlainCommand, PlainGroup
 from vidrec.commands.options import use_config
-from vidrec.errors import UsageError, VidrecError, did_you_mean
+from vidrec.errors import UsageError, VidrecError
 from vidrec.voice import with_voice
+from vidrec.wording import did_you_mean
 
 # Typer's own copy of Click's UsageError has no public name.
 _WrongUsage: Any = typer.BadParameter.__base__

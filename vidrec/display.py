@@ -16,6 +16,8 @@ from io import TextIOBase, TextIOWrapper
 from typing import TYPE_CHECKING, Any, TextIO
 
 from vidrec.errors import UsageError, VidrecError
+from vidrec.wording import count as count
+from vidrec.wording import plural
 
 if TYPE_CHECKING:
     from vidrec.table import Row
@@ -236,11 +238,6 @@ def dollars(cost: float | None) -> str:
     return "not known" if cost is None else f"${cost:.2f}"
 
 
-def count(number: int, thing: str) -> str:
-    """Write a number of things: ``1 video``, ``2 videos``."""
-    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
-
-
 def moment(seconds: float | None) -> str:
     """Write seconds as ``m:ss`` or ``h:mm:ss``; a dash where they are not known."""
     if seconds is None:
@@ -292,10 +289,12 @@ class Bar:
         elif time.monotonic() - self._said >= PLAIN_SECONDS and not _quiet:
             self._said = time.monotonic()
             of = "" if self._total is None else f"/{self._total}"
+            single = self._total == 1 or self._unit == "B"
+            things = self._unit if single else plural(self._unit)
             rate = self._done / (self._said - self._started)
             more = f"; {detail}" if detail else ""
             self._stream.write(
-                f"{self._task}: {self._done}{of} {self._unit} ({rate:,.1f} a second{more})\n"
+                f"{self._task}: {self._done}{of} {things} ({rate:,.1f} a second{more})\n"
             )
             self._stream.flush()
 

@@ -34,7 +34,7 @@ from __future__ import annotations
 
 import errno
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import ClassVar
 
 # Trouble of the machine, not of the file in hand.
@@ -180,15 +180,6 @@ RUN_ENDS = (
     QuotaError, OutageError, AccountError, ConfigError, LibraryError, MissingPackageError,
     Cancelled,
 )  # fmt: skip
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return a hint to append to a message: ``; did you mean dog?``, or nothing."""
-    from difflib import get_close_matches
-
-    by_fold = {name.casefold(): name for name in known}
-    close = get_close_matches(word.casefold(), by_fold, n=2)
-    return f"; did you mean {' or '.join(by_fold[name] for name in close)}?" if close else ""
 
 
 def may_pass(exc: BaseException) -> bool:

@@ -17,6 +17,7 @@ from vidrec.progress import Progress, finishing
 from vidrec.stores import open_store
 from vidrec.stores.base import CollectionInfo, VectorStore, index_command
 from vidrec.types import Point, point_id
+from vidrec.wording import count
 
 BITS = 2.0**-21  # of a number, where a store may have scaled its vector to unit length again
 POINTS_AT_A_TIME = 256
@@ -85,7 +86,7 @@ def _store(
         yield Check(name, "failure", line, mended)
     if lines:
         return  # it is built anew anyway
-    detail = f"all of {info.place} was read: {store.count()} points"
+    detail = f"all of {info.place} was read: {count(store.count(), 'point')}"
     if library is None or why_not:
         yield Check(name, "warning", f"{detail}; {why_not}")
         return
@@ -128,13 +129,19 @@ def _differences(
                 payloads += not _same_payload(point, wanted[id_])
             progress.step(len(rows))
     if missing:
-        yield f"{missing} vectors of the library are not in {info.place}", "--recreate"
+        yield f"{count(missing, 'vector')} of the library not in {info.place}", "--recreate"
     if unknown:
-        yield f"{len(unknown)} points in {info.place} are not of the library", "--prune"
+        yield f"{count(len(unknown), 'point')} in {info.place}, not of the library", "--prune"
     if vectors:
-        yield f"{vectors} points in {info.place} have other vectors than the library", "--recreate"
+        yield (
+            f"{count(vectors, 'point')} in {info.place} with other vectors than the library",
+            "--recreate",
+        )
     if payloads:
-        yield f"{payloads} points in {info.place} say other things of their videos", "--recreate"
+        yield (
+            f"{count(payloads, 'point')} in {info.place} with other facts than the library",
+            "--recreate",
+        )
 
 
 def _same_vector(store: VectorStore, stored: Point, wanted: Point) -> bool:

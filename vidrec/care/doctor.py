@@ -26,6 +26,7 @@ from vidrec.library import Library
 from vidrec.library.catalog import has_catalog, refuse_lost
 from vidrec.stores import open_store
 from vidrec.stores.base import CollectionInfo, VectorStore, index_command
+from vidrec.wording import count
 
 State = Literal["ok", "warning", "failure"]
 LOW_DISK = 2_000_000_000
@@ -122,7 +123,7 @@ def _library(settings: Settings) -> Iterator[Check]:
             pass  # it can be written
         videos = sum(1 for _ in library.videos())
         failures = len(library.failures())
-        detail = f"{videos} videos in {settings.library}"
+        detail = f"{count(videos, 'video')} in {settings.library}"
         if failures:
             mend = "vidrec status, then vidrec embed --retry-failed"
             yield Check("library", "warning", f"{detail}; {failures} failed", mend)
@@ -178,7 +179,7 @@ def _store(settings: Settings, embedder: Embedder) -> Iterator[Check]:
             yield Check("store", "warning", f"{store.name}: nothing is indexed yet", again)
             return
         wanted = str(embedder.fingerprint)
-        detail = f"{info.place}: {info.count} points of {info.dim} numbers"
+        detail = f"{info.place}: {count(info.count, 'point')} of {info.dim} numbers"
         if info.fingerprint != wanted:
             detail += f", of {info.fingerprint} where the embedder is {wanted}"
             yield Check("store", "failure", detail, f"{again} --recreate")

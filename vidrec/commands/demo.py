@@ -28,7 +28,7 @@ def demo(
 
     ready = prepare(settings_for(), dest, display.Bar())
     kept = f", kept {ready.kept}" if ready.kept else ""
-    display.note(f"rendered {ready.rendered} clips{kept} in {ready.clips}")
+    display.note(f"rendered {display.count(ready.rendered, 'clip')}{kept} in {ready.clips}")
     for name, value in ready.environment.items():
         display.command(f"export {name}={shlex.quote(value)}")
         os.environ[name] = value

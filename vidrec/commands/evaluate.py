@@ -18,7 +18,7 @@ from vidrec.commands.options import (
     Where,
     settings_for,
 )
-from vidrec.display import Format, Report, note, show_json, show_lines, show_table
+from vidrec.display import Format, Report, count, note, show_json, show_lines, show_table
 
 if TYPE_CHECKING:
     from vidrec.evaluate.captions import SkippedRow
@@ -110,35 +110,42 @@ def show_evaluation(report: EvaluateReport, wished: Format) -> None:
     elif wished is Format.jsonl:
         show_lines(asdict(metric) for metric in report.metrics)
     else:
-        print(f"{report.fingerprint}, {report.videos} videos")
+        print(f"{report.fingerprint}, {count(report.videos, 'video')}")
     if text := report.text:
         if wished is Format.table:
-            print(f"\ntext → video: {text.queries} captions, {text.videos} videos by {text.scope}")
+            print(
+                f"\ntext → video: {count(text.queries, 'caption')}, "
+                f"{count(text.videos, 'video')} by {text.scope}"
+            )
             _metric_table(text.metrics)
         _note_skipped(text.skipped)
     if queries := report.queries:
         if wished is Format.table:
             print(
-                f"\nqueries → videos: {len(queries.queries)} queries, {queries.videos} videos by "
-                f"{queries.scope}"
+                f"\nqueries → videos: {count(len(queries.queries), 'query')}, "
+                f"{count(queries.videos, 'video')} by {queries.scope}"
             )
             _metric_table(queries.metrics)
             _query_table(queries.queries)
         _note_skipped(queries.skipped)
     if (near := report.neighbours) and near.trained_on:
         note(
-            f"WARNING: the network was trained on {near.trained_on} of the {near.queries} videos "
-            "that were asked with: the figures are too good"
+            f"WARNING: the network was trained on {near.trained_on} of the "
+            f"{count(near.queries, 'video')} that were asked with: the figures are too good"
             + ("" if near.by_split else "; where splits are known, --splits auto asks from test "
                "to training videos")
         )  # fmt: skip
     if near and wished is Format.table:
         without = ", test → train" if near.by_split else ""
         without += ", without the query's group" if near.exclude_group else ""
-        alone = f"; {near.alone} more are alone with theirs" if near.alone else ""
+        alone = (
+            f"; {count(near.alone, 'video')} without another of the same label"
+            if near.alone
+            else ""
+        )
         print(
-            f"\nneighbours by {near.by}{without}: {near.queries} of {near.labelled} videos asked "
-            f"with, {near.labels} labels{alone}"
+            f"\nneighbours by {near.by}{without}: {near.queries} of "
+            f"{count(near.labelled, 'video')} asked with, {count(near.labels, 'label')}{alone}"
         )
         _metric_table(near.metrics)
     if report.confidence and wished is Format.table:

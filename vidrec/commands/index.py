@@ -18,7 +18,7 @@ from vidrec.commands.options import (
     may_ask,
     settings_for,
 )
-from vidrec.display import Report, note, show_summary
+from vidrec.display import Report, count, note, show_summary
 
 if TYPE_CHECKING:
     from vidrec.ingest.index import IndexReport
@@ -76,9 +76,9 @@ def show_index_report(report: IndexReport) -> None:
     """Sum up a run of `index`."""
     rate = report.written / report.seconds if report.seconds else 0.0
     note(
-        f"indexed {report.written} points in {report.seconds:.1f} s ({rate:,.0f} a second), "
-        f"deleted {report.deleted}; {report.place} serves {report.total} points of "
-        f"{report.fingerprint}"
+        f"indexed {count(report.written, 'point')} in {report.seconds:.1f} s "
+        f"({rate:,.0f} a second), deleted {report.deleted}; {report.place} serves "
+        f"{count(report.total, 'point')} of {report.fingerprint}"
     )
     if report.stale:
-        note(f"{report.stale} points are no longer in the library: --prune deletes them")
+        note(f"no longer in the library: {count(report.stale, 'point')}; --prune deletes them")

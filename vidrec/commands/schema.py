@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from vidrec.display import show_json
-from vidrec.errors import UsageError, did_you_mean
+from vidrec.errors import UsageError
+from vidrec.wording import did_you_mean
 
 VERSION = 1  # raised where a field changes its meaning or goes; new ones may come without
 # The classes of the objects that `--format jsonl` writes, one a line.

@@ -18,6 +18,7 @@ from vidrec.commands.options import (
 from vidrec.display import (
     Format,
     Report,
+    count,
     note,
     show_summary,
     show_table,
@@ -112,11 +113,11 @@ def show_train_report(report: TrainReport, wished: Format) -> None:
     head = "interrupted; kept the best of" if report.interrupted else "trained"
     seconds = found["seconds"]
     note(
-        f"{head} {found['epochs']} epochs in {seconds['training']:.0f} s (best: "
+        f"{head} {count(found['epochs'], 'epoch')} in {seconds['training']:.0f} s (best: "
         f"{found['best_epoch']}; reading {seconds['reading']:.0f} s, in all {seconds['all']:.0f} s)"
     )
     if report.skipped:
-        note(f"{report.skipped} clips could not be read")
+        note(f"clips that could not be read: {report.skipped}")
     rows = []
     for name, figures in (
         ("test → train", test.get("test_to_train")),

@@ -14,6 +14,7 @@ from vidrec.commands.options import (
 from vidrec.display import (
     Format,
     Report,
+    count,
     dollars,
     show_json,
     show_table,
@@ -53,4 +54,4 @@ def show_usage(usage: Usage, wished: Format) -> None:
     print(f"{usage.month_minutes:.2f} minutes this month{most}")
     if any(row.unclear for row in usage.spent):
         print("unclear: no answer said whether these jobs exist; the next run looks for them")
-    print(f"{usage.uploads} videos uploaded, {size(usage.uploaded_bytes)}")
+    print(f"{count(usage.uploads, 'video')} uploaded, {size(usage.uploaded_bytes)}")

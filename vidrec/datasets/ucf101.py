@@ -34,6 +34,7 @@ from vidrec.datasets.split import MANIFEST, SPLITS, apportion, split_groups
 from vidrec.errors import DatasetError
 from vidrec.files import parsed_json
 from vidrec.urls import stable_url
+from vidrec.wording import count, did_you_mean
 
 __all__ = [
     "UCF101_URL",
@@ -181,13 +182,14 @@ def _wanted(by_label: dict[str, Any], classes: int | Sequence[str]) -> list[str]
     if isinstance(classes, int):
         if not 1 <= classes <= len(by_label):
             raise DatasetError(
-                f"the archive has {len(by_label)} classes: ask for 1 to {len(by_label)}. "
+                f"the archive has {count(len(by_label), 'class')}: ask for 1 to {len(by_label)}. "
                 f"Received: --classes {classes}"
             )
         return sorted(by_label)[:classes]
     if missing := sorted(set(classes) - set(by_label)):
         raise DatasetError(
-            f"no such class in the archive: {', '.join(missing)} (`--list` shows them all)"
+            f"no such class in the archive: {', '.join(missing)}"
+            f"{did_you_mean(missing[0], by_label)} (`--list` shows them all)"
         )
     return sorted(set(classes))
 
@@ -204,14 +206,14 @@ def _targets(
     wanted = total if per_class is None else per_class
     if not 1 <= wanted <= total:
         raise DatasetError(
-            f"class {label} has {total} clips: ask for at most that many of each class, or for "
-            f"`--per-class all`. Received: --per-class {wanted}"
+            f"class {label} has {count(total, 'clip')}: ask for at most that many of each "
+            f"class, or for `--per-class all`. Received: --per-class {wanted}"
         )
     targets = apportion(wanted, split)
     n_sides = sum(target > 0 for target in targets)
     if split_by == "group" and len(groups) < n_sides:
         raise DatasetError(
-            f"class {label} has only {len(groups)} group(s), too few for {n_sides} splits: "
+            f"class {label} has only {count(len(groups), 'group')}, too few for {n_sides} splits: "
             "`--split-by file` splits without regard to groups"
         )
     return targets

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vidrec.errors import ConfigError, EmbedderError, VidrecError
+from vidrec.wording import did_you_mean
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -61,8 +62,8 @@ def _third_party(name: str, settings: Settings) -> Embedder:
     stored = stored_embedder(settings, name)
     if stored is not None:
         return stored
-    known = ", ".join([*BUILT_IN, *sorted(found)])
-    raise ConfigError(f"no embedder {name!r}: choose one of {known}")
+    hint, known = did_you_mean(name, (*BUILT_IN, *found)), ", ".join([*BUILT_IN, *sorted(found)])
+    raise ConfigError(f"no embedder {name!r}{hint} (choose one of {known})")
 
 
 def _opened(entry: EntryPoint, settings: Settings) -> Embedder:

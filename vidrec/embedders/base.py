@@ -95,6 +95,11 @@ class Embedder(ABC):
         return (self.fingerprint,)
 
     @property
+    def flags(self) -> str:
+        """The options of the command line that name it as it is now."""
+        return f"--embedder {self.name}"
+
+    @property
     def splits(self) -> Mapping[str, str]:
         """The side (train, val, test) of each video that it was trained or tested on, by id."""
         return {}

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
+from shlex import quote
 from typing import TYPE_CHECKING, ClassVar
 
 from vidrec.calibration import Calibration
@@ -92,6 +93,11 @@ class ResnetEmbedder(Embedder):
             **asdict(self._sampling),
         }
         return Fingerprint(self.name, self._checkpoint.named, self._checkpoint.dim, options)
+
+    @property
+    def flags(self) -> str:
+        named = self.options.checkpoint
+        return super().flags + (f" --checkpoint {quote(str(named))}" if named else "")
 
     @property
     def splits(self) -> Mapping[str, str]:

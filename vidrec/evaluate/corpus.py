@@ -49,7 +49,7 @@ class Corpus:
                 raise LibraryError("no embedded video meets the conditions")
             raise LibraryError(
                 f"{library.folder} holds no embeddings of {self.fingerprint}: "
-                f"run `vidrec embed --embedder {embedder.name}` first"
+                f"run `vidrec embed PATHS… {embedder.flags}` first"
             )
         self.videos = {v.id: v for v in library.videos() if self._met is None or v.id in self._met}
 

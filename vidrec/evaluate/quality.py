@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from vidrec.errors import BelowMinimum, UsageError
 from vidrec.evaluate.captions import SkippedRow
 from vidrec.types import Modality
+from vidrec.wording import did_you_mean
 
 TEXT_METRICS = ("R@1", "R@5", "R@10", "MRR")
 QUERY_METRICS = ("AP", "P@5")
@@ -159,8 +160,9 @@ def parse_minimums(conditions: Sequence[str]) -> dict[str, float]:
         name, _, text = condition.partition("=")
         if name.strip().lower() not in names:
             choice = ", ".join(names.values())
+            hint = did_you_mean(name, names.values()) or "."
             raise UsageError(
-                f"--min takes METRIC=VALUE with one of {choice}. Received: {condition}"
+                f"--min takes METRIC=VALUE with one of {choice}{hint} Received: {condition}"
             )
         try:
             value = float(text.strip().removesuffix("%")) / (100 if "%" in text else 1)

@@ -16,6 +16,7 @@ from vidrec.progress import Progress, Silent
 from vidrec.stores import open_store
 from vidrec.stores.base import CollectionInfo, VectorStore, index_command
 from vidrec.types import Payload, Point, Scalar, Scope, point_id
+from vidrec.wording import count
 
 if TYPE_CHECKING:
     from vidrec.library.embeddings import EmbeddingRow
@@ -72,7 +73,7 @@ def index(
         videos, total = library.count_embeddings(fingerprint)
         to_delete = not recreate and (prune or library.removed_videos(0))
         if not videos and not to_delete:
-            raise NoIndexError(_nothing(library, embedder.name, fingerprint))
+            raise NoIndexError(_nothing(library, embedder.flags, fingerprint))
         store = open_store(settings)
         store.owner = library.id
         try:
@@ -107,12 +108,12 @@ def leave_store(library: Library, store: VectorStore, fingerprint: str) -> int:
     return deleted
 
 
-def _nothing(library: Library, name: str, fingerprint: str) -> str:
+def _nothing(library: Library, flags: str, fingerprint: str) -> str:
     message = f"{library.folder} holds no embeddings of {fingerprint}"
     others = [str(f) for f in library.fingerprints() if library.count_embeddings(str(f))[0]]
     if others:
         message += f" (it holds {', '.join(others)})"
-    return f"{message}: run `vidrec embed --embedder {name}` first"
+    return f"{message}: run `vidrec embed PATHS… {flags}` first"
 
 
 @dataclass(slots=True)
@@ -268,25 +269,24 @@ class _Sync:
         Raises:
             UsageError: nobody agrees.
         """
-        count = len(difference.unknown)
-        if not count or not (self.store.shared or count == difference.stored):
+        strange = len(difference.unknown)
+        if not strange or not (self.store.shared or strange == difference.stored):
             return
-        which = f"all {count}" if count == difference.stored else f"{count} of {difference.stored}"
         what = (
-            f"{which} points in {served.place} are of videos that the library "
-            f"{self.library.folder} does not have"
+            f"{served.place} holds {count(difference.stored, 'point')}, {strange} of them of "
+            f"videos that the library {self.library.folder} does not have"
         )
         if self.agree is None or not self.agree(f"{what}: delete them?"):
             raise UsageError(f"{what}: --yes deletes them")
 
     def _counted(self, points: Iterable[Point]) -> Iterator[Point]:
-        count = 0
+        done = 0
         for point in points:
             yield point
-            count += 1
-            if count % STEP == 0:
+            done += 1
+            if done % STEP == 0:
                 self.progress.step(STEP)
-        self.progress.step(count % STEP)
+        self.progress.step(done % STEP)
 
     def _since(self, last: int, changed: set[str]) -> Iterator[Point]:
         """Yield the points that came after an embedding's number, then the changed videos'."""

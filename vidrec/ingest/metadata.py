@@ -13,6 +13,7 @@ from vidrec.errors import UsageError
 from vidrec.files import expanded, parsed_json
 from vidrec.library import Library
 from vidrec.types import Scalar, Video
+from vidrec.wording import did_you_mean
 
 NAMES = ("file", "filename", "path", "url", "video_id", "id")
 # Turns a word into what it reads as.
@@ -77,7 +78,9 @@ def find_video(library: Library, name: str) -> Video:
         shown = ", ".join(f"id:{one[:12]}" for one in ids[:5])
         raise UsageError(f"{len(ids)} videos of the library are named {name}: choose {shown}")
     if not ids:
-        raise UsageError(f"{name} is not in the library: `vidrec list` shows what is")
+        names = (row[0] for row in library.read("SELECT filename FROM videos LIMIT 20000"))
+        hint = did_you_mean(PurePosixPath(name).name, names)
+        raise UsageError(f"{name} is not in the library{hint} (`vidrec list` shows what is)")
     found = library.video(ids[0])
     assert found is not None
     return found

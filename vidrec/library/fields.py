@@ -14,6 +14,7 @@ from typing import Any
 from vidrec.errors import UsageError
 from vidrec.library.catalog import Catalog
 from vidrec.types import Condition, Scalar
+from vidrec.wording import did_you_mean
 
 # Names that conditions use, and the catalog's columns.
 COLUMNS = {
@@ -106,7 +107,8 @@ class Fields(Catalog):
     def unknown_field(self, key: str, others: Iterable[str] = ()) -> UsageError:
         """Return what to raise for a field that nobody knows."""
         known = dict.fromkeys([*COLUMNS, *OTHERS, *self.field_names(), *others])
-        return UsageError(f"no video has a field {key!r}: choose one of {', '.join(known)}")
+        hint = did_you_mean(key, known)
+        return UsageError(f"no video has a field {key!r}{hint} (choose one of {', '.join(known)})")
 
     def _meeting(self, condition: Condition) -> set[str]:
         key = condition.key

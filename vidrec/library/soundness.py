@@ -13,6 +13,7 @@ from vidrec.errors import LibraryError
 from vidrec.files import parsed_json
 from vidrec.library.catalog import CATALOG
 from vidrec.vectors import UNIT_TOLERANCE
+from vidrec.wording import count
 
 if TYPE_CHECKING:
     from vidrec.library import Library
@@ -90,10 +91,11 @@ def _vectors(library: Library, progress: Progress) -> Iterator[Damage]:
     names = dict(library.read("SELECT id, embedder FROM fingerprints"))
     for (video_id, number), problems in list(wrong.items())[:SHOWN]:
         name = names.get(number, "an unknown embedder")
-        what = f"{len(problems)} vectors of {name} of {_name(library, video_id)}: {problems[0]}"
+        which = f"{count(len(problems), 'vector')} of {name} of {_name(library, video_id)}"
+        what = f"{which}: {problems[0]}"
         yield Damage(what, _embed_again(library, video_id, name))
     if len(wrong) > SHOWN:
-        yield Damage(f"vectors of {len(wrong) - SHOWN} more videos", copy_back(library))
+        yield Damage(f"vectors of {count(len(wrong) - SHOWN, 'more video')}", copy_back(library))
 
 
 def _problem(blob: object, dim: int | None) -> str:
@@ -131,7 +133,7 @@ def _texts(library: Library) -> Iterator[Damage]:
         if _problem(blob, dims.get(fingerprint, len(blob) // 4 if blob else None))
     ]
     if bad:
-        what = f"the kept vectors of {len(bad)} texts, {bad[0]!r} among them, are damaged"
+        what = f"the kept vectors of {count(len(bad), 'text')}, {bad[0]!r} among them, are damaged"
         yield Damage(what, copy_back(library))
     for fingerprint, options in library.read("SELECT fingerprint, options FROM fingerprints"):
         if problem := _unreadable(options):
@@ -158,8 +160,8 @@ def _lost(library: Library) -> Iterator[Damage]:
          "SELECT count(*) FROM embeddings e WHERE NOT EXISTS (SELECT 1 FROM embedded d WHERE "
          "e.video_id = d.video_id AND e.fingerprint_id = d.fingerprint_id)"),
     ):  # fmt: skip
-        if count := library.read(select)[0][0]:
-            yield Damage(f"{library.folder} holds {count} {what}", copy_back(library))
+        if rows := library.read(select)[0][0]:
+            yield Damage(f"{library.folder} holds {what}: {rows}", copy_back(library))
 
 
 def _name(library: Library, video_id: str) -> str:

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from vidrec.calibration import Calibration
-from vidrec.errors import EmbedderError, did_you_mean
+from vidrec.errors import EmbedderError
 from vidrec.files import expanded, parsed_json, writing
 from vidrec.models.windows import Sampling
 from vidrec.types import Modality
+from vidrec.wording import did_you_mean
 
 __all__ = [
     "CHECKPOINTS", "Checkpoint", "checkpoints", "default_checkpoint", "named_checkpoint",

@@ -149,7 +149,7 @@ class Asker:
         else:
             raise UsageError(
                 f"{video.filename} has no embedding of {self.embedder.name}: run "
-                f"`vidrec embed --embedder {self.embedder.name}` on it"
+                f"`vidrec embed {self.embedder.flags}` on it"
             )
         return AskedPart(part, vector, self.calibration("video"), 1.0, video.id, video.duration_sec)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from vidrec.errors import ConfigError
 from vidrec.files import expanded
+from vidrec.wording import did_you_mean
 
 if TYPE_CHECKING:
     from vidrec.config import Settings
@@ -43,7 +44,10 @@ def _third_party(name: str, settings: Settings) -> VectorStore:
 
     found = {entry.name: entry for entry in entry_points(group="vidrec.stores")}
     if name not in found:
-        known = ", ".join([*BUILT_IN, *sorted(found)])
-        raise ConfigError(f"no store {name!r}: choose one of {known}")
+        hint, known = (
+            did_you_mean(name, (*BUILT_IN, *found)),
+            ", ".join([*BUILT_IN, *sorted(found)]),
+        )
+        raise ConfigError(f"no store {name!r}{hint} (choose one of {known})")
     store: VectorStore = found[name].load()(settings)
     return store

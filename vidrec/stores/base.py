@@ -18,6 +18,7 @@ from vidrec.errors import FingerprintError, StoreError, UsageError
 from vidrec.progress import Progress, Silent, finishing
 from vidrec.types import Candidate, Condition, Filter, Point
 from vidrec.vectors import is_unit
+from vidrec.wording import count
 
 if TYPE_CHECKING:
     import numpy as np
@@ -177,11 +178,11 @@ class VectorStore(ABC):
                 missing = len(some) - len(points)
                 wrong = [point.id for point in points if not is_unit(point.vector, info.dim)]
                 if missing:
-                    yield f"{info.place}: {missing} points are listed and cannot be read"
+                    yield f"{info.place}: {count(missing, 'point')} listed that cannot be read"
                 if wrong:
                     yield (
-                        f"{info.place}: {len(wrong)} points, {wrong[0]} among them, have no "
-                        f"unit vector of {info.dim} numbers"
+                        f"{info.place}: {count(len(wrong), 'point')} without a unit vector of "
+                        f"{info.dim} numbers, {wrong[0]} among them"
                     )
                 progress.step(len(some))
 

@@ -156,7 +156,7 @@ class Segment:
             if number % STEP == 0:
                 progress.step(STEP)
         if wrong:
-            yield f"{self.folder / VECTORS}: {wrong} rows are not what was written"
+            yield f"{self.folder / VECTORS}: rows that are not what was written: {wrong}"
 
 
 def row_sum(vector: NDArray[np.float32], row: Any) -> int:

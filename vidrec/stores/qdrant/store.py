@@ -45,6 +45,7 @@ from vidrec.stores.qdrant.points import (
 )
 from vidrec.stores.qdrant.writer import IDS_AT_A_TIME, Writer, slices
 from vidrec.types import PAYLOAD_FIELDS, Candidate, Condition, Filter, Point
+from vidrec.wording import count
 
 if TYPE_CHECKING:
     import numpy as np
@@ -301,8 +302,8 @@ class QdrantStore(VectorStore):
         others = self._engine.count(target, Filter()) - self._engine.count(target, self._mine)
         if others:
             raise StoreError(
-                f"{self.place} holds {others} points of other libraries: choose another [qdrant] "
-                "collection for vectors of another kind"
+                f"{self.place} holds {count(others, 'point')} of other libraries: choose another "
+                "[qdrant] collection for vectors of another kind"
             )
 
     def _nothing(self) -> str:
