@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, cast
 
 from vidrec.embedders.base import JobLog
@@ -124,16 +125,15 @@ class Jobs:
         """Ask for a job, once; its id is in the log when this returns."""
         source = self._source(video)
         request = self.requests.video(source.media)
-        for last in (False, False, True):
+        for last in (False, False, False, True):
             job = Job(
                 video.id, self.requests.job_key, "creating", created_at=self.clock.now(),
                 minutes=self.requests.minutes(self.sent_sec(video)), source=source.name,
             )  # fmt: skip
             self.log.reserve(job)
+            send = partial(self._send, job, request)
             try:
-                body = self.service.call(
-                    "embed the video", lambda sdk: sdk.embed.v_2.tasks.create(**request), paid=True
-                )
+                body = self.service.call("embed the video", send, paid=True)
             except Unsure:
                 found = self.lost.find(job, self.clock.now())
                 if found is not None:
@@ -149,6 +149,11 @@ class Jobs:
             "Twelve Labs gives no clear answer to new jobs: run again later; what may have been "
             "created is looked for first"
         )
+
+    def _send(self, job: Job, request: dict[str, Any], sdk: Any) -> object:
+        """Ask for a job; that it was not before now is written down for whoever may look for it."""
+        self.log.put(replace(job, created_at=self.clock.now()))
+        return sdk.embed.v_2.tasks.create(**request)
 
     def _running(self, job: Job, job_id: str) -> Job:
         if not re.fullmatch(r"[0-9A-Za-z_-]+", job_id):

@@ -44,7 +44,9 @@ class Reply:
 
     @property
     def refused_before_work(self) -> bool:
-        return self.status in (429, 503) or not self.sent
+        """Whether nothing was done, for sure: a busy service that names no time may have begun."""
+        told = self.status == 503 and "retry-after" in self.headers
+        return self.status == 429 or told or not self.sent
 
     @property
     def worth_repeating(self) -> bool:
