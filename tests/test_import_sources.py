@@ -103,7 +103,7 @@ def test_the_space_is_checked(server: StandinQdrant, tmp_path: Path) -> None:
     collection(server, "small", [([1.0, 0, 0, 0], {"filename": "a.mp4"})], size(4))
     asked = ("import", "qdrant:small", "--as")
     assert "has 4 numbers, marengo3.5 of marengo has" in vidrec(*asked, "marengo", code=2).output
-    assert "no such model or option" in vidrec(*asked, "marengo::smell", code=2).output
+    assert "option takes visual, audio" in vidrec(*asked, "marengo::smell", code=2).output
     assert "unknown model nothing" in vidrec(*asked, "marengo:nothing", code=2).output
     assert "conse has the model" in vidrec(*asked, "conse:other", code=2).output
     assert "nobody" in vidrec(*asked, "nobody", code=2).output

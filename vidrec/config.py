@@ -129,7 +129,7 @@ class MarengoSettings(Section):
     model: str = "marengo3.5"
     like: Literal["marengo3.5", "marengo3.0"] | None = None
     dim: int | None = Field(default=None, ge=1)
-    option: Literal["visual", "audio", "fused"] = "visual"
+    option: str = "visual"
     clips: Literal["dynamic", "fixed"] = "dynamic"
     clip_sec: int = Field(default=4, ge=2, le=10)
     source: Literal["auto", "url", "asset"] = "auto"

@@ -55,6 +55,14 @@ def recommend(
     ] = None,
     top_k: Annotated[int, typer.Option("--top-k", "-k", help="Show at most N results.")] = 10,
     embedder: EmbedderName = None,
+    option: Annotated[
+        str | None,
+        typer.Option(
+            help="Marengo: what is searched, visual or audio; visual,audio: the better of both; "
+            "visual=0.7,audio=0.3: a weighted sum.",
+            show_default="visual",
+        ),
+    ] = None,
     store: StoreName = None,
     clips: Annotated[
         bool,
@@ -177,6 +185,7 @@ def recommend(
     wished = display.choose_format(Format.jsonl if queries is not None else format)
     settings = settings_for(
         embedder__name=embedder,
+        marengo__option=option,
         embedder__min_confidence=min_confidence,
         store__name=store,
         resnet__checkpoint=checkpoint,

@@ -105,6 +105,16 @@ class Embedder(ABC):
         return {}
 
     @property
+    def searched(self) -> tuple[tuple[str, float | None], ...]:
+        """The fingerprints that a query is compared with, each with its weight, if it has one."""
+        return ((str(self.fingerprint), None),)
+
+    @property
+    def text_space(self) -> str:
+        """What a text's vector depends on: under equal ones no text is embedded again."""
+        return str(self.fingerprint)
+
+    @property
     def dim(self) -> int:
         """The length of a vector."""
         return self.fingerprint.dim

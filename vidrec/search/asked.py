@@ -92,6 +92,8 @@ class Asker:
 
     def calibration(self, kind: Modality) -> Calibration | None:
         """What scores of clips mean here for a query of this kind."""
+        if len(self.embedder.searched) > 1:  # measured of one kind of vectors, not of their best
+            return None
         measured = self.library.calibration(str(self.embedder.fingerprint), kind)
         return measured or self.embedder.calibration(kind)
 

@@ -21,13 +21,13 @@ from vidrec.library import Library
 from vidrec.library.catalog import has_catalog
 from vidrec.search.answers import Answer, confidence_of, judged, row_of
 from vidrec.search.asked import Asker
+from vidrec.search.blend import Blend, open_searched
 from vidrec.search.filters import filter_of
 from vidrec.search.gather import Gathered, Gatherer, gather_together
 from vidrec.search.moments import Moment, best_outside
 from vidrec.search.query import Part, Query, check_query
 from vidrec.search.texts import AskedText
 from vidrec.search.told import Told, with_embedder
-from vidrec.stores import open_store
 from vidrec.types import PAYLOAD_FIELDS, Candidate, Filter, Payload
 
 __all__ = ["Answer", "Session", "open_session"]
@@ -68,7 +68,7 @@ class Session:
         try:
             self.settings, self._notes = with_embedder(settings, self.library)
             self.embedder = load_embedder(self.settings)
-            self.store = open_store(self.settings)
+            self.store = open_searched(self.settings, self.library, self.embedder)
         except BaseException:
             self.library.close()
             if self._passing is not None:
@@ -253,6 +253,8 @@ class Session:
         return self.library.removed_videos(revision) if revision else set()
 
     def _unindexed(self) -> bool:
+        if isinstance(self.store, Blend):
+            return False
         followed = self.library.indexed_position(self.store.place, self.fingerprint)
         return self.library.position(self.fingerprint) != followed
 

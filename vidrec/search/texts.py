@@ -37,9 +37,9 @@ def asked_texts(
     Raises:
         CapabilityError: this embedder embeds no text.
     """
-    fingerprint = str(embedder.fingerprint)
+    space = embedder.text_space
     kept = {text: embedder.phrased(text) for text in texts}
-    cached = library.cached_queries(kept.values(), fingerprint)
+    cached = library.cached_queries(kept.values(), space)
     found = {text: AskedText(*cached[name]) for text, name in kept.items() if name in cached}
     new = [text for text in dict.fromkeys(texts) if text not in found]
     if new and turn is not None:
@@ -49,7 +49,7 @@ def asked_texts(
         part = new[start : start + AT_A_TIME]
         vectors, understood = embedder.embed_texts(part), embedder.understood(part)
         names = [kept[text] for text in part]
-        library.cache_queries(zip(names, vectors, understood, strict=True), fingerprint)
+        library.cache_queries(zip(names, vectors, understood, strict=True), space)
         for text, vector, known in zip(part, vectors, understood, strict=True):
             found[text] = AskedText(vector, known)
     return [found[text] for text in texts]

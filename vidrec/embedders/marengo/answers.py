@@ -37,11 +37,11 @@ class Answers:
         for option in self.requests.options:
             mine = [row for row in rows if row.get("embedding_option") == option]
             embeddings += self._of_option(video, option, mine, length)
-        wanted = str(self.requests.fingerprint(self.requests.settings.option))
+        wanted = str(self.requests.fingerprint(self.requests.option))
         if not any(embedding.fingerprint == wanted for embedding in embeddings):
             kinds = sorted({str(row.get("embedding_option")) for row in rows}) or ["nothing"]
             raise JobError(
-                f"Twelve Labs returned no {self.requests.settings.option} embedding of it "
+                f"Twelve Labs returned no {self.requests.option} embedding of it "
                 f"(it returned {', '.join(kinds)})"
             )
         return Embedded(video, embeddings)

@@ -68,7 +68,17 @@ class MarengoEmbedder(Embedder):
 
     @property
     def fingerprint(self) -> Fingerprint:
-        return self._requests.fingerprint(self._settings.option)
+        return self._requests.fingerprint(self._requests.option)
+
+    @property
+    def searched(self) -> tuple[tuple[str, float | None], ...]:
+        made = self._requests.fingerprint
+        return tuple((str(made(option)), w) for option, w in self._requests.searched.items())
+
+    @property
+    def text_space(self) -> str:
+        """All kinds of a model's vectors are compared with the same vector of a text."""
+        return str(Fingerprint(self.name, self._requests.profile.model, self._requests.dim))
 
     @property
     def fingerprints(self) -> tuple[Fingerprint, ...]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vidrec.types import VideoInfo
 
 Option = Literal["visual", "audio", "transcription", "fused"]
+KINDS: tuple[Option, ...] = ("visual", "audio", "transcription", "fused")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,26 @@ MAX_ASPECT = 2.4
 ASSET_BYTES = 200 << 20
 
 
+def searched(option: str) -> dict[Option, float | None]:
+    """Return what is searched, ``visual`` or ``visual=0.7,audio=0.3``, with the weights.
+
+    Raises:
+        ValueError: a kind is not known or there twice, or only some have a weight above 0.
+    """
+    found: dict[Option, float | None] = {}
+    for part in option.split(","):
+        name, equals, number = part.partition("=")
+        kind = next((one for one in KINDS if one == name.strip()), None)
+        if kind is None or kind in found:
+            raise ValueError(f"option takes {', '.join(KINDS)}, each once")
+        found[kind] = float(number) if equals else None
+        if equals and not 0 < float(number) < float("inf"):
+            raise ValueError("a weight is a number above 0")
+    if len({weight is None for weight in found.values()}) > 1:
+        raise ValueError("either all of the options have a weight, or none")
+    return found
+
+
 def profile_of(settings: MarengoSettings) -> Profile:
     """Return the profile of the model that the settings name.
 
@@ -72,9 +93,24 @@ def profile_of(settings: MarengoSettings) -> Profile:
     if settings.dim is not None and name in PROFILES and settings.dim not in profile.dims:
         sizes = ", ".join(map(str, profile.dims))
         raise ConfigError(f"{name} has vectors of {sizes} numbers. Received: dim={settings.dim}")
-    if settings.option == "fused" and not profile.fuses:
+    wished = searched_of(settings)
+    if "transcription" in wished and "transcription" not in profile.options:
+        raise ConfigError(f"{name} makes no embeddings of transcriptions: marengo3.0 does")
+    if "fused" in wished and not profile.fuses:
         raise ConfigError(f"{name} makes no fused embeddings: use option visual, or marengo3.0")
     return profile
+
+
+def searched_of(settings: MarengoSettings) -> dict[Option, float | None]:
+    """Return what is searched under settings, with the weights.
+
+    Raises:
+        ConfigError: it is none of what there is.
+    """
+    try:
+        return searched(settings.option)
+    except ValueError as exc:
+        raise ConfigError(f"[marengo] option: {exc}. Received: {settings.option}") from exc
 
 
 def _foreseen(settings: MarengoSettings) -> Profile:
@@ -99,6 +135,8 @@ class Requests:
         self.settings = settings
         self.profile = profile_of(settings)
         self.dim = settings.dim or self.profile.dim
+        self.searched = searched_of(settings)
+        self.option = next(iter(self.searched))  # what a video is compared by
         if settings.clips == "dynamic" and settings.clip_sec > 5:
             raise ConfigError(
                 f"[marengo] clip_sec is 2 to 5 with dynamic clips. Received: {settings.clip_sec}"
@@ -114,7 +152,7 @@ class Requests:
     @property
     def options(self) -> tuple[Option, ...]:
         """The kinds of embeddings that a job returns."""
-        fused: tuple[Option, ...] = ("fused",) if self.settings.option == "fused" else ()
+        fused: tuple[Option, ...] = ("fused",) if "fused" in self.searched else ()
         return (*self.profile.options, *fused)
 
     def fingerprint(self, option: Option) -> Fingerprint:
