@@ -162,6 +162,22 @@ def test_a_row_that_names_a_file_reads_it_only_where_the_user_says(tmp_path: Pat
         assert read == (hashes - {hash_file(secret)} if options else set())
 
 
+@pytest.mark.parametrize("url", ["--script=/tmp/x.lua", "file:///etc/passwd", "/etc/passwd"])
+def test_what_a_row_calls_a_url_is_not_handed_to_a_player(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIDREC_LIBRARY", str(tmp_path / "library"))
+    with Library(tmp_path / "library"):
+        pass
+    last = tmp_path / "library" / "last-answer.json"
+    last.write_text(json.dumps([["0" * 64, "a.mp4", None, url, 0.0]]))
+    said = vidrec("open", 1, "--dry-run", "--player", "true", code=2).output
+    assert "no address that can be played" in said
+    for ruin in ("[1]", "[" * 100_000, '[["a"]]'):
+        last.write_text(ruin)
+        assert "nothing was recommended" in vidrec("open", 1, code=2).output
+
+
 def test_libraries_become_one(tmp_path: Path) -> None:
     one, other = load_settings().library, tmp_path / "other"
     fill(one, videos=3)

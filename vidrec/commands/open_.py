@@ -97,8 +97,10 @@ def _place(settings: Settings, result: LastResult) -> str:
         return result.path
     if result.url is None:
         raise UsageError(f"the file of {result.filename} is gone, and it has no URL")
-    if not result.url.startswith("s3://"):
+    if result.url.startswith(("https://", "http://")):
         return result.url
+    if not result.url.startswith("s3://"):  # an imported row's; a player may see an option in it
+        raise UsageError(f"{result.filename} lies at no address that can be played: {result.url}")
     from vidrec.storage.s3 import S3Storage
 
     return S3Storage(settings.s3, settings.cache).presign(result.url, 3600)

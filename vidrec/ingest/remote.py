@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from typing import TypeGuard
 from urllib.parse import unquote, urlsplit
 
 from vidrec.config import Settings
@@ -36,7 +37,7 @@ from vidrec.urls import stable_url
 _OLD_NS = 10**18
 
 
-def is_remote(name: object) -> bool:
+def is_remote(name: object) -> TypeGuard[str]:
     """Whether a name is an ``s3://`` or ``http(s)://`` URL."""
     return isinstance(name, str) and name.lower().startswith(("s3://", "https://", "http://"))
 

@@ -219,15 +219,6 @@ class Embeddings(Catalog):
         rows = self.read("SELECT count(*) FROM embeddings WHERE fingerprint_id = ?", number)
         return int(videos[0][0]), int(rows[0][0])
 
-    def position(self, fingerprint: str) -> tuple[int, int]:
-        """Return the latest (revision of videos, number of an embedding under a fingerprint)."""
-        revision = self.read("SELECT value FROM counters WHERE name = 'revision'")[0][0]
-        rows = self.read(
-            "SELECT max(id) FROM embeddings WHERE fingerprint_id = ?",
-            self._fingerprint_id(fingerprint),
-        )
-        return int(revision), int(rows[0][0] or 0)
-
     def embedder_names(self) -> set[str]:
         """Return the names of the embedders that the library holds embeddings of."""
         rows = self.read(

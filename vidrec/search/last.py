@@ -46,11 +46,12 @@ def last_result(library: Path, number: int) -> LastResult:
     """
     try:
         rows = parsed_json((library / FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as exc:
+        results = [LastResult(*row) for row in rows]
+    except (OSError, ValueError, TypeError) as exc:
         raise UsageError(f"#{number}: nothing was recommended from {library} before") from exc
-    if not 1 <= number <= len(rows):
-        raise UsageError(f"#{number}: the last answer has the results #1 to #{len(rows)}")
-    return LastResult(*rows[number - 1])
+    if not 1 <= number <= len(results):
+        raise UsageError(f"#{number}: the last answer has the results #1 to #{len(results)}")
+    return results[number - 1]
 
 
 def named(library: Path, word: str) -> str:

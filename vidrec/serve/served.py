@@ -18,7 +18,7 @@ from fastapi import Depends, Request
 from vidrec.config import Settings
 from vidrec.errors import StorageError
 from vidrec.files import is_file
-from vidrec.ingest.remote import Remote
+from vidrec.ingest.remote import Remote, is_remote
 from vidrec.library import Library
 from vidrec.library.catalog import has_catalog
 from vidrec.media.playback import Playable, playable
@@ -142,7 +142,7 @@ class Served:
             VidrecError: it cannot be had.
         """
         path = local_file(video)
-        if path is not None or video.url is None:
+        if path is not None or not is_remote(video.url):  # an imported row may call anything a URL
             if path is None:
                 raise NOWHERE
             yield path
