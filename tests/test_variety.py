@@ -109,6 +109,12 @@ def test_of_copies_the_best_one_is_kept(words: Settings) -> None:
     assert answer.notes[0].endswith("near copies of what is shown")
 
 
+def test_where_nothing_fits_nothing_is_chosen(words: Settings) -> None:
+    asked = {"diversity": 0.5, "dedupe": True, "max_per": (("label", 1),)}
+    answer = ask(words, ["dog"], where=["label=absent"], **asked)
+    assert answer.results == [] and not answer.confident
+
+
 def test_at_most_so_many_of_each(words: Settings) -> None:
     answer = ask(words, ["dog"], k=9, max_per=(("label", 2),))
     labels = [row.label for row in answer.results]

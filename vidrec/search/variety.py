@@ -148,7 +148,7 @@ def choose(
         rule.prefetch(candidates)
     held = [0] * len(rules)
     left, chosen = list(candidates), list[Candidate]()
-    nearer = _Nearness(candidates) if diversity else None
+    nearer = _Nearness(candidates) if diversity and candidates else None
     while left and len(chosen) < k:
         at = nearer.best(diversity) if nearer else 0
         candidate = left[at]
