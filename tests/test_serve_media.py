@@ -16,7 +16,9 @@ import pytest
 from tests.serving import films, id_of, serving
 from tests.videos import frame_number, picture, write_video
 from vidrec.config import Settings
+from vidrec.errors import MediaError
 from vidrec.media.playback import Playable, make_playable, playable
+from vidrec.serve.problems import Problem
 from vidrec.serve.workshop import Workshop
 
 __all__ = ["films"]
@@ -202,6 +204,39 @@ def test_the_workshop_makes_each_thing_once_and_keeps_only_so_much(tmp_path: Pat
     kept = sorted(path.name for path in (tmp_path / "made").iterdir())
     assert len(kept) == 2 and shop.finished(kept[0])
     assert not list((tmp_path / "drafts").iterdir())
+    shop.close()
+
+
+def test_pictures_do_not_wait_for_films(tmp_path: Path) -> None:
+    shop = Workshop(tmp_path / "made", tmp_path / "drafts", 1000, workers=2)
+    end = threading.Event()
+
+    def film(draft: Path, report: Any) -> None:
+        end.wait(20)
+        draft.write_bytes(b"film")
+
+    films = [shop.ask(f"{n}.mp4", f"video {n}", film, long=True) for n in range(4)]
+    picture = shop.ask("x.jpg", "video x", lambda draft, report: draft.write_bytes(b"x"))
+    assert picture.done.result(10).name == "x.jpg"
+    assert sum(job.running for job in films) == 1
+    end.set()
+    for job in films:
+        assert job.done.result(10)
+    shop.close()
+
+
+def test_what_failed_is_not_tried_at_once_again(tmp_path: Path) -> None:
+    shop = Workshop(tmp_path / "made", tmp_path / "drafts", 1000)
+
+    def fail(draft: Path, report: Any) -> None:
+        draft.write_bytes(b"half")
+        raise MediaError(f"{draft}: torn")
+
+    with pytest.raises(MediaError):
+        shop.ask("x.mp4", "x", fail).done.result(10)
+    assert not list((tmp_path / "drafts").iterdir())
+    with pytest.raises(Problem, match="cannot be shown"):
+        shop.ask("x.mp4", "x", fail)
     shop.close()
 
 

@@ -71,6 +71,8 @@ def test_an_interrupt_ends_it_whoever_is_connected(films: Settings, number: int)
     try:
         assert server.stderr is not None
         line = server.stderr.readline()
+        assert "token" not in line
+        line = server.stderr.readline()
         found = re.search(r"http://localhost:(\d+)/\?token=([\w-]{20,})", line)
         assert found, line + server.stderr.read()
         port, token = int(found[1]), found[2]

@@ -22,10 +22,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from tests.bench.startup import ROOT, command_line, fill, run
@@ -40,12 +41,13 @@ texts, rounds = json.loads(sys.argv[1]), int(sys.argv[2])
 with open_session(load_settings()) as session:
     for text in texts:
         session.recommend(Query((Part("text", text),)))
-    taken = []
+    taken, used = [], time.process_time()
     for number in range(rounds):
         started = time.perf_counter()
         session.recommend_with_moments(Query((Part("text", random.choice(texts)),)), 8)
         taken.append(time.perf_counter() - started)
-print(json.dumps(taken))
+    used = time.process_time() - used
+print(json.dumps([taken, used]))
 """
 
 
@@ -147,11 +149,18 @@ def memory(pid: int) -> float:
     return int(found[1]) / 1000
 
 
-def show(name: str, taken: Sequence[float], base: float, more: str = "") -> float:
+def used_by(pid: int) -> float:
+    """Return the processor seconds that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def show(name: str, taken: Sequence[float], used: float, base: float, more: str = "") -> float:
     middle, late = statistics.median(taken), statistics.quantiles(taken, n=20)[-1]
     print(
         f"| {name} | {len(taken):,} | {1000 * middle:.1f} | {1000 * late:.1f} | "
-        f"{1000 * max(taken):.0f} | {late / base if base else 1:.2f} | {more} |",
+        f"{1000 * max(taken):.0f} | {late / base if base else 1:.2f} | "
+        f"{1000 * used / len(taken):.1f} | {more} |",
         flush=True,
     )
     return late
@@ -173,13 +182,17 @@ def main() -> None:
         dim = fill(folder / "library", folder / "matrix.f32", options.points)
         run(command_line("index"), environment)
         print(f"{options.points} x {dim}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
-        print("| | answers | median ms | p95 ms | worst ms | p95 by that alone | |")
-        print("|---|--:|--:|--:|--:|--:|---|")
+        print(
+            "| | answers | median ms | p95 ms | worst ms | p95 by that alone | "
+            "processor ms an answer | |"
+        )
+        print("|---|--:|--:|--:|--:|--:|--:|---|")
         alone = subprocess.run(
             [sys.executable, "-c", ALONE, json.dumps(TEXTS), "300"],
             env=environment, capture_output=True, text=True, check=True,
         )  # fmt: skip
-        base = show("the session alone", json.loads(alone.stdout), 0)
+        taken, used = json.loads(alone.stdout)
+        base = show("the session alone", taken, used, 0)
         with served(environment) as (pid, port):
             measure(options, pid, port, base)
 
@@ -187,23 +200,23 @@ def main() -> None:
 def measure(options: argparse.Namespace, pid: int, port: int, base: float) -> None:
     wrong: list[str] = []
 
-    def phase(name: str, found: Tally, seconds: float) -> None:
-        rate = len(found.taken) / seconds
-        show(name, found.taken, base, f"{rate:.0f} a second, {memory(pid):.0f} MB")
+    def phase(name: str, asking: Coroutine[Any, Any, Tally], seconds: float) -> None:
+        before = used_by(pid)
+        found = asyncio.run(asking)
+        used, rate = used_by(pid) - before, len(found.taken) / seconds
+        show(name, found.taken, used, base, f"{rate:.0f} a second, {memory(pid):.0f} MB")
         wrong.extend(found.wrong)
 
     asyncio.run(clients(port, 1, 5, 0))
-    phase("one client", asyncio.run(clients(port, 1, 10, 0)), 10)
+    phase("one client", clients(port, 1, 10, 0), 10)
     n, seconds = options.clients, options.seconds
-    phase(f"{n} clients, a question a second", asyncio.run(clients(port, n, seconds, 1)), seconds)
-    phase(
-        f"{n} clients without a pause", asyncio.run(clients(port, n, seconds / 2, 0)), seconds / 2
-    )
+    phase(f"{n} clients, a question a second", clients(port, n, seconds, 1), seconds)
+    phase(f"{n} clients without a pause", clients(port, n, seconds / 2, 0), seconds / 2)
     phase(f"{n} clients without a pause, again",
-          asyncio.run(clients(port, n, seconds / 2, 0)), seconds / 2)  # fmt: skip
+          clients(port, n, seconds / 2, 0), seconds / 2)  # fmt: skip
     phase(
         f"{n} clients, a question a second, beside {options.slow} slow ones",
-        asyncio.run(beside_slow(port, options.slow, n, seconds / 2)), seconds / 2,
+        beside_slow(port, options.slow, n, seconds / 2), seconds / 2,
     )  # fmt: skip
     print(f"\nwrong answers: {len(wrong)} {wrong[:3]}")
 

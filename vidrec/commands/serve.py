@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -54,7 +55,8 @@ def serve(
     from vidrec.serve.app import Options
     from vidrec.serve.run import serve as stage
 
-    if token == "new":
+    made = token == "new"
+    if made:
         import secrets
 
         token = secrets.token_urlsafe(24)
@@ -73,10 +75,15 @@ def serve(
     )
 
     def ready(address: str) -> None:
+        link = f"{address}?token={options.token}" if options.token else address
         note(f"the page is at {address} (Ctrl-C ends it)")
+        if made:  # for this terminal alone: what is noted may be written to a log
+            print(f"the link that lets in: {link}", file=sys.stderr, flush=True)
+        if not options.token and settings.serve.allowed_hosts:
+            note("note: there is no token: whoever reaches it under its names may ask")
         if open_:
             import webbrowser
 
-            webbrowser.open(address)
+            webbrowser.open(link)
 
     stage(settings, options, settings.serve.port, ready)

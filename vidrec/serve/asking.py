@@ -35,6 +35,7 @@ _BODY = {
         },
     }
 }
+MOST_SENDING = 4  # forms with files at a time
 MOST_MOMENTS = 8  # of a result, beside its own
 _MANY = models.errors(402)
 
@@ -71,7 +72,13 @@ async def recommend_by(served: Here, request: Request) -> Answered:
     """Recommend videos for all that `vidrec recommend` takes, uploaded clips and pictures too."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        return await _from_form(served, request)
+        if served.sending >= MOST_SENDING:  # each may fill as much of the disk as is allowed
+            raise Problem(503, "busy", "too many send files now: try again", {"Retry-After": "5"})
+        served.sending += 1
+        try:
+            return await _from_form(served, request)
+        finally:
+            served.sending -= 1
     if kind != "application/json":
         raise Problem(415, "usage", "a question is sent as application/json or multipart/form-data")
     asked = _checked(await request.body())

@@ -96,8 +96,9 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
+            if scope["type"] == "lifespan":
+                await self.app(scope, receive, send)
+            return  # there is nothing else to speak
         started, status, ended = time.monotonic(), 0, False
         headers = Headers(scope=scope)
 

@@ -187,7 +187,8 @@ class Film:
             with self.served.file_of(self.video) as path:
                 playback.make_playable(path, self.how, start_sec, draft, report)
 
-        return self.served.workshop.ask(self._name(start_sec, end_sec), self.video.id, make)
+        name = self._name(start_sec, end_sec)
+        return self.served.workshop.ask(name, self.video.id, make, long=True)
 
     def _elsewhere(self) -> str:
         """Return where the video is now: of an object the address that opens it for a while."""

@@ -91,7 +91,7 @@ def serve(
         settings: which library, embedder and store, and ``[serve]``.
         options: of the command.
         port: what is listened on; 0 for any that is free.
-        ready: called with the address once questions are answered.
+        ready: called with the address, without the token, once questions are answered.
 
     Raises:
         UsageError: the address needs a token, or the token is too short.
@@ -182,12 +182,11 @@ def server_of(
 
 
 def address_of(options: Options, heard: socket.socket) -> str:
-    """Return the URL of the page; with the token, where one is asked for."""
+    """Return the URL of the page."""
     host = "localhost" if options.host in ("127.0.0.1", "::1") else options.host
     host = socket.gethostname() if host in ("0.0.0.0", "::") else host
     host = f"[{host}]" if ":" in host else host
-    link = f"/?token={options.token}" if options.token else "/"
-    return f"http://{host}:{heard.getsockname()[1]}{link}"
+    return f"http://{host}:{heard.getsockname()[1]}/"
 
 
 def _room() -> int:

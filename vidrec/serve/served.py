@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -47,6 +48,7 @@ class Threads:
     def __init__(self, name: str, at_once: int, waiting: int, seconds: float) -> None:
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix=name)
         self._most, self._seconds, self.taken = at_once + waiting, seconds, 0
+        self._counting = threading.Lock()
 
     async def run(self, function: Callable[..., T], *values: Any, **named: Any) -> T:
         """Call a function in a thread; await its end.
@@ -54,12 +56,14 @@ class Threads:
         Raises:
             Problem: too many wait already, or it takes too long.
         """
-        if self.taken >= self._most:
+        with self._counting:
+            full = self.taken >= self._most
+            self.taken += not full
+        if full:
             raise Problem(
                 503, "busy", "too many ask at the moment: try again", {"Retry-After": "2"}
             )
         future = self._pool.submit(partial(function, *values, **named))
-        self.taken += 1
         future.add_done_callback(self._done)
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), self._seconds)
@@ -67,7 +71,8 @@ class Threads:
             raise Problem(503, "busy", f"no answer within {self._seconds:g} s: try again") from None
 
     def _done(self, _: object) -> None:
-        self.taken -= 1
+        with self._counting:
+            self.taken -= 1
 
     def close(self) -> None:
         """Let nothing more begin."""
@@ -91,6 +96,7 @@ class Served:
     workshop: Workshop
     purse: Purse
     uploads: Path  # a folder of this server's own
+    sending: int = 0  # how many forms with files are being received or asked with
     questions: Threads = field(init=False)
     files: Threads = field(init=False)
     library: Library = field(init=False)  # a connection of its own: who looks holds nobody up

@@ -1,7 +1,8 @@
 """Workshop: what browsers can show is made of videos, once, and kept as long as there is room.
 
 A few threads work. Of one video one thing is made at a time; what was asked for last is made
-first, and what nobody has asked for in a while is not made at all.
+first, what nobody has asked for in a while is not made at all, and one thread is kept for what is
+made in no time: pictures never wait for films.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class Job:
     video_id: str
     make: Make
     wanted: float
+    long: bool = False
     progress: float = 0.0
     running: bool = False
     done: Future[Path] = field(default_factory=Future)
@@ -43,7 +45,7 @@ class Job:
 class Workshop:
     """Makes files and keeps them, up to so many bytes."""
 
-    def __init__(self, kept: Path, drafts: Path, most_bytes: int, workers: int = 2) -> None:
+    def __init__(self, kept: Path, drafts: Path, most_bytes: int, workers: int = 3) -> None:
         """Begin with what an earlier server kept.
 
         Args:
@@ -57,6 +59,7 @@ class Workshop:
         drafts.mkdir(parents=True, exist_ok=True)
         self._jobs: dict[str, Job] = {}
         self._failed: dict[str, tuple[float, str]] = {}
+        self._most_long = max(1, workers - 1)
         self._changed = threading.Condition()
         self._closed = False
         self._make_room()
@@ -72,8 +75,8 @@ class Workshop:
             return None
         return path
 
-    def ask(self, name: str, video_id: str, make: Make) -> Job:
-        """Have a file made, if it is not in work already.
+    def ask(self, name: str, video_id: str, make: Make, *, long: bool = False) -> Job:
+        """Have a file made, if it is not in work already; ``long`` if it takes seconds.
 
         Raises:
             Problem: it failed a moment ago, or too much is waiting.
@@ -87,8 +90,8 @@ class Workshop:
             if job is None:
                 if len(self._jobs) >= MOST_WAITING:
                     raise Problem(503, "busy", "too much is being made: try again")
-                job = self._jobs[name] = Job(name, video_id, make, now)
-                self._changed.notify()
+                job = self._jobs[name] = Job(name, video_id, make, now, long)
+                self._changed.notify_all()
             job.wanted = now
             return job
 
@@ -134,10 +137,12 @@ class Workshop:
         with self._changed:
             while not self._closed:
                 self._drop_unwanted()
-                busy = {job.video_id for job in self._jobs.values() if job.running}
+                running = [job for job in self._jobs.values() if job.running]
+                busy = {job.video_id for job in running}
+                full = sum(job.long for job in running) >= self._most_long
                 free = [
                     job for job in self._jobs.values()
-                    if not job.running and job.video_id not in busy
+                    if not job.running and job.video_id not in busy and not (job.long and full)
                 ]  # fmt: skip
                 if free:
                     job = max(free, key=lambda job: job.wanted)
