@@ -19,7 +19,7 @@ from vidrec.calibration import Calibration
 from vidrec.config import ResnetSettings, Settings
 from vidrec.embedders.base import EmbedContext, Embedder
 from vidrec.embedders.local import ahead, require_path
-from vidrec.errors import CapabilityError, MediaError
+from vidrec.errors import CapabilityError, EmbedderError, MediaError
 from vidrec.library import Library
 from vidrec.library.catalog import has_catalog
 from vidrec.models.checkpoint import (
@@ -181,4 +181,19 @@ class ResnetEmbedder(Embedder):
     def _session(self) -> InferenceSession:
         from vidrec.models.serving import open_session
 
-        return open_session(self._checkpoint.model(), device=self._device)
+        found = self._checkpoint
+        try:
+            session = open_session(found.model(), device=self._device)
+        except EmbedderError as exc:
+            if str(found.folder) in str(exc) or self._device == "cuda":
+                raise
+            raise EmbedderError(f"the checkpoint {found.folder} cannot be used: {exc}") from exc
+        inputs = [value.name for value in session.get_inputs()]
+        outputs = {value.name: value.shape[-1] for value in session.get_outputs() if value.shape}
+        size = outputs.get("embedding", 0)  # a number, or a name where it is open
+        if inputs != ["frames"] or (isinstance(size, int) and size != found.dim):
+            raise EmbedderError(
+                f"the checkpoint {found.folder} holds another network than its labels say: "
+                "train again"
+            )
+        return session

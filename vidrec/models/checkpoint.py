@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -103,7 +104,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         content: dict[str, Any] = parsed_json((folder / LABELS).read_text("utf-8"))
         if content["format"] != _FORMAT:
             raise EmbedderError(f"{folder} was written by another version of vidrec: train again")
-        return Checkpoint(
+        found = Checkpoint(
             folder=folder,
             recipe=content["recipe"],
             dim=content["dim"],
@@ -117,12 +118,35 @@ def read_checkpoint(folder: Path) -> Checkpoint:
             },
             splits=content.get("splits", {}),
         )
+        _check(found)
+        return found
     except FileNotFoundError as exc:
         raise EmbedderError(
             f"no checkpoint in {folder}: make one with `vidrec train DATASET`"
         ) from exc
-    except (OSError, ValueError, LookupError, TypeError) as exc:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as exc:
         raise EmbedderError(f"{folder / LABELS} is damaged: train again") from exc
+
+
+def _check(found: Checkpoint) -> None:
+    """Raise ValueError where a checkpoint says what no training writes."""
+    sampling, labels = found.sampling, found.labels
+    whole = (found.dim, sampling.n_frames, sampling.frame_step, sampling.size, sampling.phases)
+    numbers = [n for c in found.calibrations.values() for n in (c.slope, c.offset)]
+    vectors = [n for row in found.prototypes for n in row]
+    texts = (found.recipe, found.digest, *labels)
+    good = (
+        all(type(n) is int and 0 < n < 1 << 16 for n in whole)
+        and sampling.fit in ("pad", "squash")
+        and all(isinstance(text, str) and text for text in texts)
+        and labels
+        and len(found.prototypes) == len(labels)
+        and all(len(row) == found.dim for row in found.prototypes)
+        and all(math.isfinite(n) for n in (*numbers, *vectors))
+        and isinstance(found.splits, dict)
+    )
+    if not good:
+        raise ValueError("no training writes that")
 
 
 def checkpoints(library: Path) -> list[Path]:
