@@ -183,6 +183,16 @@ def test_a_query_that_costs_needs_leave(
     assert len(cloud.labs.tasks) == 2
 
 
+def test_embed_asks_on_a_terminal_above_the_threshold(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.videos(6)
+    monkeypatch.setenv("VIDREC_PAID_ASK_MINUTES", "0.15")
+    for answer, code, tasks in (("n", 4, 2), ("y", 0, 6)):
+        assert on_a_terminal(["embed", str(cloud.folder)], answer) == code
+        assert len(cloud.labs.tasks) == tasks
+
+
 def on_a_terminal(words: list[str], answer: str) -> int:
     """Run a command on a terminal, answer its question, and return its exit code."""
     ours, theirs = pty.openpty()
@@ -193,7 +203,7 @@ def on_a_terminal(words: list[str], answer: str) -> int:
     os.close(theirs)
     shown = b""
     try:
-        while b"Pay?" not in shown:
+        while b"[y/N]" not in shown:
             shown += os.read(ours, 1000)
         os.write(ours, answer.encode() + b"\n")
         while process.poll() is None:

@@ -138,8 +138,9 @@ class Gate:
         room = self.jobs.room(time.time())
         if room is None:
             return True
-        asked = self.jobs.videos_of_run()
-        coming = {name: some for name, some in self._let_in.items() if name not in asked}
+        coming = {
+            name: some for name, some in self._let_in.items() if not self.jobs.has_asked(name)
+        }
         coming[video.id] = minutes
         return sum(coming.values()) <= room + 1e-9
 

@@ -217,10 +217,13 @@ class CatalogJobs:
         )[0]
         return Bill(row[0], row[1], row[2] - row[0])
 
-    def videos_of_run(self) -> set[str]:
-        """Return the ids of the videos that this run has asked to pay for."""
-        rows = self._library.read("SELECT video_id FROM paid WHERE run = ?", self._allowance.run)
-        return {row[0] for row in rows}
+    def has_asked(self, video_id: str) -> bool:
+        """Whether this run has asked to pay for a video."""
+        return bool(
+            self._library.read(
+                "SELECT 1 FROM paid WHERE run = ? AND video_id = ?", self._allowance.run, video_id
+            )
+        )
 
     # Copies at the provider
 

@@ -141,6 +141,8 @@ CREATE TABLE paid (                 -- every job there ever was, each before it 
     minutes REAL NOT NULL,
     created_at REAL NOT NULL
 );
+CREATE INDEX paid_run ON paid(run, video_id);
+CREATE INDEX paid_created ON paid(created_at);
 CREATE TABLE sent (                 -- copies of files that a provider may still hold
     name TEXT PRIMARY KEY,          -- unique: under it the copy is found there
     asset_id TEXT,                  -- NULL while no answer has named it

@@ -22,6 +22,7 @@ from vidrec.embedders.marengo.replies import clean
 from vidrec.errors import EmbedderError, JobError, TransientError
 from vidrec.types import Copy, Video
 
+SLOW_BYTES = 4 << 20  # to send more may take more than two seconds
 OPEN = ("creating", "running")  # states of a job that still reads its copy
 
 
@@ -50,6 +51,8 @@ class Copies:
         key = self.requests.job_key
         copy = Copy(copy_name(video), "", video.id, key, self.clock.now())
         self.log.add_copy(copy)
+        if size > SLOW_BYTES:
+            self.service.tell("send", f"sending {video.filename}, {size / 1e6:.0f} MB")
         copy = replace(copy, asset_id=self._sent(copy.name, path))
         self.log.add_copy(copy)
         self._await(copy.asset_id)
@@ -86,6 +89,7 @@ class Copies:
             if found.get("status") == "failed":
                 reason = clean(str((found.get("error") or {}).get("message", "no reason given")))
                 raise JobError(f"Twelve Labs cannot use the file: {reason}")
+            self.service.tell("file", "waiting for Twelve Labs to take in a file that was sent")
             self.clock.wait(self.requests.settings.poll_sec)
         raise TransientError("Twelve Labs did not take the file in time: run again later")
 

@@ -50,6 +50,7 @@ class LostJobs:
         found, doubtful = self._look(job)
         early = min(settings.settle_sec, since + settings.settle_sec - self.clock.now())
         if found is None and early > 0:
+            self.service.tell("lost", "looking for a job that Twelve Labs may have made unanswered")
             self.clock.wait(early)
             found, doubtful = self._look(job)
         while found is None and doubtful and self.clock.steady() < until:
