@@ -94,6 +94,8 @@ def test_a_video_plays_from_its_matching_moment(visit: Opener) -> None:
     page.wait_for_function(f"() => ({PLAYING})() > 4.2")
     after = page.evaluate(PIXELS)
     assert sum(abs(a - b) for a, b in zip(before, after, strict=True)) / len(after) > 0.5
+    page.get_by_role("button", name="Copy the link").click()
+    expect(page.locator("#toast")).to_contain_text("link")
     page.keyboard.press("Escape")
     expect(page.locator("#player")).to_be_hidden()
     expect(page).to_have_url(re.compile(r"launch$"))

@@ -119,7 +119,7 @@ def test_a_phone_shows_it_all_without_scrolling_sideways(visit: Opener) -> None:
     expect(page.locator("#player")).to_be_visible()
     box = page.locator("#player").bounding_box()
     assert box is not None and (box["width"], box["height"]) == (360, 740)
-    page.wait_for_function("document.querySelector('#player video').currentTime > 0.2")
+    page.wait_for_function("() => document.querySelector('#player video').currentTime > 0.2")
 
 
 def test_nothing_moves_when_pictures_and_answers_come(visit: Opener) -> None:

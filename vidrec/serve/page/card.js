@@ -42,6 +42,7 @@ export function shot(row) {
   const image = h("img", { alt: "", width: 480, height: 270, loading: "lazy", decoding: "async" });
   image.addEventListener("load", () => {
     image.classList.toggle("tall", image.naturalHeight > image.naturalWidth * 0.8);
+    image.classList.add("on");
   });
   image.addEventListener("error", () => {
     image.replaceWith(blank());

@@ -71,11 +71,13 @@ export function count(number, one, several = `${one}s`) {
 
 export const CALM = matchMedia("(prefers-reduced-motion: reduce)");
 
-let said;
+const said = document.getElementById("said");
 
 /** Tell a screen reader; the eye sees it by itself. */
 export function announce(text) {
-  said ??= document.getElementById("said");
+  // What lies behind an open dialog is not read.
+  const place = document.querySelector("dialog[open]") ?? document.body;
+  if (said.parentElement !== place) place.append(said);
   said.textContent = "";
   // A region that is emptied and filled in one go is not read again.
   setTimeout(() => (said.textContent = text), 60);
@@ -87,10 +89,10 @@ let hiding;
 export function toast(text) {
   const place = document.getElementById("toast");
   place.textContent = text;
-  place.hidden = false;
+  place.showPopover?.(); // over an open dialog, too
   announce(text);
   clearTimeout(hiding);
-  hiding = setTimeout(() => (place.hidden = true), 4000);
+  hiding = setTimeout(() => place.hidePopover?.(), 4000);
 }
 
 /** Call `later` when nothing was asked for `wait` milliseconds. */

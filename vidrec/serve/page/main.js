@@ -22,6 +22,7 @@ const kept = new Map(); // answers of this visit, for the back button
 const KEPT = 40;
 const SHELF = 24; // videos of the library that are shown while nothing is asked
 
+let shownAsked = null; // whether the list is an answer, or the library's shelf
 let asking = null; // the question that is under way
 let status = null;
 let begun = null; // settles when the status is there, or cannot be had
@@ -57,7 +58,8 @@ async function show(state, { remembered = false } = {}) {
 /** Show that something is under way; returns what ends that. */
 function wait(asked) {
   notice.clear();
-  if (isEmpty()) showBones(asked ? get().k : PAGE);
+  // An answer is refined where it stands; the library's shelf is no answer.
+  if (isEmpty() || asked !== shownAsked) showBones(asked ? get().k : PAGE);
   else setBusy(true);
   more.replaceChildren();
   const shows = setTimeout(() => (working.hidden = false), 250);
@@ -110,6 +112,7 @@ function present(state, answer) {
   notice.clear();
   working.hidden = true;
   showRows(rows, { asked });
+  shownAsked = asked;
   setRows(asked ? rows : []);
   document.getElementById("asides").textContent = answer.notes.join(" · ");
   summary.textContent = asked ? told(answer) : shelved(answer);
