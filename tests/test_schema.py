@@ -71,6 +71,7 @@ def test_what_commands_write_is_as_their_schemas_say(tmp_path: Path) -> None:
     (status,) = check("status", lines("status"))
     assert status["failures"] and status["embedders"]
     check("usage", lines("usage"))
+    check("jobs", lines("jobs"), least=0)
     check("doctor", vidrec("doctor", "--format", "jsonl").stdout, least=5)
     check("config", lines("config", "show"), least=20)
     asked = ("recommend", "a cup of coffee", "--min-confidence", 0)

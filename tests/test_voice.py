@@ -24,14 +24,14 @@ def run(command: str) -> "subprocess.CompletedProcess[str]":
 
 
 def test_the_log_has_what_was_said_with_time_stamps(tmp_path: Path) -> None:
-    name = "no\x1b[31m video.mp4"
+    name = "no\x1b[31m\nvideo.mp4"
     (tmp_path / name).write_text("text")
     log = tmp_path / "vidrec.log"
     vidrec("embed", tmp_path, "-f", "table", "--log-file", log, code=4)
     lines = log.read_text().splitlines()
     assert all(re.match(STAMP, line) for line in lines)
     assert "\x1b" not in log.read_text()
-    assert "WARNING skipping" in lines[0] and "1 failed" in lines[-1]
+    assert "WARNING skipping" in lines[0] and "1 failed" in lines[-1] and len(lines) == 2
     vidrec("embed", "--log-file", log, code=2)
     assert "ERROR nothing to embed" in log.read_text().splitlines()[-1]
     assert "cannot write the log" in vidrec("status", "--log-file", tmp_path, code=1).stderr

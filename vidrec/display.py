@@ -120,7 +120,7 @@ def show_error(error: VidrecError) -> None:
         line = _json(error_of(error))
     else:
         line = f"error: {plain(message)}"
-    _log.error("%s", message, extra={"shown": True})
+    _log.error("%s", plain(message), extra={"shown": True})
     print(line, file=sys.stderr)
 
 
@@ -147,7 +147,7 @@ def command(line: str) -> None:
 
 def note(message: str) -> None:
     """Write a line to stderr."""
-    _log.info("%s", message, extra={"shown": True})
+    _log.info("%s", plain(message), extra={"shown": True})
     if not _quiet:
         print(plain(message), file=sys.stderr)
 
@@ -307,7 +307,7 @@ class Bar:
             self.step(0, shown)
 
     def warn(self, message: str) -> None:
-        _log.warning("%s", message, extra={"shown": True})
+        _log.warning("%s", plain(message), extra={"shown": True})
         message = plain(message)
         if self._bar is not None:
             self._bar.write(message, file=self._stream)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -181,6 +181,8 @@ def embed(
         gpus=gpus,
     )
     named = with_stdin(paths, nul=nul) if paths else None
+    if named == []:
+        note("the list on stdin is empty: there is nothing to embed")
     rows: list[Mapping[str, Any]] = []
     told = {Format.jsonl: _show_row, Format.json: rows.append}.get(wished, lambda row: None)
     report = stage.embed(settings, named, options, display.Bar(), told)
@@ -254,18 +256,18 @@ def show_embed_report(
     report: EmbedReport, wished: Format = Format.table, rows: list[Mapping[str, Any]] | None = None
 ) -> None:
     """Sum up a run of `embed`: as JSON on stdout where that is wished, for a person on stderr."""
-    summary = {
-        "schema": SCHEMA, "event": "summary", "embedder": report.embedder,
-        "fingerprint": report.fingerprint, "videos": report.videos, "clips": report.clips,
-        "footage_sec": report.footage_sec, "seconds": report.seconds, "skipped": report.skipped,
-        "known_failures": report.known_failures, "failed": report.failed, "left": report.left,
-        "over_cap": report.over_cap,
-        "elsewhere": report.elsewhere, "interrupted": report.interrupted,
-        "paid_jobs": report.bill.jobs if report.bill else 0,
-        "paid_minutes": report.bill.minutes if report.bill else 0.0,
-        "unclear_jobs": report.bill.unclear if report.bill else 0,
-        "cost": report.price,
-    }  # fmt: skip
+    from vidrec.commands.rows import EmbedSummary
+
+    bill = report.bill
+    summary = asdict(
+        EmbedSummary(
+            SCHEMA, "summary", report.embedder, report.fingerprint, report.videos, report.clips,
+            report.footage_sec, report.seconds, report.skipped, report.known_failures,
+            report.failed, report.left, report.over_cap, report.elsewhere, report.interrupted,
+            bill.jobs if bill else 0, bill.minutes if bill else 0.0, bill.unclear if bill else 0,
+            report.price,
+        )
+    )  # fmt: skip
     if wished is Format.jsonl:
         display.show_lines([summary])
     elif wished is Format.json:
@@ -287,6 +289,7 @@ def show_embed_report(
                report.over_cap, report.elsewhere)  # fmt: skip
     if not any(counted) and not report.interrupted:
         note("no video was found: folders are searched for files with a video's extension")
+        return
     head = "interrupted; embedded" if report.interrupted else "embedded"
     note(f"{head} {'; '.join(part for part in parts if part)}")
 

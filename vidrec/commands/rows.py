@@ -71,6 +71,8 @@ class EmbedSummary:
     interrupted: bool
     paid_jobs: int
     paid_minutes: float
+    unclear_jobs: int
+    cost: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,9 +210,9 @@ class Catalog:
             with held(self.folder / f"{task}.lock", seconds=-1 if wait else 0):
                 yield
         except AlreadyHeldError as exc:
+            hint = "--wait waits for it" if command == "embed" else "wait until it is done"
             raise LockedError(
-                f"another `vidrec {command}` works on {self.folder} (process {exc}): "
-                "wait for it, or use another library"
+                f"another `vidrec {command}` works on {self.folder} (process {exc}): {hint}"
             ) from exc
         except LockFileError as exc:
             raise LibraryError(f"cannot write to the library {self.folder}: {exc}") from exc
