@@ -38,15 +38,15 @@ def config(
     action: Annotated[
         Action,
         typer.Argument(
-            help="show: every setting and where its value comes from. trust: let a config file of "
-            "a folder say where your keys are sent."
+            help="show: every setting and where its value comes from. trust: let the config file "
+            "of a folder decide where your keys are sent."
         ),
     ] = Action.show,
     file: Annotated[
         Path | None,
-        typer.Argument(help="Which file to trust.", show_default="./vidrec.toml"),
+        typer.Argument(help="Config file to trust.", show_default="./vidrec.toml"),
     ] = None,
-    forget: Annotated[bool, typer.Option("--forget", help="Trust the file no more.")] = False,
+    forget: Annotated[bool, typer.Option("--forget", help="Stop trusting the file.")] = False,
     format: OutputFormat = Format.auto,
     library: Library = None,
 ) -> None:

@@ -40,7 +40,7 @@ def evaluate(
     by: Annotated[
         str | None,
         typer.Option(
-            help="Videos are alike that share this: label, group, or a column of the captions.",
+            help="What alike videos share: label, group, or a column of the captions.",
             metavar="FIELD",
             show_default="label",
         ),
@@ -71,8 +71,8 @@ def evaluate(
     splits: Annotated[
         Literal["auto", "ignore"],
         typer.Option(
-            help="Where splits are known (auto), each labelled test video asks for training "
-            "videos; else each asks for all others.",
+            help="Ask with test videos for training videos where splits are known (auto), or with "
+            "each labelled video for all others (ignore).",
         ),
     ] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Random seed of the bootstrap.")] = 0,
@@ -81,7 +81,7 @@ def evaluate(
     checkpoint: CheckpointFolder = None,
     library: Library = None,
 ) -> None:
-    """Measure how well texts find their videos and videos their like, against chance.
+    """Measure how well texts and similar videos find what they should, against chance.
 
     Example: vidrec evaluate --captions captions.csv --min R@1=0.4
     """

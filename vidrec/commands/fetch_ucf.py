@@ -63,7 +63,9 @@ def fetch_ucf(
         ),
     ] = UCF101_URL,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Download N clips at a time.")] = 8,
-    list_: Annotated[bool, typer.Option("--list", help="List the classes; fetch nothing.")] = False,
+    list_: Annotated[
+        bool, typer.Option("--list", help="List the classes, and fetch nothing.")
+    ] = False,
     format: ReportFormat = Report.auto,
 ) -> None:
     """Fetch a subset of UCF101, only the bytes of the chosen clips.

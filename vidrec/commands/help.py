@@ -27,6 +27,15 @@ GROUPS = {
     "Output": ("format", "sheet", "save_clips", "exact", "all_videos", "quiet", "verbose",
                "log_file", "version", "install_completion", "show_completion", "help"),
 }  # fmt: skip
+# Commands by what one is about to do; those that stand in none come last.
+JOURNEYS = {
+    "Start": ("demo", "embed", "recommend", "open", "serve"),
+    "Library": ("list", "label", "tag", "remove", "status", "index", "evaluate"),
+    "Cloud": ("upload", "jobs", "usage"),
+    "Training": ("fetch-ucf", "train"),
+    "Exchange": ("export", "import", "schema", "mcp"),
+    "Set-up": ("doctor", "config"),
+}
 GROUP_OF = {name: group for group, names in GROUPS.items() for name in names}
 METAVARS = {int: "N", float: "X", str: "TEXT"}
 
@@ -83,10 +92,7 @@ class _Plain:
             with _section(formatter, "Arguments"):
                 formatter.write_dl(arguments)
         if hasattr(self, "list_commands"):
-            with _section(formatter, "Commands"):
-                formatter.write_dl([
-                    (name, self.get_command(ctx, name).help) for name in self.list_commands(ctx)
-                ])  # fmt: skip
+            _write_commands(self, ctx, formatter)
         groups: dict[str, list[tuple[str, str]]] = {name: [] for name in ("Options", *GROUPS)}
         for option in self.get_params(ctx):
             if option.param_type_name == "option" and not option.hidden:
@@ -95,6 +101,17 @@ class _Plain:
             if rows:
                 with _section(formatter, group):
                     formatter.write_dl(rows, col_max=max(16, min(30, formatter.width // 3)))
+
+
+def _write_commands(group: Any, ctx: Any, formatter: Any) -> None:
+    every = group.list_commands(ctx)
+    spare = [name for name in every if not any(name in names for names in JOURNEYS.values())]
+    wide = max(map(len, every))
+    for title, names in {**JOURNEYS, "More": spare}.items():
+        rows = [(f"{name:<{wide}}", group.get_command(ctx, name).help) for name in names]
+        if rows:
+            with _section(formatter, title):
+                formatter.write_dl(rows)
 
 
 def _arguments(command: Any, ctx: Any) -> list[Any]:

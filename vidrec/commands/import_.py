@@ -45,7 +45,7 @@ def import_(
     ] = None,
     space: Annotated[
         str | None,
-        typer.Option("--as", help="The embedder here that made the vectors, NAME[:MODEL[:OPTION]], "
+        typer.Option("--as", help="Embedder here that made the vectors, NAME[:MODEL[:OPTION]], "
                      "as marengo:marengo3.5:visual: then texts can be asked.", show_default=False),
     ] = None,
     columns: Annotated[
@@ -55,7 +55,7 @@ def import_(
     ] = None,
     vector: Annotated[
         str | None,
-        typer.Option(help="Which of a collection's named vectors.", show_default=False),
+        typer.Option(help="Named vector of the collection to take.", show_default=False),
     ] = None,
     files: Annotated[
         Path | None,
@@ -69,7 +69,7 @@ def import_(
     ] = None,
     format: ReportFormat = Report.auto,
 ) -> None:  # fmt: skip
-    """Take vectors made elsewhere, or another library, into the library.
+    """Import vectors made elsewhere, or another library.
 
     Example: vidrec import vectors.parquet
 

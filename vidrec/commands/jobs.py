@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 def jobs(
     closed: Annotated[
-        bool, typer.Option("--all", help="Also jobs whose embeddings are stored.")
+        bool, typer.Option("--all", help="Also show jobs whose embeddings are stored.")
     ] = False,
     give_up: Annotated[
         str | None,
         typer.Option(
-            help="Have done with a job, by its id or the video's: the next `vidrec embed` pays for "
+            help="Give up a job, by its id or that of its video; the next `vidrec embed` pays for "
             "a new one.",
             metavar="ID",
         ),

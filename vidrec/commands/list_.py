@@ -32,10 +32,11 @@ if TYPE_CHECKING:
 def list_(
     where: Where = None,
     unlabelled: Annotated[
-        bool, typer.Option("--unlabelled", help="Only videos without a label.")
+        bool, typer.Option("--unlabelled", help="List only videos without a label.")
     ] = False,
     long: Annotated[
-        bool, typer.Option("--long", "-l", help="Also show group and place of each video.")
+        bool,
+        typer.Option("--long", "-l", help="Also show the group and the path or URL of each video."),
     ] = False,
     format: OutputFormat = Format.auto,
     library: Library = None,

@@ -17,7 +17,7 @@ from vidrec.commands.options import (
 
 def mcp(
     allow_paid: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Let N questions be paid for (Marengo).")
+        int, typer.Option(min=0, metavar="N", help="Pay for at most N questions (marengo).")
     ] = 0,
     embedder: EmbedderName = None,
     checkpoint: CheckpointFolder = None,

@@ -120,21 +120,23 @@ def recommend(
     queries: Annotated[
         Path | None,
         typer.Option(
-            help="Answer many, in JSON lines: a file, or -, of a text a line, or JSON objects with "
-            "an id and these options by name (query, like, top_k, …).",
+            help="Answer many queries in JSON lines: a file, or -, with one text per line, or one "
+            "JSON object with an id and options by name (query, like, top_k, …).",
             show_default=False,
         ),
     ] = None,
     why: Annotated[
         bool,
         typer.Option(
-            "--why", help="Tell what each part gave to a score, at which moments, and what is seen."
+            "--why",
+            help="Explain each result: what each part of the query gave, where, and what is seen.",
         ),
     ] = False,
     all_videos: Annotated[
         Path | None,
         typer.Option(
-            help="Instead of a query: write the nearest of each video to a .jsonl or .parquet.",
+            help="Instead of a query: write the nearest of each video to a .jsonl or .parquet "
+            "file.",
             show_default=False,
         ),
     ] = None,

@@ -40,7 +40,7 @@ def schema(
     command: Annotated[
         str,
         typer.Argument(
-            help="Which command, or error: what is written to stderr where one fails.",
+            help="A command, or error for what is written to stderr when one fails.",
             autocompletion=lambda: [*ROWS],
         ),
     ],

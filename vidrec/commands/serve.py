@@ -27,21 +27,21 @@ def serve(
     ] = None,
     port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help="0: any that is free.", show_default="8765"),
+        typer.Option(
+            min=0, max=65535, help="Port to listen on; 0: any free one.", show_default="8765"
+        ),
     ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     token: Annotated[
         str | None,
         typer.Option(
-            help="Who has it may ask; `new` makes one. Better kept in VIDREC_SERVE_TOKEN.",
+            help="Token that clients must send; `new` makes one. Safer in VIDREC_SERVE_TOKEN.",
             show_default=False,
         ),
     ] = None,
     allow_paid: Annotated[
         int,
-        typer.Option(
-            min=0, metavar="N", help="Let N questions be paid for (Marengo) before it stops."
-        ),
+        typer.Option(min=0, metavar="N", help="Pay for at most N questions (marengo)."),
     ] = 0,
     embedder: EmbedderName = None,
     checkpoint: CheckpointFolder = None,

@@ -62,7 +62,7 @@ def upload(
     format: ReportFormat = Report.auto,
     library: Library = None,
 ) -> None:
-    """Upload videos to S3; what is there already is left alone.
+    """Upload videos to S3; objects that are there already are skipped.
 
     Example: vidrec upload ~/Videos --bucket my-videos
     """
