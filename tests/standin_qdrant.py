@@ -22,16 +22,15 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 from qdrant_client import QdrantClient, models
 
-SPEC = Path(__file__).parents[2] / "shared" / "contracts" / "qdrant-openapi-1.19.json"
+from tests.qdrant_spec import SPEC, validator_of
+
 GROUP_ROUNDS = 5
 
 
@@ -435,7 +434,7 @@ class _Handler(BaseHTTPRequestHandler):
         server = self.server_side
         if not server.validate or not SPEC.is_file() or value is None:
             return
-        validator = _validator(self.command, path, part)
+        validator = validator_of(self.command, path, part)
         server.validated += 1
         server.problems += [
             f"{self.command} {path} {part}: {error.message[:300]}"
@@ -481,35 +480,3 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _error(message: str) -> Any:
     return {"status": {"error": message}, "time": 0.0}
-
-
-@cache
-def _spec() -> Any:
-    return json.loads(SPEC.read_text(encoding="utf-8"))
-
-
-@cache
-def _template(method: str, path: str) -> str:
-    for template, methods in _spec()["paths"].items():
-        pattern = re.sub(r"\\\{[a-z_]+\\\}", "[^/]+", re.escape(template))
-        # A fixed name ("/collections/aliases") wins over a parameter.
-        if method.lower() in methods and (template == path or re.fullmatch(pattern, path)):
-            if template != path and path in _spec()["paths"]:
-                continue
-            return str(template)
-    raise AssertionError(f"{method} {path} is not in Qdrant's OpenAPI file")
-
-
-def _validator(method: str, path: str, part: str) -> Any:
-    return _template_validator(method, _template(method, path), part)
-
-
-@cache
-def _template_validator(method: str, template: str, part: str) -> Any:
-    from openapi_schema_validator import OAS30ReadValidator, OAS30WriteValidator
-
-    operation = _spec()["paths"][template][method.lower()]
-    found = operation[part] if part == "requestBody" else operation[part]["200"]
-    schema = found["content"]["application/json"]["schema"]
-    kind = OAS30WriteValidator if part == "requestBody" else OAS30ReadValidator
-    return kind({**schema, "components": _spec()["components"]})

@@ -224,3 +224,27 @@ def test_a_server_that_is_gone_is_named(site: Site) -> None:
     with (site.folder / "copy").open("w+b") as file:
         read(f"{site.url}/a.bin", file, lambda got: None)
     assert (site.folder / "copy").read_bytes() == b"12345"
+
+
+def test_a_url_of_the_library_is_a_query(cloud: Cloud, site: Site) -> None:
+    for seed in (1, 2):
+        write_video(site.folder / f"{seed}.mp4", seconds=4, seed=seed)
+    write_video(site.folder / "plain.mp4", seconds=4, seed=3).rename(site.folder / "plain")
+    vidrec("embed", f"{site.url}/1.mp4", f"{site.url}/2.mp4", f"{site.url}/plain?id=3&token=t")
+    vidrec("index")
+    site.requests.clear()
+    for name in ("1.mp4", "plain?id=3", "plain?id=3&token=other"):
+        found = vidrec("recommend", f"{site.url}/{name}", "-f", "paths", "-k", 9).stdout.split()
+        assert len(found) == 2 and f"{site.url}/{name.split('&')[0]}" not in found
+    said = vidrec("recommend", f"{site.url}/3.mp4?token=secret", code=2).stderr
+    assert f"no video of the library has the URL {site.url}/3.mp4:" in said
+    assert site.requests == []
+
+
+def test_credentials_that_end_before_the_urls_are_said(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.videos(2)
+    vidrec("upload", cloud.folder)
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
+    assert vidrec("embed", cloud.folder).stderr.count("temporary AWS credentials") == 1

@@ -46,6 +46,7 @@ class Gate:
     force: bool = False
     repaired: set[str] = field(default_factory=set)
     given: dict[str, str | None] = field(default_factory=dict)  # this run's URLs, by video id
+    told_of_end: bool = False
     expected: Expected = Expected()
     allowance: Allowance = field(init=False)
     jobs: CatalogJobs = field(init=False)
@@ -200,6 +201,13 @@ class _Urls:
                 raise TransientError(
                     f"{url} is not there, or may not be read: run `vidrec upload` again"
                 )
+            self._say_if_short()
             return self.storage.presign(url, URL_SECONDS)
         except StorageError as exc:
             raise TransientError(str(exc)) from exc
+
+    def _say_if_short(self) -> None:
+        """Say once that the service may come too late: the credentials end before the URLs."""
+        if not self.gate.told_of_end and (early := self.storage.shortened(URL_SECONDS)):
+            self.gate.told_of_end = True
+            self.gate.embedder.say(early)

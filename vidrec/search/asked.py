@@ -110,6 +110,8 @@ class Asker:
         except UsageError as exc:
             if "is not in the library" not in str(exc):
                 raise
+        if "://" in name:
+            raise UsageError(f"no video of the library has the URL {name}: `vidrec embed` it first")
         raise UsageError(
             f"{name} looks like a file but does not exist, here or in the library: give a video, "
             "an image or a text"

@@ -15,6 +15,7 @@ from vidrec.errors import UsageError
 from vidrec.files import expanded, is_file, is_folder, is_text
 from vidrec.media.extensions import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 from vidrec.types import Condition
+from vidrec.urls import shown_url
 
 PartKind: TypeAlias = Literal["text", "video", "image", "id", "name", "vector"]
 QueryScope: TypeAlias = Literal["clip", "video", "best"]
@@ -22,6 +23,7 @@ Pool: TypeAlias = Literal["mean", "max"]
 
 # "2:a dog": at most 99, and no time of day or title such as "3:10" or "2001: A Space Odyssey".
 _WEIGHT = re.compile(r"(\d{1,2}(?:\.\d+)?):(?=[^\s\d])")
+_URL = re.compile(r"(?i)(s3|https?)://")
 _SIGN = re.compile(r"\s+([+-])\s+")
 
 
@@ -175,6 +177,8 @@ def _negative(part: Part) -> Part:
 def _part(word: str) -> Part:
     if word.startswith("id:"):
         return Part("id", word.removeprefix("id:"))
+    if _URL.match(word):
+        return Part("name", shown_url(word))  # of a video in the library: nothing is fetched
     path = expanded(word)
     suffix = path.suffix.lower()
     extensions = VIDEO_EXTENSIONS | IMAGE_EXTENSIONS
