@@ -253,9 +253,12 @@ class Embedder(ABC):
         Raises:
             CapabilityError: this embedder does not embed text.
         """
+        import numpy as np
+
         self._require("text", "query with a video of the library instead")
         with self._in_one_line():
-            return sound(self._encode_texts(texts), (len(texts), self.fingerprint.dim))
+            found = self._encode_texts(texts) if texts else np.empty((0, self.fingerprint.dim))
+            return sound(found, (len(texts), self.fingerprint.dim))
 
     def embed_image(self, path: Path) -> Vector:
         """Return the ``(dim,)`` unit vector of an image file.
