@@ -140,6 +140,10 @@ def test_the_page_health_and_document_are_there(films: Settings) -> None:
     with serving(films) as client:
         assert client.get("/healthz").json() == {"ok": True}
         assert client.get("/").headers["content-type"].startswith("text/html")
+        script = client.get("/page/main.js").headers
+        assert script["cache-control"] == "no-cache" and "javascript" in script["content-type"]
+        again = client.get("/page/main.js", headers={"If-None-Match": script["etag"]})
+        assert again.status_code == 304 and again.headers["cache-control"] == "no-cache"
         assert "vidrec_requests_total" in client.get("/metrics").text
         document = client.get("/openapi.json").json()
         assert {"/api/recommend", "/media/{video_id}"} <= set(document["paths"])

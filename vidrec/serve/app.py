@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, FastAPI
@@ -69,7 +70,7 @@ def make_app(
     )  # fmt: skip
     for part in (asking.router, browsing.router, playing.router, metrics.router, router):
         api.include_router(part)
-    api.mount("/page", StaticFiles(directory=PAGE), name="page")
+    api.mount("/page", _PageFiles(directory=PAGE), name="page")
     places = places_of(settings)
 
     async def refuse(request: Request, exc: Exception) -> Response:
@@ -78,6 +79,15 @@ def make_app(
     for kind in (Exception, Problem, VidrecError, RequestValidationError, HTTPException):
         api.add_exception_handler(kind, refuse)
     return Guard(api, _rules(settings, options), metrics.seen)
+
+
+class _PageFiles(StaticFiles):
+    """The page's files, asked for anew each time: no browser mixes those of two versions."""
+
+    def file_response(self, *values: Any, **named: Any) -> Response:
+        response = super().file_response(*values, **named)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
 
 
 def _plain(exc: Exception) -> Exception:
