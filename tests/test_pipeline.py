@@ -355,3 +355,17 @@ def test_index_writes_only_what_came_since(indexed: dict[str, Path]) -> None:
     assert "saturn.mp4" in [row["filename"] for row in results("a rocket")]
     shutil.rmtree(load_settings().library / "knn")
     assert "indexed 10 points" in vidrec("index").stderr
+
+
+def test_conditions_that_a_stale_index_cannot_meet_say_what_mends_it(
+    indexed: dict[str, Path],
+) -> None:
+    said = vidrec("label", "coffee.mp4", "--label", "Drinks").stderr
+    assert "run `vidrec index`" in said
+    missed = vidrec("recommend", "a cup", "--where", "label=Drinks", code=3).stderr
+    assert "has changed since it was indexed: run `vidrec index`" in missed
+    vidrec("index")
+    assert results("a cup of coffee", "--where", "label=Drinks")[0]["filename"] == "coffee.mp4"
+    typo = vidrec("recommend", "a cup", "--where", "lable=Drinks", code=2).stderr
+    assert typo.count("choose one of") == 1 and "did you mean label?" in typo
+    assert vidrec("list", "--where", "label=Films", "-f", "table").stderr == "no videos\n"

@@ -112,7 +112,7 @@ def test_an_embedder_without_tone_has_no_such_field(
     with Library(settings.library) as library:
         put(library, "cat.mp4", ["cat"])
     index(settings)
-    with pytest.raises(UsageError, match="no point has a 'tone' to filter on"):
+    with pytest.raises(UsageError, match="no video has a field 'tone'"):
         ask(settings, ["cat"], where=["tone=dark"])
 
 

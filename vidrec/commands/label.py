@@ -56,9 +56,12 @@ def label(
     if (source is None) == (label is None) or (source is not None and videos):
         raise UsageError("label takes videos and --label, or --from and a file")
     if source is not None:
-        show_metadata(metadata.read_metadata(settings, source, str), wished)
-        return
-    if not videos:
+        report = metadata.read_metadata(settings, source, str)
+    elif videos:
+        names = [named(settings.library, video) for video in videos]
+        report = metadata.tag(settings, names, {"label": label})
+    else:
         raise UsageError("label which videos? Name some")
-    names = [named(settings.library, video) for video in videos]
-    show_metadata(metadata.tag(settings, names, {"label": label}), wished)
+    if report.videos:
+        display.note("run `vidrec index` to take the labels over into the index")
+    show_metadata(report, wished)

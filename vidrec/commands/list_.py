@@ -18,6 +18,7 @@ from vidrec.commands.options import (
 from vidrec.display import (
     Format,
     moment,
+    note,
     show_json,
     show_lines,
     show_table,
@@ -83,7 +84,7 @@ def show_videos(
     elif wished is Format.jsonl:
         show_lines(rows)
     else:
-        _video_table(rows, long=long)
+        _video_table(rows, long=long) if rows else note("no videos")
 
 
 def _video_table(rows: Sequence[Mapping[str, Any]], *, long: bool) -> None:

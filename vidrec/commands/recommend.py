@@ -233,6 +233,11 @@ def _answer(settings: Settings, options: Mapping[str, Any]) -> Answer:
         answer = session.recommend(asked)
     if not answer.confident:
         hint = "; --min-confidence 0 shows it" if answer.results else ""
+        if answer.unindexed:
+            from vidrec.stores.base import index_command
+
+            again = index_command(answer.store, answer.embedder.partition(":")[0])
+            hint += f"; the library has changed since it was indexed: run `{again}`"
         raise NoConfidentMatch(f"{answer.reason}{hint}")
     keep_last(settings.library, answer)
     return answer

@@ -41,17 +41,20 @@ def show_usage(usage: Usage, wished: Format) -> None:
     if wished in (Format.json, Format.jsonl):
         show_json(asdict(usage), wished)
         return
-    show_table(
-        ["embedder", "model", "jobs", "unclear", "minutes", "cost", "texts", "cost of texts"],
-        [
-            [row.embedder, row.model, str(row.jobs), str(row.unclear), f"{row.minutes:.2f}",
-             dollars(row.video_cost), str(row.texts), dollars(row.text_cost)]
-            for row in usage.spent
-        ],
-        right=("jobs", "unclear", "minutes", "cost", "texts", "cost of texts"),
-    )  # fmt: skip
-    most = "" if usage.month_limit is None else f" of at most {usage.month_limit:g}"
-    print(f"{usage.month_minutes:.2f} minutes this month{most}")
+    if usage.spent:
+        show_table(
+            ["embedder", "model", "jobs", "unclear", "minutes", "cost", "texts", "for texts"],
+            [
+                [row.embedder, row.model, str(row.jobs), str(row.unclear), f"{row.minutes:.2f}",
+                 dollars(row.video_cost), str(row.texts), dollars(row.text_cost)]
+                for row in usage.spent
+            ],
+            right=("jobs", "unclear", "minutes", "cost", "texts", "for texts"),
+        )  # fmt: skip
+        most = "" if usage.month_limit is None else f" of at most {usage.month_limit:g}"
+        print(f"{usage.month_minutes:.2f} minutes this month{most}")
+    else:
+        print("nothing was paid for")
     if any(row.unclear for row in usage.spent):
         print("unclear: no answer said whether these jobs exist; the next run looks for them")
     print(f"{count(usage.uploads, 'video')} uploaded, {size(usage.uploaded_bytes)}")

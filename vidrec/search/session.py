@@ -230,9 +230,7 @@ class Session:
         """A field that the store does not know: name those that the library does."""
         for key in {condition.key for condition in chosen.conditions}:
             if key not in PAYLOAD_FIELDS and f"{key!r} to filter on" in str(refused):
-                return UsageError(
-                    f"{refused}; {self.library.unknown_field(key, self.embedder.fields)}"
-                )
+                return self.library.unknown_field(key, self.embedder.fields)
         return refused
 
     def _seen(self, query: Query) -> list[str]:
