@@ -41,6 +41,9 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("qdrant = {{port = 1}}", {"QDRANT_API_KEY": "SECRET", "QDRANT_URL": THERE}, "port"),
         ("[s3]\nendpoint_url = '{url}'", {}, "AWS credentials"),
         ("[s3]\nprofile = 'other'", {}, "AWS credentials"),
+        ("[serve]\nhost = '0.0.0.0'\ntoken = 'theirs'", {}, "page of your library to 0.0.0.0"),
+        ("[serve]\ncors_origins = ['{url}']", {}, "page of your library to"),
+        ("[serve]\nproxies = ['10.0.0.1']", {}, "page of your library to"),
     ],
 )
 def test_an_address_is_refused_that_would_get_a_key_from_elsewhere(
@@ -71,6 +74,7 @@ def test_an_address_is_refused_that_would_get_a_key_from_elsewhere(
         ),
         ("[qdrant]\ncollection = 'ours'\ntimeout = 3", {"QDRANT_API_KEY": "SECRET"}),
         ("[s3]\nbucket = 'ours'\nregion = 'eu-west-1'", {}),
+        ("[serve]\nhost = '127.0.0.1'\nport = 9000\ntoken = 'mine'", {}),
         ("[s3]\nendpoint_url = '{url}'\nanonymous = true", {}),
     ],
 )

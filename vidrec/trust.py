@@ -21,6 +21,8 @@ from vidrec.files import writing
 from vidrec.origins import Given, is_secret, shown
 
 _ADDRESS = re.compile(r"(?i)(^|_)(url|uri|host|port|endpoint|address|server|proxy|profile)s?$")
+_DOORS = ("host", "allowed_hosts", "cors_origins", "proxies")
+_OWN_HOSTS = ("127.0.0.1", "localhost", "::1")
 _MEND = "if that is meant, run `vidrec config trust` once"
 
 
@@ -54,6 +56,9 @@ def _redirections(given: Given, secrets_of: Mapping[str, tuple[str, ...]]) -> It
     for section, table in given.values.items():
         if not isinstance(table, Mapping):
             continue
+        if section == "serve":
+            yield from _openings(given, table)
+            continue
         key = _foreign_key(given, section, table, secrets_of)
         if not key:
             continue
@@ -64,6 +69,15 @@ def _redirections(given: Given, secrets_of: Mapping[str, tuple[str, ...]]) -> It
                     f"{origin}: [{section}] {'.'.join(name)} would have {key} used for "
                     f"{shown(name[-1], value)}"
                 )
+
+
+def _openings(given: Given, table: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what would let others ask this machine's library, by the page or its API."""
+    for name in _DOORS:
+        value, origin = table.get(name), given.origin("serve", name)
+        if origin.kind == "file" and value and value not in _OWN_HOSTS:
+            shows = shown(name, value)
+            yield f"{origin}: [serve] {name} would open the page of your library to {shows}"
 
 
 def _foreign_key(

@@ -79,7 +79,7 @@ def import_vectors(
         taking = _Import(library)
         progress.start("importing", None, "row")
         empty = library.is_empty()
-        found = open_source(settings, source, options, reading, library)
+        found = open_source(settings, source, options, reading, library, progress.warn)
         rows = _Checked(found, source, settings.exchange.max_rows, options.files, spaces,
                         progress.warn)  # fmt: skip
         videos = groupby(rows, key=lambda one: one[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,9 +46,14 @@ class ImportOptions:
 
 
 def open_source(
-    settings: Settings, source: str, options: ImportOptions, reading: Reading, library: Library
+    settings: Settings,
+    source: str,
+    options: ImportOptions,
+    reading: Reading,
+    library: Library,
+    say: Callable[[str], None],
 ) -> Iterable[Row | Bad]:
-    """Return the rows of a source, read as they are asked for.
+    """Return the rows of a source, read as they are asked for; ``say`` is told of waits.
 
     Raises:
         UsageError: there is no such file, or an option is not for such a source.
@@ -62,7 +67,7 @@ def open_source(
             raise UsageError("an index of Twelve Labs says itself what made its vectors: no --as")
         from vidrec.exchange.twelvelabs import rows_of_index
 
-        return rows_of_index(settings, source.removeprefix(TWELVE_LABS), reading, library)
+        return rows_of_index(settings, source.removeprefix(TWELVE_LABS), reading, library, say)
     path = expanded(source)
     if source != STDOUT and (not exists(path) or is_folder(path)):
         raise UsageError(

@@ -7,7 +7,7 @@ the others are told apart by the service's own ids.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,11 @@ _SCOPES = {"clip": "clip", "video": "video", "asset": "video"}
 
 
 def rows_of_index(
-    settings: Settings, index: str, reading: Reading, library: Library
+    settings: Settings,
+    index: str,
+    reading: Reading,
+    library: Library,
+    say: Callable[[str], None],
 ) -> Iterator[Row | Bad]:
     """Yield the embeddings of an index, a video after the other.
 
@@ -41,7 +45,7 @@ def rows_of_index(
     """
     if not _ID.fullmatch(index):
         raise UsageError(f"twelvelabs:INDEX takes the id of an index. Received: {index}")
-    service = Service(settings.marengo, Clock())
+    service = Service(settings.marengo, Clock(), say=say)
     try:
         requests, options = _model_of(service, settings, index)
         known = _files(library)
