@@ -120,3 +120,19 @@ def test_stretches_end_when_nobody_wants_more(tmp_path: Path) -> None:
     before = len(used)
     time.sleep(0.1)
     assert len(used) == before <= 8 and len(set(used)) > 1
+
+
+def test_a_clip_is_there_before_its_stretch_is_done(tmp_path: Path) -> None:
+    """So that progress of a film shows clip by clip."""
+    path = write_film(tmp_path / "a.mp4", 40)
+    load_decoder()
+    seen = threading.Event()
+
+    def use(sample: ClipFrames) -> bool:
+        return sample.clip.start_sec == 0 or seen.wait(20)
+
+    with open_film(path, 4.0, 8, SIZE) as film:
+        parts = stretches.in_stretches(film, use, lambda: 2)
+        next(parts)
+        seen.set()
+        assert all(waited for _, waited in parts)

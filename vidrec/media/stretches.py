@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from threading import Event
 from typing import TypeVar
 
@@ -38,18 +39,24 @@ def in_stretches(
 ) -> Generator[tuple[Clip, T], None, None]:
     """Yield each clip with what ``use`` makes of it, in order; as many stretches as may be at once.
 
-    ``use`` is called by several threads; ``at_once`` is asked again before each stretch.
+    A clip is yielded as soon as it and those before it are done. ``use`` is called by several
+    threads; ``at_once`` is asked again before each stretch.
     """
     stop = Event()
     cancelled = film.source.cancelled
 
-    def work(first: int) -> list[tuple[Clip, T]]:
+    def work(first: int, done: SimpleQueue[tuple[Clip, T] | BaseException | None]) -> None:
         end = min(first + STRETCH_CLIPS, len(film.clips))
         ended = lambda: stop.is_set() or cancelled()  # noqa: E731
-        return list(in_order(film.sample(first, end, ended), use))
+        try:
+            for clip in in_order(film.sample(first, end, ended), use):
+                done.put(clip)
+            done.put(None)
+        except BaseException as exc:  # who waits for the clips is to hear of it
+            done.put(exc)
 
     waiting = iter(range(0, len(film.clips), STRETCH_CLIPS))
-    running: deque[Future[list[tuple[Clip, T]]]] = deque()
+    running: deque[SimpleQueue[tuple[Clip, T] | BaseException | None]] = deque()
     with ThreadPoolExecutor(thread_name_prefix="stretch") as pool:
         try:
             while True:
@@ -57,10 +64,15 @@ def in_stretches(
                     first = next(waiting, None)
                     if first is None:
                         break
-                    running.append(pool.submit(work, first))
+                    running.append(SimpleQueue())
+                    pool.submit(work, first, running[-1])
                 if not running:
                     return
-                yield from running.popleft().result()
+                done = running.popleft()
+                while (clip := done.get()) is not None:
+                    if isinstance(clip, BaseException):
+                        raise clip
+                    yield clip
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)
