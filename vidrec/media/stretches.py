@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from math import ceil
 from queue import SimpleQueue
 from threading import Event
 from typing import TypeVar
@@ -18,8 +19,9 @@ from vidrec.types import Clip
 
 T = TypeVar("T")
 
-# How many clips make a stretch: opening the file and finding the place costs as much as a clip.
-STRETCH_CLIPS = 12
+# How many clips make a stretch at most: to find its place and to decode once more what leads up to
+# it costs as much as a clip or two.
+STRETCH_CLIPS = 24
 
 
 def in_order(
@@ -46,7 +48,7 @@ def in_stretches(
     cancelled = film.source.cancelled
 
     def work(first: int, done: SimpleQueue[tuple[Clip, T] | BaseException | None]) -> None:
-        end = min(first + STRETCH_CLIPS, len(film.clips))
+        end = min(first + length, len(film.clips))
         ended = lambda: stop.is_set() or cancelled()  # noqa: E731
         try:
             for clip in in_order(film.sample(first, end, ended), use):
@@ -55,7 +57,8 @@ def in_stretches(
         except BaseException as exc:  # who waits for the clips is to hear of it
             done.put(exc)
 
-    waiting = iter(range(0, len(film.clips), STRETCH_CLIPS))
+    length = _length(len(film.clips), at_once())
+    waiting = iter(range(0, len(film.clips), length))
     running: deque[SimpleQueue[tuple[Clip, T] | BaseException | None]] = deque()
     with ThreadPoolExecutor(thread_name_prefix="stretch") as pool:
         try:
@@ -76,6 +79,12 @@ def in_stretches(
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)
+
+
+def _length(clips: int, at_once: int) -> int:
+    """Return how many clips make a stretch, so that as many as may be at once end together."""
+    rounds = ceil(clips / (at_once * STRETCH_CLIPS))
+    return ceil(clips / (at_once * rounds))
 
 
 def _ahead(at_once: int) -> int:
