@@ -57,7 +57,7 @@ def test_agents_ask_list_and_only_read(words: Settings) -> None:
     before = {path: path.stat().st_mtime_ns for path in words.library.rglob("*.npy")}
     tools, (cats, some, like, listed, status) = session(
         words,
-        ("recommend", {"query": "cat", "k": 2}),
+        ("recommend", {"query": "cat", "k": 2, "why": True}),
         ("recommend", {"query": "dog", "unlike": ["red"], "where": ["year<2000"]}),
         ("similar", {"video_id": f"{1:064x}"}),
         ("list_videos", {"label": "Pets", "limit": 1}),
@@ -67,6 +67,7 @@ def test_agents_ask_list_and_only_read(words: Settings) -> None:
     assert all(tool.annotations.read_only_hint for tool in tools)
     assert said(cats)["results"][0]["filename"] == "cat.mp4"
     assert said(cats)["results"][0]["start_sec"] == 10.0
+    assert said(cats)["results"][0]["why"]["parts"][0]["part"] == "cat"
     (row,) = said(some)["results"]
     assert row["filename"] == "dog.mp4" and row["fields"] == {"year": 1999}
     assert "cat.mp4" not in [row["filename"] for row in said(like)["results"]]

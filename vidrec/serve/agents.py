@@ -8,7 +8,6 @@ allowed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from functools import wraps
 from typing import Annotated, Any, TypeVar
 
@@ -20,6 +19,7 @@ from pydantic import Field, ValidationError
 from vidrec import __version__
 from vidrec.errors import VidrecError
 from vidrec.library.browse import Listed
+from vidrec.search.answers import document
 from vidrec.search.session import Session
 from vidrec.serve.models import Asked, Count, Share, Text, Wish
 from vidrec.serve.paid import Purse
@@ -42,7 +42,9 @@ Tool = TypeVar("Tool", bound=Callable[..., Answer])
 
 def agent_server(session: Session, paid: int = 0) -> MCPServer:
     """Return the server; ``run`` it."""
-    server = MCPServer("vidrec", version=__version__, instructions=INSTRUCTIONS)
+    server = MCPServer(
+        "vidrec", version=__version__, instructions=INSTRUCTIONS, log_level="WARNING"
+    )
     purse = Purse(paid)
 
     def tool(function: Tool) -> Tool:
@@ -61,26 +63,25 @@ def agent_server(session: Session, paid: int = 0) -> MCPServer:
     def answer(asked: Asked) -> Answer:
         query = check_ids(session.library, session.fingerprint, query_of(asked))
         purse.pay_for(session, query.parts, 0)
-        found = session.recommend(query)
-        fields = session.library.fields_of([row.video_id for row in found.results])
-        rows = [{**asdict(row), "fields": fields.get(row.video_id, {})} for row in found.results]
-        return {
-            "confident": found.confident, "reason": found.reason, "notes": list(found.notes),
-            "results": rows,
-        }  # fmt: skip
+        found = document(session.recommend(query))
+        fields = session.library.fields_of([row["video_id"] for row in found["results"]])
+        for row in found["results"]:
+            row["fields"] = fields.get(row["video_id"], {})
+        return found
 
     @tool
     def recommend(
         query: Text = "", like: Likes = [], unlike: Likes = [], where: Conditions = [],  # noqa: B006
-        k: Count = 10, diversity: Share = 0.0, moments: bool = False,
+        k: Count = 10, diversity: Share = 0.0, moments: bool = False, why: bool = False,
     ) -> Answer:  # fmt: skip
         """Recommend videos for a text and for what is liked and disliked, the best first.
 
-        With `moments` a video may come more than once. Where nothing is confident the nearest come
-        all the same.
+        With `moments` a video may come more than once; `why` tells what each part gave and what is
+        seen. Where nothing is confident the nearest come all the same.
         """
         wishes: Mapping[str, Any] = {"like": like, "unlike": unlike, "where": where}
-        return answer(Asked(q=query, k=k, diversity=diversity, clips=moments, **wishes))
+        asked = Asked(q=query, k=k, diversity=diversity, clips=moments, why=why, **wishes)
+        return answer(asked)
 
     @tool
     def similar(video_id: str, k: Count = 10) -> Answer:
