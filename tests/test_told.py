@@ -126,3 +126,13 @@ def test_places_and_words_agree(tones: Settings) -> None:
         assert set(fields) == set(embedder.fields)
         assert all(0 < fields[name] < 1 for name in fields if name != "tone")
         assert ", ".join(fields["tone"]) == embedder.describe(whole[video_id])
+
+
+def test_list_and_status_say_tone_in_words(tones: Settings) -> None:
+    listed, _ = vidrec("list", "--long", "--format", "table")
+    night = next(line for line in listed.splitlines() if "night.mp4" in line)
+    usual = next(line for line in listed.splitlines() if "usual.mp4" in line)
+    assert "dark" in night and not any(word in usual for word in ("dark", "bright", "cold"))
+    state = json.loads(vidrec("status", "--format", "json")[0])
+    assert state["tones"]["dark"] == 2 and state["tones"]["bright"] == 1
+    assert "tone     dark 2" in vidrec("status", "--format", "table")[0]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +44,10 @@ class CheckpointStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The state of a library; sizes in bytes, footage in seconds."""
+    """The state of a library; sizes in bytes, footage in seconds.
+
+    ``tones``: of how many videos each word of tone is told, where the embedder tells any.
+    """
 
     library: Path
     store: str
@@ -55,6 +59,7 @@ class Status:
     embedders: list[EmbedderStatus]
     checkpoints: list[CheckpointStatus]
     failures: list[Failure]
+    tones: dict[str, int]
 
 
 def status(settings: Settings) -> Status:
@@ -78,6 +83,7 @@ def status(settings: Settings) -> Status:
             embedders=embedders,
             checkpoints=_checkpoints(settings, embedders),
             failures=library.failures(),
+            tones=_tone_counts(_tones(settings, library)),
         )
 
 
@@ -99,6 +105,25 @@ def list_videos(
             for video in library.videos()
             if met is None or video.id in met
         ]
+
+
+def tones(settings: Settings) -> dict[str, str]:
+    """Return each video's tone in words ("dark, still"), by id, where the embedder tells it."""
+    with Library(settings.library, create=False) as library:
+        return _tones(settings, library)
+
+
+def _tone_counts(tones: Mapping[str, str]) -> dict[str, int]:
+    words = Counter(word for said in tones.values() for word in said.split(", ") if word)
+    return dict(words.most_common())
+
+
+def _tones(settings: Settings, library: Library) -> dict[str, str]:
+    from vidrec.search.told import told_by
+
+    told = told_by(settings, library)
+    fields = told.of_videos() if told else {}
+    return {video_id: ", ".join(one["tone"]) for video_id, one in fields.items() if "tone" in one}
 
 
 def _embedder(

@@ -37,7 +37,7 @@ def list_(
     ] = False,
     long: Annotated[
         bool,
-        typer.Option("--long", "-l", help="Also show the group and the path or URL of each video."),
+        typer.Option("--long", "-l", help="Also show group, tone (of conse) and path or URL."),
     ] = False,
     format: OutputFormat = Format.auto,
     library: Library = None,
@@ -47,6 +47,7 @@ def list_(
     Example: vidrec list --format paths
     """
     from vidrec.care.status import list_videos as stage
+    from vidrec.care.status import tones
     from vidrec.search.conditions import parse_conditions
     from vidrec.types import Condition
 
@@ -54,13 +55,17 @@ def list_(
     conditions = parse_conditions(where or [])
     if unlabelled:
         conditions += (Condition("label", "=", None),)
-    show_videos(stage(settings_for(library=library), conditions), wished, long=long)
+    settings = settings_for(library=library)
+    told = tones(settings) if long and wished is Format.table else None
+    show_videos(stage(settings, conditions), wished, told)
 
 
 def show_videos(
-    videos: Sequence[tuple[Video, Sequence[str]]], wished: Format, *, long: bool = False
+    videos: Sequence[tuple[Video, Sequence[str]]],
+    wished: Format,
+    tones: Mapping[str, str] | None = None,
 ) -> None:
-    """List videos with their embedders."""
+    """List videos with their embedders; a table says more where their tones are given, by id."""
     from vidrec.commands.rows import ListedVideo
     from vidrec.library.videos import is_gone
 
@@ -84,10 +89,11 @@ def show_videos(
     elif wished is Format.jsonl:
         show_lines(rows)
     else:
-        _video_table(rows, long=long) if rows else note("no videos")
+        _video_table(rows, tones) if rows else note("no videos")
 
 
-def _video_table(rows: Sequence[Mapping[str, Any]], *, long: bool) -> None:
+def _video_table(rows: Sequence[Mapping[str, Any]], tones: Mapping[str, str] | None) -> None:
+    long = tones is not None
     places = [row["path"] or row["url"] or "" for row in rows]
     folders = None if long else telling_folders([row["filename"] for row in rows], places)
     cells: dict[str, Sequence[str]] = {
@@ -98,6 +104,7 @@ def _video_table(rows: Sequence[Mapping[str, Any]], *, long: bool) -> None:
         "size": [size(row["size"]) for row in rows],
         "label": [row["label"] or "" for row in rows],
         "group": [row["group"] or "" for row in rows] if long else (),
+        "tone": [(tones or {}).get(row["video_id"], "") for row in rows],
         "embedders": [", ".join(row["embedders"]) for row in rows],
         "place": places if long else (),
     }

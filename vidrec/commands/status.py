@@ -49,6 +49,9 @@ def show_status(status: Status, wished: Format, config: Path | None) -> None:
     print(f"config   {config or 'none (defaults)'}")
     missing = f"; the files of {status.missing} are gone" if status.missing else ""
     print(f"videos   {status.videos:,}, {status.footage_sec / 60:.1f} minutes{missing}")
+    if status.tones:
+        told = ", ".join(f"{word} {number:,}" for word, number in status.tones.items())
+        print(f"tone     {told}")
     if status.embedders:
         show_table(
             ["embedder", "fingerprint", "videos", "vectors", f"in {status.store}"],

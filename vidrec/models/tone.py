@@ -152,13 +152,20 @@ def tone_part(tone: Tone | None) -> Floats:
 
 def coordinates_of(part: Floats) -> dict[str, float]:
     """Return the coordinates by axis; ``(6,)`` may have any length above 0."""
-    scale = FARTHEST * math.sqrt(len(AXES)) / float(np.linalg.norm(part))
-    return {axis: float(value) * scale for axis, value in zip(AXES, part, strict=False)}
+    return dict(zip(AXES, coordinates_of_all(part[None])[0].tolist(), strict=True))
 
 
-def place_of(coordinate: float) -> float:
-    """Return where a coordinate lies on its axis: 0 is the lowest end, 0.5 as usual, 1 the top."""
-    return (coordinate / FARTHEST + 1) / 2
+def coordinates_of_all(parts: Floats) -> Floats:
+    """Return ``(n, 5)`` coordinates of ``(n, 6)`` parts."""
+    scales = FARTHEST * math.sqrt(len(AXES)) / np.linalg.norm(parts, axis=1)
+    found: Floats = parts[:, :-1] * scales[:, None]
+    return found
+
+
+def places_of_all(coordinates: Floats) -> Floats:
+    """Return where coordinates lie on their axes: 0 the lowest end, 0.5 as usual, 1 the top."""
+    places: Floats = (coordinates / FARTHEST + 1) / 2
+    return places
 
 
 def tone_words(coordinates: Mapping[str, float]) -> list[str]:

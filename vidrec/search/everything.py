@@ -18,7 +18,7 @@ import numpy as np
 
 from vidrec.errors import LibraryError, UsageError
 from vidrec.progress import Progress
-from vidrec.search.variety import SAME_LENGTH
+from vidrec.search.variety import A_FRAME, SAME_LENGTH
 from vidrec.types import point_id
 from vidrec.vectors import margin
 
@@ -213,7 +213,7 @@ class AllNearest:
             whole = np.add.reduce(table.whole[videos] * wide, axis=2)
         mine = np.arange(start, start + len(asked))[:, None]
         lengths, own = table.lengths[videos], table.lengths[mine]
-        alike = ~(np.abs(lengths - own) > SAME_LENGTH * np.maximum(lengths, own))
+        alike = _same_lengths(lengths, own)
         scores[(videos == mine) | (videos < 0) | ((whole >= self.copies_from) & alike)] = -np.inf
         order = np.argsort(-scores, axis=1)
         ranked = np.take_along_axis(scores, order, axis=1)
@@ -261,7 +261,7 @@ class AllNearest:
         asked = table.whole[number].astype(np.float64)
         whole = np.add.reduce(table.whole[videos] * asked, axis=1)
         lengths, mine = table.lengths[videos], table.lengths[number]
-        alike = ~(np.abs(lengths - mine) > SAME_LENGTH * np.maximum(lengths, mine))
+        alike = _same_lengths(lengths, mine)
         videos = videos[~((whole >= self.copies_from) & alike)]
         left = np.searchsorted(table.owner, videos, "left")
         right = np.searchsorted(table.owner, videos, "right")
@@ -286,6 +286,13 @@ class AllNearest:
         table = self.table
         video = table.ids[int(table.owner[point])]
         return point_id(video, table.fingerprint, table.scope, *self._span(point))
+
+
+def _same_lengths(one: Any, other: Any) -> NDArray[np.bool_]:
+    """As ``variety`` has it; a length that is not known is like any."""
+    bound = np.maximum(SAME_LENGTH * np.maximum(one, other), A_FRAME)
+    same: NDArray[np.bool_] = ~(np.abs(one - other) > bound)
+    return same
 
 
 def _merged(
