@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from vidrec.search.session import Session
 
 T = TypeVar("T")
-AT_ONCE = 8  # questions that are answered, each in a thread of its own, and
+AT_ONCE = 16  # questions that are answered, each in a thread of its own, and
 MOST_KNOWN = 10_000  # videos of which is remembered how they are played
 FRESH_SECONDS = 10.0
 MOST_VALUES = 50  # of a field
@@ -106,7 +106,7 @@ class Served:
     def __post_init__(self) -> None:
         seconds = self.settings.serve.timeout_sec
         self.questions = Threads("ask", AT_ONCE, WAITING, seconds)
-        self.files = Threads("file", AT_ONCE, WAITING, seconds)
+        self.files = Threads("file", AT_ONCE // 2, WAITING, seconds)
         own = self.settings.library if has_catalog(self.settings.library) else None
         self.library = Library(own, create=False) if own else self.session.library
 

@@ -25,6 +25,7 @@ from vidrec.stores.base import (
 from vidrec.stores.knn.manifest import MANIFEST, Manifest, read_manifest
 from vidrec.stores.knn.segment import id_text
 from vidrec.stores.knn.snapshot import Snapshot, open_snapshot
+from vidrec.stores.knn.together import Together
 from vidrec.types import Filter, Point
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class KnnStore(VectorStore):
         self.collection = collection
         self._snapshot: Snapshot | None = None
         self._lock_file = folder / f"{collection}.lock"
+        self._together = Together()
         self._writers = threading.Lock()  # a file's lock is the process's
 
     @property
@@ -73,7 +75,10 @@ class KnnStore(VectorStore):
         info = self._info(snapshot.manifest)
         check_vectors(info, vectors)
         check_fingerprint(info, fingerprint, self.name, self.collection)
-        return snapshot.candidates(vectors, n, where, by_video=by_video)
+        alike = (id(snapshot), n, where, by_video)
+        return self._together(
+            alike, vectors, lambda asked: snapshot.candidates(asked, n, where, by_video=by_video)
+        )
 
     def get(self, ids: Sequence[str]) -> list[Point]:
         from vidrec.stores.knn.writer import id_bytes
