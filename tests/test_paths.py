@@ -7,7 +7,7 @@ import pytest
 
 from tests.clips import write_clips
 from tests.test_pipeline import vidrec
-from vidrec.files import exists, expanded, is_file, is_folder, is_text
+from vidrec.files import exists, expanded, is_file, is_folder, is_text, writing
 
 TOO_LONG = "x" * 400
 
@@ -59,3 +59,16 @@ def test_a_name_that_is_not_utf8_is_skipped(tmp_path: Path) -> None:
     vidrec("embed", "--retry-failed")  # it was not noted as one to try again
     vidrec("index")
     assert "not UTF-8" in vidrec("recommend", "caf\udce9", code=2).stderr
+
+
+def test_what_a_killed_process_began_is_dropped_after_a_day(tmp_path: Path) -> None:
+    target, old = tmp_path / "v.jsonl", tmp_path / ".v.1.2.partial.jsonl"
+    young, other = tmp_path / ".v.3.4.partial.jsonl", tmp_path / ".w.1.2.partial.jsonl"
+    for path in (old, young, other):
+        path.touch()
+    for path in (old, other):
+        os.utime(path, (0, 0))
+    with writing(target) as draft:
+        draft.write_text("new")
+    assert target.read_text() == "new"
+    assert sorted(tmp_path.iterdir()) == sorted([target, young, other])

@@ -11,11 +11,13 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+OLD_SECONDS = 24 * 3600.0  # a machine that shares the folder may still be writing a younger draft
 _drafts: set[Path] = set()
 
 
@@ -76,9 +78,20 @@ def writing(path: Path, *, durable: bool = True) -> Iterator[Path]:
         if durable:
             _to_disk(draft)
         draft.replace(target)
+        _drop_old(target)
     finally:
         draft.unlink(missing_ok=True)
         _drafts.discard(draft)
+
+
+def _drop_old(target: Path) -> None:
+    """Delete what killed processes began to write in a file's place, a day ago or more."""
+    begins, ends = f".{target.stem[:200]}.", f".partial{target.suffix}"
+    with suppress(OSError), os.scandir(target.parent) as entries:
+        for entry in entries:
+            ours = entry.name.startswith(begins) and entry.name.endswith(ends)
+            if ours and time.time() - entry.stat().st_mtime > OLD_SECONDS:
+                os.unlink(entry)  # noqa: PTH108
 
 
 def drop_drafts() -> None:

@@ -13,7 +13,6 @@ texts that no payload has.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vidrec.errors import LockedError, StoreError
-from vidrec.files import expanded, parsed_json
+from vidrec.files import expanded, parsed_json, writing
 from vidrec.stores.qdrant.engine import (
     Described,
     Hit,
@@ -101,10 +100,8 @@ class EdgeEngine:
                 quantization_config=_quantization(edge, settings.quantization),
             )
             self._open[name] = edge.EdgeShard.create(self._shard_path(name), config)
-            _write_text(
-                self._collection(name) / META,
-                json.dumps({"dim": dim, "metadata": dict(metadata)}, indent=1),
-            )
+            about = {"dim": dim, "metadata": dict(metadata)}
+            _write_text(self._collection(name) / META, json.dumps(about, indent=1))
 
     def note(self, name: str, metadata: Mapping[str, Any]) -> None:
         path = self._collection(name) / META
@@ -350,10 +347,5 @@ def _read_json(path: Path) -> Any:
 
 
 def _write_text(path: Path, text: str) -> None:
-    """Write a file at once or not at all, also if the machine stops."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    with writing(path) as draft:
+        draft.write_text(text, encoding="utf-8")
