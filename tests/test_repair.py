@@ -9,8 +9,8 @@ import pytest
 
 from tests.tiny_video import write_video
 from vidrec.errors import MediaError
-from vidrec.media.probe import probe
-from vidrec.media.repair import Limits, fitting_size, repair
+from vidrec.media.probe import probe, whole_seconds
+from vidrec.media.repair import Limits, copy_seconds, fitting_size, repair
 
 LIMITS = Limits(4.0, 360, 2160, 5184, 2.4)
 
@@ -33,8 +33,8 @@ def test_what_fits_keeps_its_size() -> None:
     assert fitting_size(320, 240, LIMITS) == (480, 360)
 
 
-def write_sounding(path: Path, seconds: float) -> Path:
-    """A small video with a tone."""
+def write_sounding(path: Path, seconds: float, sound_seconds: float | None = None) -> Path:
+    """A small video with a tone, which may go on longer."""
     with av.open(str(path), "w") as container:
         video = container.add_stream("mpeg4", rate=10)
         video.width, video.height, video.pix_fmt = 160, 120, "yuv420p"
@@ -44,7 +44,7 @@ def write_sounding(path: Path, seconds: float) -> Path:
             picture[:, :80] = (20, 20, 20 + number)
             container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(video.encode())
-        times = np.arange(int(seconds * 44100)) / 44100
+        times = np.arange(int((sound_seconds or seconds) * 44100)) / 44100
         tone = (0.3 * np.sin(2 * np.pi * 440 * times)).astype(np.float32)[None]
         frame = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
         frame.sample_rate, frame.pts, frame.time_base = 44100, 0, Fraction(1, 44100)
@@ -84,3 +84,17 @@ def test_what_cannot_be_read_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(MediaError):
         repair(path, tmp_path / "out" / "b.mp4", info, LIMITS)
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_sound_that_outlasts_the_picture_counts(tmp_path: Path) -> None:
+    path = write_sounding(tmp_path / "a.mp4", 2.0, sound_seconds=3.0)
+    assert probe(path).duration_sec == pytest.approx(2.0, abs=0.1)
+    assert whole_seconds(path) == pytest.approx(3.0, abs=0.1)
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.5, 2.3, 4.0, 7.0])
+def test_the_length_of_a_copy_is_foreseen(tmp_path: Path, seconds: float) -> None:
+    path = write_video(tmp_path / "a.mp4", seconds=seconds, fps=10, width=160, height=120)
+    info = probe(path)
+    copy = repair(path, tmp_path / "b.mp4", info, LIMITS)
+    assert whole_seconds(copy) == pytest.approx(copy_seconds(info, LIMITS), abs=0.2)
