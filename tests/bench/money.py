@@ -82,6 +82,7 @@ class Run:
     def __post_init__(self) -> None:
         self.chance = random.Random(self.number)
         self.videos = self.chance.sample(self.pool, self.chance.randint(2, 4))
+        self.clip = self.videos[0]
         self.uploads = self.chance.random() < 0.6
         # Of about 0.07 minutes each: some caps are too small for all.
         self.cap = self.chance.choice([None, None, 0.1, 0.2, 0.25, 1.0])
@@ -110,6 +111,7 @@ class Run:
         if self.uploads:
             self._wave([["upload", *map(str, self.videos)]], kills=False)
         for _ in range(self.chance.randint(2, 4)):
+            self.clip = self.chance.choice(self.videos)  # that several may ask with at once
             self._strangers()
             self._break()
             self._wave([self._command() for _ in range(self.chance.randint(1, 4))])
@@ -121,7 +123,8 @@ class Run:
 
     def _command(self) -> list[str]:
         if self.chance.random() < 0.5:
-            clip = str(self.chance.choice(self.videos))
+            other = self.chance.random() < 0.2
+            clip = str(self.chance.choice(self.videos) if other else self.clip)
             return ["recommend", clip, "--allow-paid", "--min-confidence", "0"]
         words = ["embed", *map(str, self.videos), "--repair", "--retry-failed", "--wait"]
         words += ["--jobs", str(self.chance.randint(1, 4))]
