@@ -63,6 +63,8 @@ def show_jobs(rows: Sequence[JobRow], wished: Format) -> None:
             show_json([asdict(row) for row in rows])
         case Format.jsonl:
             show_lines(asdict(row) for row in rows)
+        case _ if not rows:
+            note("no jobs: --all shows those that are done, too")
         case _:
             show_table(
                 ["job", "video", "state", "age", "minutes", "process", "problem"],
