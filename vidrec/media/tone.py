@@ -1,11 +1,11 @@
 """Tone: what pictures say of themselves, whatever it is that they show.
 
 Five quantities, each a mean over a clip's frames. All are of pictures squashed to one small size,
-so that 320x240 and 4K compare; bars of letterbox and pillarbox are left out. Low key, colour and
-motion tell comedy, drama, action and horror apart (Rasheed, Sheikh and Shah 2005, "On the use of
-computable features for film classification") and recommend films better than genre tags
-(Deldjoo et al. 2016, "Content-based video recommendation system based on stylistic visual
-features").
+so that 320x240 and 4K compare; bars of letterbox and pillarbox are left out. Lighting
+key, colour variance and motion, with the length of shots, tell comedy, drama, action and horror
+apart (Rasheed, Sheikh and Shah 2005, "On the use of computable features for film classification"),
+and light, colour and motion recommend films better than genres do (Deldjoo et al. 2016,
+"Content-based video recommendation system based on stylistic visual features").
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Tone:
     Attributes:
         light: mean luma, 0 to 1.
         colour: colourfulness M of Hasler and Süsstrunk (2003, "Measuring colourfulness in natural
-            images"): 0 is grey, 15 slightly, 45 averagely, 109 extremely colourful.
+            images"): 0 is grey, larger is more colourful; the reference clips have 37 on average.
         warmth: mean of their two opponent axes together, red − green plus yellow − blue, in grey
             levels; negative is cold.
         motion: mean of ln(0.2 + difference) over pairs of frames 0.1 s apart, the difference in

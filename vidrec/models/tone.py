@@ -9,8 +9,9 @@ Looks and pace are rows of their own. Feelings stand in Russell's circle of plea
 (1980, "A circumplex model of affect"), at its eight concepts. Pleasure is light and colour by the
 weights of Valdez and Mehrabian (1994, "Effects of color on emotions": 0.69 brightness + 0.22
 saturation), arousal is motion (Hanjalic and Xu 2005, "Affective video content representation and
-modeling"). Feelings also come with things that call them up, after the kinds of pictures in the
-International Affective Picture System (Lang, Bradley and Cuthbert 2008).
+modeling"). Feelings also come with things that call them up, of kinds that collections of pictures
+for the study of emotion hold, as the International Affective Picture System does (Lang, Bradley
+and Cuthbert). Which of them stand here was chosen by us, not taken from its ratings.
 """
 
 from __future__ import annotations
