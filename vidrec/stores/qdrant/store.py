@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 
 LAYOUT = 1
 POINTS_AT_A_TIME = 128
+ASKED_AT_ONCE = 8  # queries
 
 
 class QdrantStore(VectorStore):
@@ -123,7 +125,14 @@ class QdrantStore(VectorStore):
         where = self._without_patterns(where)
         tenant = self._mark.conditions(own=False)
         where = replace(where, conditions=(*where.conditions, *tenant))
-        return [self._candidates(vector, n, where, by_video, fingerprint) for vector in vectors]
+
+        def find(vector: Vector) -> Found:
+            return self._candidates(vector, n, where, by_video, fingerprint)
+
+        if len(vectors) == 1:
+            return [find(vectors[0])]
+        with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:  # most of each is waiting for the network
+            return list(pool.map(find, vectors))
 
     def _candidates(
         self, vector: Vector, n: int, where: Filter, by_video: bool, fingerprint: str | None
