@@ -52,6 +52,7 @@ COMMANDS = {
     "status": "Show what the library holds, what is indexed, and what failed.",
     "doctor": "Check config, credentials, services, packages and disk; say how to mend each.",
     "config": "Show every setting with where it comes from, or trust a folder's config file.",
+    "guide": "Show the guide: what can be asked, stores, costs, the page, other machines.",
     "schema": "Print the JSON Schema of the lines that a command writes under --format jsonl.",
     "list": "List the videos of the library.",
     "open": "Play a result of the last answer at its moment.",

@@ -34,7 +34,7 @@ JOURNEYS = {
     "Cloud": ("upload", "jobs", "usage"),
     "Training": ("fetch-ucf", "train"),
     "Exchange": ("export", "import", "schema", "mcp"),
-    "Set-up": ("doctor", "config"),
+    "Set-up": ("doctor", "config", "guide"),
 }
 GROUP_OF = {name: group for group, names in GROUPS.items() for name in names}
 METAVARS = {int: "N", float: "X", str: "TEXT"}
