@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "vidrec"
 # floor and of the top one are one room.
 FLOORS = [
     {"config", "types", "vectors", "errors", "extras", "files", "progress", "urls"}
-    | {"calibration", "wording", "locks", "interrupts", "plugins", "origins", "trust"},
+    | {"calibration", "wording", "locks", "interrupts", "plugins", "origins", "trust", "reach"},
     {"library"},
     {"media"},
     {"models"},

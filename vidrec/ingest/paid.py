@@ -140,7 +140,7 @@ class Gate:
         if room is None:
             return True
         coming = {
-            name: some for name, some in self._let_in.items() if not self.jobs.has_asked(name)
+            name: some for name, some in [*self._let_in.items()] if not self.jobs.has_asked(name)
         }
         coming[video.id] = minutes
         return sum(coming.values()) <= room + 1e-9

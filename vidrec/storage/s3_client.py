@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -20,13 +19,13 @@ from urllib.parse import urlsplit
 
 from vidrec.errors import StorageError
 from vidrec.files import writing
+from vidrec.reach import REACH_SECONDS, reach
 from vidrec.storage.s3_errors import Doing, wrong_region
 from vidrec.urls import shown_url
 
 if TYPE_CHECKING:
     from vidrec.config import S3Settings
 
-REACH_SECONDS = 8
 DEFAULT_REGION = "us-east-1"
 _AWS = re.compile(r"(^|\.)amazonaws\.com(\.cn)?$")
 
@@ -238,14 +237,10 @@ class Clients:
         Raises:
             StorageError: nothing answers there.
         """
-        from urllib.request import getproxies
-
-        parts = urlsplit(endpoint)
-        if self._reached or getproxies() or not parts.hostname:
+        if self._reached:
             return
         try:
-            port = parts.port or (443 if parts.scheme == "https" else 80)
-            socket.create_connection((parts.hostname, port), REACH_SECONDS).close()
+            reach(endpoint)
         except (OSError, ValueError) as exc:
             raise StorageError(
                 f"cannot reach {self.where} ({exc}): check the network and --endpoint-url",

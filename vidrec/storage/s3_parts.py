@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor
+from concurrent.futures import Executor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,21 +55,24 @@ class PartedUpload:
         self.resumed = bool(there)
         length = part_bytes(self.size)
         numbers = range(1, math.ceil(self.size / length) + 1)
-        done: list[dict[str, Any]] = []
+        sent = [self.pool.submit(self._part, upload, n, length, there.get(n)) for n in numbers]
         try:
-            for number, etag in self.pool.map(
-                lambda n: (n, self._part(upload, n, length, there.get(n))), numbers
-            ):
-                done.append({"PartNumber": number, "ETag": etag})
+            done = [
+                {"PartNumber": number, "ETag": part.result()}
+                for number, part in zip(numbers, sent, strict=True)
+            ]
             with self.doing("upload to", self.bucket):
                 self.client.complete_multipart_upload(
                     Bucket=self.bucket, Key=self.key, UploadId=upload,
                     MultipartUpload={"Parts": done},
                 )  # fmt: skip
         except StorageError:
+            for part in sent:
+                part.cancel()
+            wait(sent)
             if self._is_there():
                 return  # who sent it beside us was the first to end it
-            if not done and not there:
+            if not self._parts(upload):
                 self._abort(upload)
             raise
         self._drop_others()

@@ -11,6 +11,7 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 
 from vidrec.errors import ConfigError, StoreError
+from vidrec.reach import reach
 from vidrec.stores.qdrant.engine import (
     Described,
     Hit,
@@ -289,10 +290,29 @@ class ServerEngine:
         return models.SearchParams(hnsw_ef=128, quantization=rescore)
 
     def _ask(self, request: Callable[[], T]) -> T:
+        self._reach()
         return self._patience(_quietly(request))
 
     def _write(self, request: Callable[[], T]) -> T:
+        self._reach()
         return self._patience(_quietly(request), WRITING_SECONDS)
+
+    def _reach(self) -> None:
+        """Connect before the first answer, so that a wrong address is told at once.
+
+        Raises:
+            StoreError: nothing answers there.
+        """
+        http = self.place.startswith("http") and not self._settings.prefer_grpc
+        if not http or self._patience.answered:
+            return
+        try:
+            reach(self.place)
+        except (OSError, ValueError) as exc:
+            raise StoreError(
+                f"cannot reach Qdrant at {self.place} ({exc}): is it running, and are url and "
+                "port right?"
+            ) from exc
 
 
 def _quietly(request: Callable[[], T]) -> Callable[[], T]:
