@@ -183,6 +183,7 @@ def compare(folder: Path, libraries: int, seed: int) -> tuple[int, int, float, l
     return cases, filled, largest, different
 
 
+@pytest.mark.timeout(600)
 def test_stores_answer_alike(tmp_path: Path) -> None:
     cases, filled, largest, different = compare(tmp_path, libraries=2, seed=1)
     assert (cases, different) == (2 * QUERIES, [])

@@ -78,6 +78,12 @@ def test_a_maximum_is_what_it_is_by_hand(words: Settings) -> None:
     assert [row.score for row in found] == sorted(best.values(), reverse=True)
 
 
+def test_the_same_may_be_liked_twice(words: Settings) -> None:
+    twice = ask(words, [], like=["red", "red"], pool="max", k=5)
+    once = ask(words, [], like=["red"], k=5)
+    assert names(twice) == names(once)
+
+
 def test_a_mean_is_rocchios(words: Settings) -> None:
     (best, *_) = ask(words, [], like=["red", "2:dog"], unlike=["cat"]).results
     target = 2 * (shown("red") + 2 * shown("dog")) / 2 - shown("cat")

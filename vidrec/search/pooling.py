@@ -82,17 +82,19 @@ def _by_maximum(
     A point that was not seen scores for each part at most what the last one seen does (Fagin's
     threshold algorithm), and what is disliked only takes away.
     """
-    liked = [part for part in parts if part.part.weight > 0]
-    scales = scales_of(parts)
+    liked = [
+        (part, scale)
+        for part, scale in zip(parts, scales_of(parts), strict=True)
+        if part.part.weight > 0
+    ]
     depth = max(LEAST, 4 * n)
     while True:
         seen: dict[str, Candidate] = {}
         limit = -float("inf")
-        for part in liked:
+        for part, (slope, offset) in liked:
             found = nearest(part.vector, depth)
             seen.update((candidate.id, candidate) for candidate in found)
             if len(found) == depth:
-                slope, offset = scales[parts.index(part)]
                 limit = max(limit, part.part.weight * (slope * found[-1].score + offset))
         ranked = _ranked(parts, list(seen.values()), by_video=by_video)
         sure = [candidate for candidate in ranked[:n] if candidate.score > limit]
