@@ -188,7 +188,7 @@ def main() -> None:
         )
         print("|---|--:|--:|--:|--:|--:|--:|---|")
         alone = subprocess.run(
-            [sys.executable, "-c", ALONE, json.dumps(TEXTS), "300"],
+            [sys.executable, "-c", ALONE, json.dumps(TEXTS), "100"],
             env=environment, capture_output=True, text=True, check=True,
         )  # fmt: skip
         taken, used = json.loads(alone.stdout)
