@@ -16,12 +16,13 @@ from pydantic import SecretStr
 
 from tests import word_embedder
 from vidrec.calibration import Calibration
-from vidrec.config import Section, load_settings
+from vidrec.config import load_settings
 from vidrec.embedders import load_embedder
 from vidrec.embedders.base import EmbedContext, Embedder
 from vidrec.embedders.frames import FrameEmbedder, FrameSection
 from vidrec.models.checkpoint import Checkpoint
 from vidrec.models.windows import Sampling
+from vidrec.sections import Section
 from vidrec.types import Clip, Fingerprint, Video
 
 COLOURS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1), "grey": (1, 1, 1)}

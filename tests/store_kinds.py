@@ -22,8 +22,8 @@ from qdrant_client import QdrantClient
 
 from tests.plain_store import PlainStore
 from tests.standin_qdrant import StandinQdrant
-from vidrec.config import QdrantSettings
 from vidrec.search.rank import nearest
+from vidrec.sections import QdrantSettings
 from vidrec.stores.base import VectorStore
 from vidrec.stores.knn.store import KnnStore
 from vidrec.stores.qdrant.edge import EdgeEngine

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "vidrec"
 # From the ground up. Rooms on one floor import nothing from each other; the files of the ground
 # floor and of the top one are one room.
 FLOORS = [
-    {"config", "types", "vectors", "errors", "extras", "files", "progress", "urls"}
+    {"config", "sections", "types", "vectors", "errors", "extras", "files", "progress", "urls"}
     | {"calibration", "wording", "locks", "interrupts", "plugins", "origins", "trust", "reach"},
     {"library"},
     {"media"},

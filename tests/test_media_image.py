@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vidrec.config import MediaSettings
 from vidrec.errors import MediaError
 from vidrec.media import limits
 from vidrec.media.image import read_image
+from vidrec.sections import MediaSettings
 
 
 def corner_mark(width: int = 60, height: int = 40) -> Image.Image:

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vidrec.calibration import Calibration
-    from vidrec.config import Section, Settings
+    from vidrec.config import Settings
     from vidrec.media.repair import Limits
+    from vidrec.sections import Section
     from vidrec.types import Vector
 
 __all__ = ["EmbedContext", "EmbedOne", "Embedded", "Embedder", "JobLog", "NoJobs"]

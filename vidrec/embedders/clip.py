@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from vidrec.config import ClipSettings, Settings
+from vidrec.config import Settings
 from vidrec.embedders.frames import FrameEmbedder
 from vidrec.files import expanded
 from vidrec.models.towers import Facts, Towers
+from vidrec.sections import ClipSettings
 from vidrec.types import Fingerprint, Modality
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vidrec.calibration import Calibration
-from vidrec.config import ConseSettings, Settings
+from vidrec.config import Settings
 from vidrec.embedders.frames import FrameEmbedder
 from vidrec.media.tone import LAG_SEC, measure
 from vidrec.models.conse import DIM, SEEN_DIM, Conse, recipe_id
@@ -23,6 +23,7 @@ from vidrec.models.tone import (
     places_of_all,
     tone_words,
 )
+from vidrec.sections import ConseSettings
 from vidrec.types import Fingerprint, Modality, Scalar
 
 if TYPE_CHECKING:

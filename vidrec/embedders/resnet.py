@@ -16,7 +16,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, ClassVar
 
 from vidrec.calibration import Calibration
-from vidrec.config import ResnetSettings, Settings
+from vidrec.config import Settings
 from vidrec.embedders.base import EmbedContext, Embedder
 from vidrec.embedders.local import ahead, require_path
 from vidrec.errors import CapabilityError, EmbedderError, MediaError
@@ -28,6 +28,7 @@ from vidrec.models.checkpoint import (
     read_checkpoint,
     words_of,
 )
+from vidrec.sections import ResnetSettings
 from vidrec.types import Clip, Fingerprint, Modality, Scalar, Video
 
 if TYPE_CHECKING:

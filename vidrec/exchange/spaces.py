@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from vidrec.config import Section, Settings
+from vidrec.config import Settings
 from vidrec.embedders import load_embedder
 from vidrec.errors import ConfigError, UsageError, VidrecError
 from vidrec.exchange.imported import checked_name
+from vidrec.sections import Section
 from vidrec.types import Fingerprint
 
 if TYPE_CHECKING:

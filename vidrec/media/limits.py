@@ -6,7 +6,7 @@ every decoder that is opened afterwards keeps to them.
 
 from __future__ import annotations
 
-from vidrec.config import MediaSettings
+from vidrec.sections import MediaSettings
 
 _in_force = MediaSettings()
 

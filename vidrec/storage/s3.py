@@ -26,7 +26,7 @@ from vidrec.storage.s3_errors import Doing
 from vidrec.storage.s3_parts import PART_BYTES, PartedUpload
 
 if TYPE_CHECKING:
-    from vidrec.config import S3Settings
+    from vidrec.sections import S3Settings
     from vidrec.types import Video
 
 CHUNK = 1 << 16

@@ -24,7 +24,7 @@ from vidrec.storage.s3_errors import Doing, wrong_region
 from vidrec.urls import shown_url
 
 if TYPE_CHECKING:
-    from vidrec.config import S3Settings
+    from vidrec.sections import S3Settings
 
 DEFAULT_REGION = "us-east-1"
 _AWS = re.compile(r"(^|\.)amazonaws\.com(\.cn)?$")

@@ -12,7 +12,7 @@ from vidrec.urls import shown_url
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from vidrec.config import S3Settings
+    from vidrec.sections import S3Settings
 
 BAD_CREDENTIALS = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken",
                    "TokenRefreshRequired", "AuthFailure", "InvalidSecurity")  # fmt: skip

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidrec.config import ResnetSettings, Settings
+from vidrec.config import Settings
 from vidrec.datasets.folder import LabelledClip, read_dataset
 from vidrec.embedders.resnet import chosen_checkpoint
 from vidrec.errors import TrainingError, UsageError
@@ -23,6 +23,7 @@ from vidrec.interrupts import first_interrupt
 from vidrec.models.backend import prepare_keras
 from vidrec.models.checkpoint import CHECKPOINTS, LABELS, Checkpoint, named_checkpoint
 from vidrec.progress import Progress, Silent
+from vidrec.sections import ResnetSettings
 
 if TYPE_CHECKING:
     import keras

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
-from vidrec.config import clean_key
 from vidrec.embedders.marengo.pace import Clock, Pace
 from vidrec.embedders.marengo.replies import Reply, clean
 from vidrec.errors import (
@@ -29,10 +28,11 @@ from vidrec.errors import (
     QuotaError,
     TransientError,
 )
+from vidrec.sections import clean_key
 from vidrec.urls import checked_endpoint, shown_url
 
 if TYPE_CHECKING:
-    from vidrec.config import MarengoSettings
+    from vidrec.sections import MarengoSettings
 
 KEY_VARIABLES = ("TWELVE_LABS_API_KEY", "TWELVELABS_API_KEY")
 BASE_URL = "https://api.twelvelabs.io/v1.3"

@@ -15,7 +15,7 @@ from vidrec.errors import ConfigError
 from vidrec.types import Fingerprint, Scalar
 
 if TYPE_CHECKING:
-    from vidrec.config import MarengoSettings
+    from vidrec.sections import MarengoSettings
     from vidrec.types import VideoInfo
 
 Option = Literal["visual", "audio", "transcription", "fused"]

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from vidrec.config import clean_key
 from vidrec.errors import ConfigError
+from vidrec.sections import clean_key
 
 if TYPE_CHECKING:
     from vidrec.config import Settings

@@ -37,7 +37,7 @@ from vidrec.stores.qdrant.engine import (
 from vidrec.types import Filter
 
 if TYPE_CHECKING:
-    from vidrec.config import QdrantSettings
+    from vidrec.sections import QdrantSettings
     from vidrec.types import Vector
 
 META = "vidrec.json"

@@ -26,7 +26,7 @@ from vidrec.types import Filter
 from vidrec.vectors import margin
 
 if TYPE_CHECKING:
-    from vidrec.config import QdrantSettings
+    from vidrec.sections import QdrantSettings
     from vidrec.types import Vector
 
 T = TypeVar("T")
