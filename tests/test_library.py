@@ -305,6 +305,54 @@ def test_an_older_catalog_that_may_not_be_written_is_refused(tmp_path: Path) -> 
         Library(tmp_path, create=False)
 
 
+OLD_PAID = """
+ALTER TABLE jobs DROP COLUMN source;
+DROP TABLE claims; DROP TABLE sent; DROP TABLE paid;
+CREATE TABLE paid (
+    job_id TEXT PRIMARY KEY, video_id TEXT NOT NULL, embedder TEXT NOT NULL, model TEXT NOT NULL,
+    minutes REAL NOT NULL, created_at REAL NOT NULL
+) WITHOUT ROWID;
+INSERT INTO jobs (video_id, fingerprint, state, job_id, created_at, minutes)
+    VALUES ('a', 'marengo:marengo3.5:512', 'running', 'job-1', 5.0, 1.5);
+INSERT INTO paid VALUES ('job-1', 'a', 'marengo', 'marengo3.5', 1.5, 5.0);
+INSERT INTO paid VALUES ('job-0', 'b', 'marengo', 'marengo3.0', 2.5, 4.0);
+PRAGMA user_version = 7;
+"""
+
+
+def older_library(folder: Path) -> None:
+    with Library(folder) as library:
+        library.add_video(a_video(1))
+    db = sqlite3.connect(folder / "catalog.sqlite3")
+    db.executescript(OLD_PAID)
+    db.close()
+
+
+def test_an_older_library_is_brought_up_to_date_with_all_that_was_paid(tmp_path: Path) -> None:
+    older_library(tmp_path)
+    for _ in range(2):
+        with Library(tmp_path) as library:
+            assert library.video(a_video(1).id) is not None
+            rows = library.read("SELECT job_id, video_id, fingerprint, minutes FROM paid")
+            assert rows == [
+                ("job-0", "b", "marengo:marengo3.0", 2.5),
+                ("job-1", "a", "marengo:marengo3.5:512", 1.5),
+            ]
+            assert library.read("SELECT job_id, source FROM jobs") == [("job-1", "")]
+            assert library.read("PRAGMA user_version") == [(VERSION,)]
+    tables = "SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name"
+    with Library(tmp_path) as library, Library(tmp_path / "new") as new:
+        names = [name for name, _ in new.read(tables)]
+        assert [name for name, _ in library.read(tables)] == names
+
+
+@pytest.mark.usefixtures("may_not_write")
+def test_a_library_to_be_updated_by_its_owner_says_so(tmp_path: Path) -> None:
+    older_library(tmp_path)
+    with pytest.raises(LibraryError, match="run `vidrec status` once as a user who may write"):
+        Library(tmp_path, create=False)
+
+
 def test_a_lock_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     with Library(tmp_path) as library:
         (tmp_path / "embed-conse.lock").mkdir()

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from vidrec.errors import LibraryError, LockedError
 from vidrec.files import exists, writing
-from vidrec.library.schema import check_schema, write_schema
+from vidrec.library.schema import check_schema, update_schema, write_schema
 from vidrec.locks import AlreadyHeldError, LockFileError, held
 
 CATALOG = "catalog.sqlite3"
@@ -282,6 +282,7 @@ def _open_for_writing(path: Path) -> sqlite3.Connection:
         # FULL: what a provider was paid for survives a power cut, not only a crash.
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
+        update_schema(db)
         check_schema(db, path)
     except BaseException:
         db.close()

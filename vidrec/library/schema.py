@@ -1,11 +1,12 @@
 """The catalog's tables.
 
-vidrec is not released yet: a table is added or changed here and ``VERSION`` grows; a catalog of
-another version is refused.
+A table is added or changed here, ``VERSION`` grows, and ``update_schema`` learns the way from the
+version before. vidrec is not released yet: what is older than ``OLDEST`` is refused.
 """
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import uuid
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from vidrec.errors import LibraryError
 
 VERSION = 8
+OLDEST = 7  # that is brought up to date
 PAGE_BYTES = 16384  # of a vector of 512 numbers seven lie on a page, of 4,096 bytes only one
 SCHEMA = """
 CREATE TABLE videos (
@@ -169,17 +171,57 @@ def write_schema(db: sqlite3.Connection) -> None:
     db.execute(f"PRAGMA user_version = {VERSION}")
 
 
+def update_schema(db: sqlite3.Connection) -> None:
+    """Bring a catalog of an earlier version up to date: whole or not at all, nothing is lost."""
+    if not OLDEST <= _version(db) < VERSION:
+        return
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        if _version(db) == 7:  # nobody else was quicker
+            _from_7(db)
+        db.execute("COMMIT")
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+
+
+def _from_7(db: sqlite3.Connection) -> None:
+    """Write jobs down before they are asked for, and who is at them."""
+    db.execute("ALTER TABLE jobs ADD COLUMN source TEXT NOT NULL DEFAULT ''")
+    db.execute("ALTER TABLE paid RENAME TO paid_before")
+    for statement in SCHEMA.split(";\n"):
+        made = re.match(r"\s*CREATE (?:TABLE|INDEX) (\w+)", statement)
+        if made and made[1] in ("claims", "paid", "paid_run", "paid_created", "sent"):
+            db.execute(statement)
+    db.execute(
+        "INSERT INTO paid (job_id, video_id, fingerprint, run, minutes, created_at) "
+        "SELECT old.job_id, old.video_id, coalesce(jobs.fingerprint, old.embedder || ':' || "
+        "old.model), '', old.minutes, old.created_at FROM paid_before AS old "
+        "LEFT JOIN jobs ON jobs.job_id = old.job_id ORDER BY old.created_at"
+    )
+    db.execute("DROP TABLE paid_before")
+    db.execute("PRAGMA user_version = 8")
+
+
+def _version(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
 def check_schema(db: sqlite3.Connection, path: Path) -> None:
     """Refuse a catalog of another schema.
 
     Raises:
         LibraryError: it is older, newer, or no catalog at all.
     """
-    version = int(db.execute("PRAGMA user_version").fetchone()[0])
+    version = _version(db)
     if version == 0:
         raise LibraryError(
             f"{path} is damaged: it is no catalog of a library; put a copy of it back, or delete "
             f"the folder {path.parent} to begin anew"
+        )
+    if OLDEST <= version < VERSION:
+        raise LibraryError(
+            f"{path} is of an older vidrec: run `vidrec status` once as a user who may write there"
         )
     if version != VERSION:
         age = "a newer" if version > VERSION else "an older"
