@@ -3,6 +3,7 @@
 import multiprocessing
 import shutil
 import sqlite3
+import threading
 import time
 import uuid
 from dataclasses import replace
@@ -351,6 +352,29 @@ def test_a_library_to_be_updated_by_its_owner_says_so(tmp_path: Path) -> None:
     older_library(tmp_path)
     with pytest.raises(LibraryError, match="run `vidrec status` once as a user who may write"):
         Library(tmp_path, create=False)
+
+
+def test_a_library_is_closed_under_threads_that_ask(tmp_path: Path) -> None:
+    """A run that fails closes it while workers look on: they are told, and nothing crashes."""
+    with Library(tmp_path) as library:
+        library.add_video(a_video(1))
+    for _ in range(200):
+        library, told = Library(tmp_path), []
+
+        def ask(library: Library = library, told: list[str] = told) -> None:
+            try:
+                while True:
+                    library.read("SELECT id FROM videos")
+            except LibraryError as exc:
+                told.append(str(exc))
+
+        threads = [threading.Thread(target=ask) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        library.close()
+        for thread in threads:
+            thread.join()
+        assert len(told) == 3 and "closed" in told[0]
 
 
 def test_a_lock_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:

@@ -106,7 +106,9 @@ class Catalog:
         self.close()
 
     def close(self) -> None:
-        self._db.close()
+        """Let go of the catalog; a thread that still asks gets a ``LibraryError``."""
+        with self._mutex:  # SQLite crashes where a connection is closed under a statement
+            self._db.close()
 
     @contextmanager
     def transaction(self, *, wait: bool = True) -> Iterator[sqlite3.Connection]:
