@@ -59,6 +59,18 @@ def test_a_copy_begins_at_the_keyframe_before(film: Path, tmp_path: Path) -> Non
         assert (container.start_time or 0) / 1e6 < 0.3
 
 
+def test_a_copy_of_matroska_begins_there_too(film: Path, tmp_path: Path) -> None:
+    """After a jump Matroska does not tell when the first pictures are to be decoded."""
+    boxed = tmp_path / "film.mkv"
+    with av.open(str(film)) as container, av.open(str(boxed), "w") as out:
+        into = out.add_stream_from_template(container.streams.video[0])
+        for packet in container.demux(container.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = into
+                out.mux(packet)
+    assert seen(cut(boxed, 3.5, 6.0, tmp_path / "copy")) == [3] * 10 + [4] * 10 + [5] * 10
+
+
 def test_an_exact_cut_is_exact(film: Path, tmp_path: Path) -> None:
     made = cut(film, 3.5, 6.0, tmp_path / "exact", exact=True)
     assert seen(made) == [3] * 5 + [4] * 10 + [5] * 10

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from vidrec.errors import MediaError
 from vidrec.files import writing
+from vidrec.media.encoding import dated
 from vidrec.media.picture import orientation
-from vidrec.media.source import Source, open_video
+from vidrec.media.source import Source, open_video, origin_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,14 +59,14 @@ def _copy(source: Source, start_sec: float, end_sec: float, draft: Path) -> bool
 
     container = source.container
     kept = [source.stream, *container.streams.audio]
-    origin = _origin(container)
+    origin = origin_of(source)
     container.seek(round((start_sec + origin) * av.time_base), backward=True)
     written = False
     with av.open(str(draft), "w") as out:
         into = {stream.index: out.add_stream_from_template(stream) for stream in kept}
         first: Fraction | None = None  # seconds at which the copy begins
         over: set[int] = set()
-        for packet in container.demux(kept):
+        for packet in dated(container.demux(kept), source):
             if packet.dts is None or packet.pts is None:
                 continue
             stream = packet.stream
@@ -138,7 +139,7 @@ def _pictures(
     import numpy as np
 
     container = source.container
-    origin = _origin(container)
+    origin = origin_of(source)
     container.seek(round(max(0.0, start_sec + origin) * av.time_base), backward=True)
     waiting: Any = None
     for frame in container.decode(source.stream):
@@ -164,8 +165,3 @@ def _upright(frame: Any, np: Any) -> NDArray[np.uint8]:
     picture = np.rot90(frame.to_ndarray(format="rgb24"), turns)
     upright: NDArray[np.uint8] = np.ascontiguousarray(picture[:, ::-1] if mirrored else picture)
     return upright
-
-
-def _origin(container: Any) -> float:
-    """Return the stamp, in seconds, at which a player begins."""
-    return (container.start_time or 0) / 1_000_000

@@ -6,8 +6,8 @@ player's: seconds from the beginning of the file. What is written begins at 0.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from vidrec.errors import MediaError
 from vidrec.media.decoding import decode, open_codec
 from vidrec.media.hdr import is_hdr
 from vidrec.media.picture import Painter, orientation
-from vidrec.media.source import Source, open_video, sample_aspect
+from vidrec.media.source import Source, open_video, origin_of, sample_aspect
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -27,6 +27,7 @@ TICK = Fraction(1, 90_000)
 SOUND_RATE = 48_000
 SOUND_LEAD = 0.2  # seconds by which sound may lie before the first picture
 KEYFRAMES_SEC = 2
+MOST_WAITING = 500  # packets until one of the picture tells when it is decoded
 PRESET = "superfast"  # 30 s of 960x540 cost 7 s of processor time
 ENCODER_THREADS = 2  # of each conversion: a few may run at once
 _OUT = {"movflags": "+faststart"}
@@ -91,7 +92,7 @@ def copy(
     try:
         with open_video(path) as source, av.open(str(target), "w", "mp4", options=_OUT) as out:
             press = _Press(source, out, start_sec, keep_sound)
-            for packet in _packets(source, start_sec, sound=True):
+            for packet in dated(_packets(source, start_sec, sound=True), source):
                 if press.take(packet, end_sec):
                     break
                 report(_share(press.at_sec, start_sec, end_sec))
@@ -112,13 +113,42 @@ def _packets(source: Source, start_sec: float, sound: bool) -> Iterator[Packet[A
     yield from container.demux(streams)
 
 
+def dated(packets: Iterable[Packet[Any]], source: Source) -> Iterator[Packet[Any]]:
+    """Yield packets, those of the picture with a time of decoding.
+
+    After a jump some containers (Matroska) do not tell that of the first ones, the keyframe among
+    them; it is reckoned back from the first that is told.
+    """
+    waiting: list[Packet[Any]] = []
+    for packet in packets:
+        waiting.append(packet)
+        pictures = [one for one in waiting if _is_picture(one, source)]
+        if pictures and pictures[-1].dts is None and len(waiting) < MOST_WAITING:
+            continue
+        yield from _dated(waiting, pictures, source)
+        waiting = []
+    yield from _dated(waiting, [one for one in waiting if _is_picture(one, source)], source)
+
+
+def _is_picture(packet: Packet[Any], source: Source) -> bool:
+    return packet.stream.index == source.stream.index and packet.pts is not None
+
+
+def _dated(
+    packets: list[Packet[Any]], pictures: list[Packet[Any]], source: Source
+) -> list[Packet[Any]]:
+    if pictures and pictures[-1].dts is None:
+        pictures[-1].dts = pictures[-1].pts
+    rate = source.stream.average_rate or Fraction(25)
+    for before, packet in enumerate(reversed(pictures)):
+        last = pictures[-1].dts
+        if packet.dts is None and last is not None:
+            packet.dts = last - before * max(1, round(1 / rate / packet.time_base))
+    return packets
+
+
 def _share(at_sec: float, start_sec: float, end_sec: float) -> float:
     return min(1.0, max(0.0, (at_sec - start_sec) / max(0.1, end_sec - start_sec)))
-
-
-def origin_of(source: Source) -> float:
-    """Return the stamp, in seconds, at which a player begins."""
-    return (source.container.start_time or 0) / 1_000_000
 
 
 @dataclass
@@ -302,7 +332,6 @@ class _Press:
     at_sec: float = 0.0
     _picture: Any = None
     _sound: Any = None  # a stream that is copied to, or a _Sound
-    _waiting: list[Packet[Any]] = field(default_factory=list)  # nobody knows yet when to decode
 
     def take(self, packet: Packet[Any], end_sec: float) -> bool:
         """Write a packet; tell whether the end is reached."""
@@ -320,9 +349,7 @@ class _Press:
         self.at_sec = at
         if at >= end_sec and packet.is_keyframe:
             return True
-        self._waiting.append(packet)
-        if packet.dts is not None:
-            self._write_waiting()
+        self._write(packet, self._picture)
         return False
 
     def _begin(self) -> None:
@@ -341,18 +368,6 @@ class _Press:
         elif self._sound is not None and at_sec >= self.start_sec and packet.dts is not None:
             self._write(packet, self._sound)
 
-    def _write_waiting(self) -> None:
-        """Write pictures; after a jump some containers do not tell when the first are decoded."""
-        packets, self._waiting = self._waiting, []
-        rate = self.source.stream.average_rate or Fraction(25)
-        for before, packet in enumerate(reversed(packets)):
-            assert packet.pts is not None and packets[-1].dts is not None
-            if packet.dts is None:
-                step = max(1, round(1 / rate / packet.time_base))
-                packet.dts = packets[-1].dts - before * step
-        for packet in packets:
-            self._write(packet, self._picture)
-
     def _write(self, packet: Packet[Any], stream: Any) -> None:
         shift = round((self.start_sec + origin_of(self.source)) / float(packet.time_base))
         assert packet.pts is not None and packet.dts is not None
@@ -361,10 +376,7 @@ class _Press:
         self.out.mux(packet)
 
     def finish(self) -> bool:
-        """Write what is left; tell whether anything was."""
-        if self._waiting:
-            self._waiting[-1].dts = self._waiting[-1].pts
-            self._write_waiting()
+        """Write what is left; tell whether anything was written."""
         if isinstance(self._sound, _Sound):
             self._sound.finish()
         return self._picture is not None

@@ -293,3 +293,8 @@ def sample_aspect(stream: VideoStream) -> float:
     """Return the width of a stored pixel over its height, 1 where the file does not tell."""
     ratio = stream.sample_aspect_ratio
     return float(ratio) if ratio and ratio > 0 else 1.0
+
+
+def origin_of(source: Source) -> float:
+    """Return the stamp, in seconds, at which a player begins."""
+    return (source.container.start_time or 0) / 1_000_000
