@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests import marked_embedder
+from tests.disks import mounted
 from tests.marked_embedder import eight_films, mark
 from tests.word_embedder import install
 from vidrec.library import Library
@@ -59,15 +60,8 @@ def error_of(text: str) -> str:
 @pytest.fixture
 def few_inodes(tmp_path: Path) -> Iterator[Path]:
     """A disk with much room for few files."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=64m,nr_inodes=60", "tmpfs", str(folder)]
-    try:
-        subprocess.run(command, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("nothing can be mounted here")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with mounted(tmp_path / "disk", "size=64m,nr_inodes=60") as folder:
+        yield folder
 
 
 def fill(folder: Path) -> Path:

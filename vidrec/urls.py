@@ -56,3 +56,19 @@ def shown_url(url: str) -> str:
         return stable_url(url)
     except ValueError:
         return url.rpartition("@")[2]
+
+
+def asked_wait(text: str | None, now: float) -> float | None:
+    """Return the seconds that a ``Retry-After`` header asks to wait; None where it says none.
+
+    It is a number or a date (RFC 9110, 10.2.3); ``now`` is the time in seconds since 1970.
+    """
+    text = (text or "").strip()
+    if re.fullmatch(r"[0-9]{1,8}(\.[0-9]+)?", text):
+        return float(text)
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+    except (TypeError, ValueError):
+        return None

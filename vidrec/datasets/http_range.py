@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from functools import cached_property
@@ -14,7 +15,7 @@ import urllib3
 from remotezip import PartialBuffer, RemoteZip
 
 from vidrec.errors import DatasetError
-from vidrec.urls import stable_url
+from vidrec.urls import asked_wait, stable_url
 
 __all__ = ["RemoteFile"]
 
@@ -153,8 +154,7 @@ class RemoteFile:
             ) from exc
         if response.status_code in _LATER:
             response.close()
-            after = response.headers.get("Retry-After", "")
-            wait = float(after) if after.isdigit() else None
+            wait = asked_wait(response.headers.get("Retry-After"), time.time())
             raise _TryAgain(f"HTTP {response.status_code} {response.reason}", wait)
         return response
 

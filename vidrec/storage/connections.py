@@ -14,7 +14,6 @@ import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from email.utils import parsedate_to_datetime
 from functools import cache
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
@@ -22,7 +21,7 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from vidrec.errors import StorageError
 from vidrec.storage.resume import Passing
-from vidrec.urls import stable_url
+from vidrec.urls import asked_wait, stable_url
 
 REACH_SEC, SILENT_SEC, ANSWER_SEC = 8, 30, 60
 CHUNK = 1 << 16
@@ -54,7 +53,8 @@ def _answer(url: str, name: str, method: str, headers: Mapping[str, str]) -> Any
         exc.close()
         problem = f"{name} cannot be read: HTTP {exc.code} {exc.reason}"
         if exc.code in BUSY:
-            raise Passing(problem, code=str(exc.code), wait=_asked(exc.headers)) from exc
+            wait = asked_wait(exc.headers.get("Retry-After"), time.time())
+            raise Passing(problem, code=str(exc.code), wait=wait) from exc
         raise StorageError(problem, code=str(exc.code)) from exc
     except urllib.error.URLError as exc:
         raise StorageError(f"{name} cannot be reached: {exc.reason}") from exc
@@ -74,16 +74,6 @@ def chunks(response: Any, url: str) -> Iterator[bytes]:
     except (HTTPException, OSError, ValueError) as exc:
         problem = " ".join(str(exc).split()) or type(exc).__name__
         raise Passing(f"{stable_url(url)} broke off: {problem}") from exc
-
-
-def _asked(headers: Any) -> float | None:
-    """How many seconds a server asks to wait, if it does."""
-    text = (headers.get("Retry-After") or "").strip()
-    if text.isascii() and text.isdigit() and len(text) < 9:
-        return float(text)
-    with suppress(TypeError, ValueError):
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    return None
 
 
 def _request(url: str, method: str, headers: Mapping[str, str]) -> urllib.request.Request:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from typing import Any
+
+from vidrec.urls import asked_wait
 
 _PERMANENT = (501, 505, 506, 508, 510, 511)  # whoever answers so will do it again
 _NUMBER = re.compile(r"\d+(\.\d+)?")
@@ -66,14 +67,8 @@ class Reply:
 
     def pause(self, now: float) -> float | None:
         """How long the service asks to wait, if it says so."""
-        after = self.headers.get("retry-after", "")
-        if _NUMBER.fullmatch(after):
-            return float(after)
-        if after:
-            try:
-                return max(0.0, parsedate_to_datetime(after).timestamp() - now)
-            except (TypeError, ValueError):
-                return None
+        if after := self.headers.get("retry-after", ""):
+            return asked_wait(after, now)
         reset = self.headers.get("x-ratelimit-reset", "")
         if self.status == 429 and _NUMBER.fullmatch(reset):
             return max(0.0, float(reset) - now)
