@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import platform
 import re
 import signal
 import socket
@@ -19,6 +21,7 @@ from tests.word_library import put
 from vidrec.config import Settings
 from vidrec.ingest.index import index
 from vidrec.library import Library
+from vidrec.serve.run import listen
 
 __all__ = ["films"]
 
@@ -117,3 +120,57 @@ def test_a_port_that_is_taken_is_said(films: Settings, tmp_path: Path) -> None:
             capture_output=True, text=True, check=False, timeout=60,
         )  # fmt: skip
     assert done.returncode == 1 and f"127.0.0.1:{port}" in done.stderr
+
+
+def test_an_answer_is_sent_at_once() -> None:
+    async def accepted() -> int:
+        found: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def seen(reader: object, writer: asyncio.StreamWriter) -> None:
+            heard = writer.get_extra_info("socket")
+            found.set_result(heard.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        async with await asyncio.start_server(seen, sock=listen("127.0.0.1", 0)) as server:
+            address = server.sockets[0].getsockname()
+            with socket.create_connection(address):
+                return await found
+
+    assert asyncio.run(accepted())
+
+
+HOLDS = """
+import re, sys, threading
+from pathlib import Path
+import numpy as np
+from vidrec.serve.heap import keep_little
+
+def held():
+    text = Path("/proc/self/status").read_text()
+    return int(re.search(r"RssAnon:\\s+(\\d+)", text)[1]) / 1000
+
+def scan(meet):
+    for megabytes in (8, 6, 4):
+        array = np.ones(megabytes << 18, np.float32)
+        meet.wait()  # all have theirs
+        kept.append(bytes(5000))  # beyond it
+        del array
+
+if sys.argv[1] == "little":
+    keep_little()
+kept, before = [], held()
+meet = threading.Barrier(8)
+threads = [threading.Thread(target=scan, args=(meet,)) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(held() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc keeps what is freed")
+def test_large_arrays_of_many_threads_are_given_back() -> None:
+    grown = {
+        how: float(subprocess.check_output([sys.executable, "-c", HOLDS, how], text=True))
+        for how in ("much", "little")
+    }
+    assert grown["little"] < 15 < grown["much"], grown

@@ -1,6 +1,7 @@
 """How the server bears many clients, beside the session that it asks.
 
     python -m tests.bench.serve [--points 100000] [--clients 50] [--seconds 60] [--slow 1000]
+                                [--phases one,many,full,again,slow] [--keep FOLDER]
 
 A library of random vectors is indexed and served by the command, in a process of its own. Clients
 ask from another process over connections that stay open: first one by one, then so many at once
@@ -22,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -172,16 +173,20 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--slow", type=int, default=1000)
+    parser.add_argument("--phases", default="one,many,full,again,slow")
+    parser.add_argument("--keep", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        folder = options.keep or Path(name)
         environment = {
             **os.environ, "PYTHONPATH": str(ROOT), "VIDREC_LIBRARY": str(folder / "library"),
             "VIDREC_CACHE": str(folder / "cache"), "VIDREC_SERVE_RATE": "0",
         }  # fmt: skip
-        dim = fill(folder / "library", folder / "matrix.f32", options.points)
-        run(command_line("index"), environment)
-        print(f"{options.points} x {dim}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
+        if not (folder / "library").exists():
+            folder.mkdir(exist_ok=True)
+            fill(folder / "library", Path(name) / "matrix.f32", options.points)
+            run(command_line("index"), environment)
+        print(f"{options.points} points, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
         print(
             "| | answers | median ms | p95 ms | worst ms | p95 by that alone | "
             "processor ms an answer | |"
@@ -198,26 +203,25 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace, pid: int, port: int, base: float) -> None:
+    n, seconds, half = options.clients, options.seconds, options.seconds / 2
+    phases: dict[str, tuple[str, float, Callable[[], Coroutine[Any, Any, Tally]]]] = {
+        "one": ("one client", 10, lambda: clients(port, 1, 10, 0)),
+        "many": (f"{n} clients, a question a second", seconds,
+                 lambda: clients(port, n, seconds, 1)),
+        "full": (f"{n} clients without a pause", half, lambda: clients(port, n, half, 0)),
+        "again": (f"{n} clients without a pause, again", half, lambda: clients(port, n, half, 0)),
+        "slow": (f"{n} clients, a question a second, beside {options.slow} slow ones", half,
+                 lambda: beside_slow(port, options.slow, n, half)),
+    }  # fmt: skip
     wrong: list[str] = []
-
-    def phase(name: str, asking: Coroutine[Any, Any, Tally], seconds: float) -> None:
+    asyncio.run(clients(port, 1, 5, 0))
+    for phase in options.phases.split(","):
+        name, length, asking = phases[phase]
         before = used_by(pid)
-        found = asyncio.run(asking)
-        used, rate = used_by(pid) - before, len(found.taken) / seconds
+        found = asyncio.run(asking())
+        used, rate = used_by(pid) - before, len(found.taken) / length
         show(name, found.taken, used, base, f"{rate:.0f} a second, {memory(pid):.0f} MB")
         wrong.extend(found.wrong)
-
-    asyncio.run(clients(port, 1, 5, 0))
-    phase("one client", clients(port, 1, 10, 0), 10)
-    n, seconds = options.clients, options.seconds
-    phase(f"{n} clients, a question a second", clients(port, n, seconds, 1), seconds)
-    phase(f"{n} clients without a pause", clients(port, n, seconds / 2, 0), seconds / 2)
-    phase(f"{n} clients without a pause, again",
-          clients(port, n, seconds / 2, 0), seconds / 2)  # fmt: skip
-    phase(
-        f"{n} clients, a question a second, beside {options.slow} slow ones",
-        beside_slow(port, options.slow, n, seconds / 2), seconds / 2,
-    )  # fmt: skip
     print(f"\nwrong answers: {len(wrong)} {wrong[:3]}")
 
 

@@ -20,6 +20,7 @@ from vidrec.config import Settings
 from vidrec.errors import UsageError, VidrecError
 from vidrec.serve.app import Options, make_app
 from vidrec.serve.guard import LOOPBACK
+from vidrec.serve.heap import keep_little
 
 HEADER_SECONDS = 10.0  # for a request to come whole
 IDLE_SECONDS = 15  # between two requests of a connection
@@ -98,6 +99,7 @@ def serve(
         VidrecError: the port is taken, or there is no library.
     """
     check_token(options)
+    keep_little()
     sockets = sockets or [listen(options.host, port)]
     server = server_of(settings, options, sockets[0], ready)
     try:
@@ -128,10 +130,12 @@ def listen(host: str, port: int) -> socket.socket:
         VidrecError: the port is taken, or there is no such address here.
     """
     try:
-        family, kind, _, _, address = socket.getaddrinfo(
+        family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        heard = socket.socket(family, kind)
+        # asyncio sends at once (TCP_NODELAY) only where a socket says that it speaks TCP; without
+        # that the body of an answer waits 40 ms for the client's word that its head has come.
+        heard = socket.socket(family, kind, protocol)
         heard.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         heard.bind(address)
         heard.listen(2048)
