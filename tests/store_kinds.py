@@ -67,6 +67,15 @@ def make(store: VectorStore, fingerprint: str, dim: int) -> None:
             pass
 
 
+def drop(store: VectorStore) -> None:
+    """Remove a store's collections in Qdrant, and its alias with them."""
+    assert isinstance(store, QdrantStore)
+    engine = store._engine
+    for name in engine.collections():
+        if name.startswith(f"{store.alias}."):
+            engine.remove(name)
+
+
 def server_store(url: str, embedder: str = "test", **changes: Any) -> QdrantStore:
     """Open a store on a server as the settings would."""
     collection = changes.pop("collection", "vidrec")
@@ -127,7 +136,7 @@ def qdrant_live(prefer_grpc: bool) -> Iterator[StoreMaker]:
 
     yield make
     if opened:
-        make(Path()).drop()
+        drop(make(Path()))
 
 
 STORES: dict[str, StoreKind] = {

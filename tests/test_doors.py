@@ -11,7 +11,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "vidrec"
 # floor and of the top one are one room.
 FLOORS = [
     {"config", "sections", "types", "vectors", "errors", "extras", "files", "progress", "urls"}
-    | {"calibration", "wording", "locks", "interrupts", "plugins", "origins", "trust", "reach"},
+    | {"calibration", "wording", "locks", "interrupts", "plugins", "origins", "trust", "reach"}
+    | {"batches"},
     {"library"},
     {"media"},
     {"models"},

@@ -263,7 +263,9 @@ def compare_asking(n: int, dim: int, rounds: int) -> None:
             print("  " + f"{side:10}" + "".join(f"{k} {v:9.1f}  " for k, v in middle.items()))
         print(in_memory(dim))
         if LIVE_URL:
-            open_side("live", folder, LIVE_URL).drop()
+            from tests.store_kinds import drop
+
+            drop(open_side("live", folder, LIVE_URL))
 
 
 def main() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias
 
+from vidrec.batches import in_batches
 from vidrec.config import Settings
 from vidrec.embedders import load_embedder
 from vidrec.errors import FingerprintError, NoIndexError, StoreError, UsageError
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 BATCH = 1024
 STEP = 256  # points between two signs of progress: a remote store takes seconds for more
-T = TypeVar("T")
 Agree: TypeAlias = Callable[[str], bool]  # is asked a question
 
 
@@ -253,7 +252,7 @@ class _Sync:
     def _replaced(self, stale: list[str]) -> Iterator[str]:
         """Yield stale points of videos that the library has embedded, or that it removed."""
         removed = self.library.removed_videos(0) if stale else set()
-        for ids in _batches(stale, BATCH):
+        for ids in in_batches(stale, BATCH):
             points = self.store.get(ids)
             known = {
                 video_id
@@ -329,9 +328,3 @@ def payload_of(
     return Payload(
         video_id, filename, scope, start_sec, end_sec, path, url, label, group, duration, extra
     )
-
-
-def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch

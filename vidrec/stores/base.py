@@ -11,9 +11,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from vidrec.batches import in_batches
 from vidrec.errors import FingerprintError, StoreError, UsageError
 from vidrec.progress import Progress, Silent, finishing
 from vidrec.types import Candidate, Condition, Filter, Point
@@ -135,12 +135,12 @@ class VectorStore(ABC):
         import numpy as np
 
         info, deleted = self.info(), 0
-        wanted = sorted(video_ids) if info is not None else []
-        for start in range(0, len(wanted), 500):
-            some = Condition("video_id", "in", tuple(wanted[start : start + 500]))
-            any_vector = np.eye(1, info.dim, dtype=np.float32) if info else None
-            assert any_vector is not None
-            while found := self.candidates(any_vector, 1000, Filter(None, (some,)))[0].candidates:
+        if info is None:
+            return 0
+        any_vector = np.eye(1, info.dim, dtype=np.float32)
+        for some in in_batches(sorted(video_ids), 500):
+            where = Filter(None, (Condition("video_id", "in", tuple(some)),))
+            while found := self.candidates(any_vector, 1000, where)[0].candidates:
                 deleted += self.delete([candidate.id for candidate in found])
         return deleted
 
@@ -166,10 +166,9 @@ class VectorStore(ABC):
         info, progress = self.info(), progress or Silent()
         if info is None:
             return
-        ids = self.ids()
         progress.start(f"reading {info.place}", info.count, "point")
         with finishing(progress):
-            while some := list(islice(ids, 256)):
+            for some in in_batches(self.ids(), 256):
                 try:
                     points = self.get(some)
                 except StoreError as exc:

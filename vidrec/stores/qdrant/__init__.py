@@ -4,6 +4,7 @@ store.py      what vidrec makes of Qdrant: names, aliases, rebuilds, the shared 
 writer.py     ... writing its points
 reading.py    any collection's points, whoever made them, for `vidrec import`
 engine.py     the few operations it needs, whoever carries them out
+filters.py    filters in Qdrant's words, and only by what a collection's keys allow
 server.py     ... qdrant-client: cloud, server, and its in-memory mode
 edge.py       ... qdrant-edge: Qdrant's engine inside this process, in a folder
 failures.py   what can go wrong with a server, as one line each; waiting and trying again

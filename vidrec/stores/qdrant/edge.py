@@ -25,15 +25,8 @@ import numpy as np
 
 from vidrec.errors import LockedError, StoreError
 from vidrec.files import expanded, parsed_json, writing
-from vidrec.stores.qdrant.engine import (
-    Described,
-    Hit,
-    KeyKind,
-    RefusedError,
-    Stored,
-    conditions,
-    path,
-)
+from vidrec.stores.qdrant.engine import Described, Hit, KeyKind, RefusedError, Stored
+from vidrec.stores.qdrant.filters import conditions, path, search_params
 from vidrec.types import Filter
 
 if TYPE_CHECKING:
@@ -143,10 +136,6 @@ class EdgeEngine:
             (self._folder / "aliases").mkdir(exist_ok=True)
             _write_text(self._folder / "aliases" / alias, name)
 
-    def unserve(self, alias: str) -> None:
-        with self._failing():
-            (self._folder / "aliases" / alias).unlink(missing_ok=True)
-
     # Points
 
     def write(self, name: str, points: Sequence[Stored]) -> None:
@@ -176,7 +165,7 @@ class EdgeEngine:
             limit=limit,
             query=edge.Query.Nearest(vector.tolist()),
             filter=conditions(edge, _encoded_filter(where)),
-            params=self._search_params(),
+            params=search_params(edge, self._settings),
             with_payload=True,
             with_vector=True,
         )
@@ -291,15 +280,6 @@ class EdgeEngine:
             text = " ".join(str(exc).split())[:300]
             kind = RefusedError if "error: expected" in text else StoreError
             raise kind(f"Qdrant's engine failed in {self.place}: {text}") from exc
-
-    def _search_params(self) -> Any:
-        edge = self._edge
-        if self._settings.exact:
-            return edge.SearchParams(exact=True)
-        if self._settings.quantization == "none":
-            return edge.SearchParams(hnsw_ef=128)
-        rescore = edge.QuantizationSearchParams(rescore=True, oversampling=2.0)
-        return edge.SearchParams(hnsw_ef=128, quantization=rescore)
 
 
 def _encoded(payload: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,21 +6,17 @@ of fingerprints, aliases' meaning or ranking. Its failures are ``StoreError``s.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from vidrec.errors import StoreError, UsageError
-from vidrec.types import Condition, Filter
+from vidrec.errors import StoreError
+from vidrec.types import Filter
 
 if TYPE_CHECKING:
     from vidrec.types import Vector
 
 KeyKind = Literal["keyword", "float", "bool", "tenant"]
-BOUNDS = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
-_PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class RefusedError(StoreError):
@@ -101,8 +97,6 @@ class Engine(Protocol):
     def serve(self, alias: str, name: str) -> None:
         """Let the alias stand for a collection, at once, whatever it stood for before."""
 
-    def unserve(self, alias: str) -> None: ...
-
     def write(self, name: str, points: Sequence[Stored]) -> None: ...
 
     def nearest(
@@ -127,74 +121,3 @@ class Engine(Protocol):
         """Return the number of matching points, or of those with a value under a payload key."""
 
     def close(self) -> None: ...
-
-
-def conditions(models: Any, where: Filter, having: str | None = None) -> Any | None:
-    """Return a filter in the words of ``models`` (qdrant_client's or qdrant_edge's), or None.
-
-    With ``having`` only points match that have a value under that key.
-
-    Both libraries name and nest their conditions alike. Values compare as ``stores.conditions``
-    says; of ``~`` there are none left: the store has looked which values fit.
-    """
-    must, must_not = [], [] if having is None else [_empty(models, having)]
-    if where.scope is not None:
-        must.append(_any_of(models, "scope", [where.scope]))
-    if where.exclude_videos:
-        must_not.append(_any_of(models, "video_id", sorted(where.exclude_videos)))
-    for condition in where.conditions:
-        if condition.op in BOUNDS:
-            bound = {BOUNDS[condition.op]: float(condition.value)}
-            must.append(
-                models.FieldCondition(key=path(condition.key), range=_range(models)(**bound))
-            )
-        elif condition.op == "!=":
-            must_not.append(_equal(models, condition))
-        else:
-            must.append(_equal(models, condition))
-    if not must and not must_not:
-        return None
-    return models.Filter(must=must or None, must_not=must_not or None)
-
-
-def _equal(models: Any, condition: Condition) -> Any:
-    """Return what holds of a key that has one of the condition's values."""
-    key, values = condition.key, condition.values
-    texts = [value for value in values if isinstance(value, str)]
-    if not values:
-        return _any_of(models, "video_id", [])  # nothing fits
-    alternatives = [_any_of(models, key, texts)] if texts else []
-    for value in values:
-        if value is None:
-            alternatives.append(_empty(models, key))
-        elif isinstance(value, bool):
-            match = models.MatchValue(value=value)
-            alternatives.append(models.FieldCondition(key=path(key), match=match))
-        elif not isinstance(value, str):
-            number = _range(models)(gte=float(value), lte=float(value))
-            alternatives.append(models.FieldCondition(key=path(key), range=number))
-    return alternatives[0] if len(alternatives) == 1 else models.Filter(should=alternatives)
-
-
-def path(key: str) -> str:
-    """Return a payload key as Qdrant's JSON path."""
-    if _PLAIN_KEY.fullmatch(key):
-        return key
-    if '"' in key:
-        raise UsageError(f"Qdrant cannot filter on a key with a quotation mark. Received: {key}")
-    return json.dumps(key, ensure_ascii=False)
-
-
-def _any_of(models: Any, key: str, values: Sequence[str]) -> Any:
-    match = models.MatchAny(any=values)
-    return models.FieldCondition(key=path(key), match=match)
-
-
-def _empty(models: Any, key: str) -> Any:
-    if hasattr(models, "PayloadField"):
-        return models.IsEmptyCondition(is_empty=models.PayloadField(key=path(key)))
-    return models.IsEmptyCondition(path(key))
-
-
-def _range(models: Any) -> Any:
-    return models.RangeFloat if hasattr(models, "RangeFloat") else models.Range

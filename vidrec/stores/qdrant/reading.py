@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from vidrec.batches import in_batches
 from vidrec.errors import StoreError
 from vidrec.stores.qdrant.engine import Described, Engine
 from vidrec.stores.qdrant.points import BATCH_POINTS, OWNER, RESERVED
@@ -63,7 +63,7 @@ def _chosen(found: Described, where: str, vector: str | None) -> str:
 
 def _points(engine: Engine, name: str, using: str, ours: bool) -> Iterator[Read]:
     ids = (point.id for point in engine.scan(name, Filter()))
-    while some := list(islice(ids, BATCH_POINTS)):
+    for some in in_batches(ids, BATCH_POINTS):
         for point in engine.fetch(name, some, payload=True, vector=True, using=using):
             payload = dict(point.payload or {})
             owner = str(payload.get(OWNER) or "")

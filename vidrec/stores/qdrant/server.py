@@ -12,16 +12,9 @@ from qdrant_client import QdrantClient, models
 
 from vidrec.errors import ConfigError, StoreError
 from vidrec.reach import reach
-from vidrec.stores.qdrant.engine import (
-    Described,
-    Hit,
-    KeyKind,
-    RefusedError,
-    Stored,
-    conditions,
-    path,
-)
+from vidrec.stores.qdrant.engine import Described, Hit, KeyKind, RefusedError, Stored
 from vidrec.stores.qdrant.failures import Patience, is_missing
+from vidrec.stores.qdrant.filters import conditions, path, search_params
 from vidrec.types import Filter
 from vidrec.vectors import margin
 
@@ -178,19 +171,13 @@ class ServerEngine:
         self._write(lambda: self._client.delete_collection(name))
 
     def serve(self, alias: str, name: str) -> None:
-        actions = self._unserving(alias)
+        actions: list[Any] = []
+        if self.target(alias) is not None:
+            delete = models.DeleteAlias(alias_name=alias)
+            actions.append(models.DeleteAliasOperation(delete_alias=delete))
         create = models.CreateAlias(collection_name=name, alias_name=alias)
         actions.append(models.CreateAliasOperation(create_alias=create))
         self._write(lambda: self._client.update_collection_aliases(actions))
-
-    def unserve(self, alias: str) -> None:
-        if actions := self._unserving(alias):
-            self._write(lambda: self._client.update_collection_aliases(actions))
-
-    def _unserving(self, alias: str) -> list[Any]:
-        if self.target(alias) is None:
-            return []
-        return [models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias))]
 
     # Points
 
@@ -215,7 +202,7 @@ class ServerEngine:
             "query": vector.tolist(),
             "limit": limit,
             "query_filter": conditions(models, where),
-            "search_params": self._search_params(),
+            "search_params": search_params(models, self._settings),
             "with_payload": True,
             "with_vectors": True,
         }
@@ -279,15 +266,6 @@ class ServerEngine:
 
     def close(self) -> None:
         self._client.close()
-
-    def _search_params(self) -> models.SearchParams:
-        if self._settings.exact:
-            return models.SearchParams(exact=True)
-        if self._settings.quantization == "none":
-            return models.SearchParams(hnsw_ef=128)
-        # Quantized scores only find candidates; these are scored again by their real vectors.
-        rescore = models.QuantizationSearchParams(rescore=True, oversampling=2.0)
-        return models.SearchParams(hnsw_ef=128, quantization=rescore)
 
     def _ask(self, request: Callable[[], T]) -> T:
         self._reach()

@@ -17,13 +17,14 @@ each other.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vidrec.errors import NoIndexError, StoreError, UsageError
+from vidrec.batches import in_batches
+from vidrec.errors import NoIndexError, StoreError
 from vidrec.stores.base import (
     CollectionInfo,
     Found,
@@ -33,19 +34,11 @@ from vidrec.stores.base import (
     check_vectors,
     index_command,
 )
-from vidrec.stores.conditions import holds
-from vidrec.stores.qdrant.engine import BOUNDS, Described, Engine, Hit, RefusedError, UnindexedError
-from vidrec.stores.qdrant.points import (
-    POINT,
-    RESERVED,
-    TENANT,
-    FilterKeys,
-    Mark,
-    from_stored,
-    outer,
-)
-from vidrec.stores.qdrant.writer import IDS_AT_A_TIME, Writer, slices
-from vidrec.types import PAYLOAD_FIELDS, Candidate, Condition, Filter, Point
+from vidrec.stores.qdrant.engine import Described, Engine, Hit, RefusedError, UnindexedError
+from vidrec.stores.qdrant.filters import Allowed
+from vidrec.stores.qdrant.points import POINT, TENANT, Mark, from_stored, outer
+from vidrec.stores.qdrant.writer import IDS_AT_A_TIME, Writer
+from vidrec.types import Candidate, Condition, Filter, Point
 from vidrec.wording import count
 
 if TYPE_CHECKING:
@@ -85,6 +78,7 @@ class QdrantStore(VectorStore):
         self.embedder = embedder
         self.shared = shared
         self._engine = engine
+        self._allowed = Allowed(engine, self.alias)
         self._tenant, self._paths = tenant, paths
 
     @property
@@ -120,9 +114,10 @@ class QdrantStore(VectorStore):
         fingerprint: str | None = None,
     ) -> list[Found]:
         # Of a misspelt key it is true of every point that it has another value, or none.
-        if keys := [c.key for c in where.conditions if c.op == "!=" or None in c.values]:
-            self._check_keys(keys)
-        where = self._without_patterns(where)
+        self._allowed.check_keys(
+            c.key for c in where.conditions if c.op == "!=" or None in c.values
+        )
+        where = self._allowed.without_patterns(where)
         tenant = self._mark.conditions(own=False)
         where = replace(where, conditions=(*where.conditions, *tenant))
 
@@ -144,32 +139,20 @@ class QdrantStore(VectorStore):
             try:
                 hits, best_left = find(where)
             except UnindexedError:
-                hits, best_left = self._find_indexed(find, where)
+                hits, best_left = find(self._allowed.by_indexes(where))
+        except UnindexedError as exc:
+            again = index_command(self.name, self.embedder)
+            raise StoreError(f"{exc} `{again}` does that, by whoever may write there") from exc
         except RefusedError:
             self._check(vector, fingerprint)  # says it better, if it is the query's fault
             raise
         if not hits:
             self._check(vector, fingerprint)
-            asked = [condition.key for condition in where.conditions]
-            self._check_keys([key for key in asked if key != TENANT])
+            self._allowed.check_keys(c.key for c in where.conditions if c.key != TENANT)
         elif fingerprint is not None and hits[0].payload.get("fingerprint") != fingerprint:
             self._check(vector, fingerprint)
         found = [Candidate(outer(h), h.score, from_stored(h.payload), h.vector) for h in hits]
         return Found(found, best_left)
-
-    def _without_patterns(self, where: Filter) -> Filter:
-        """Replace each pattern by the values that fit: Qdrant has none over whole texts."""
-        if all(condition.op != "~" for condition in where.conditions):
-            return where
-        conditions = []
-        for condition in where.conditions:
-            if condition.op == "~":
-                self._check_keys([condition.key])
-                values = self._engine.values(self.alias, condition.key)
-                fitting = tuple(value for value in values if holds(condition, value))
-                condition = Condition(condition.key, "in", fitting)
-            conditions.append(condition)
-        return replace(where, conditions=tuple(conditions))
 
     def get(self, ids: Sequence[str]) -> list[Point]:
         found = {}
@@ -177,7 +160,7 @@ class QdrantStore(VectorStore):
         wanted = list(dict.fromkeys(inner.values()))
         if self._served() is None:
             return []
-        for some in slices(wanted, POINTS_AT_A_TIME):
+        for some in in_batches(wanted, POINTS_AT_A_TIME):
             for stored in self._engine.fetch(self.alias, some, payload=True, vector=True):
                 assert stored.payload is not None and stored.vector is not None
                 point = Point(outer(stored), stored.vector, from_stored(stored.payload))
@@ -192,9 +175,7 @@ class QdrantStore(VectorStore):
     # Writing
 
     def upsert(self, points: Iterable[Point]) -> int:
-        served = self._served()
-        if served is None:
-            raise NoIndexError(self._nothing())
+        served = self._must_be_served()
         writer = Writer(
             self._engine, self.alias, served.metadata["fingerprint"], served.dim, self._mark
         )
@@ -204,24 +185,21 @@ class QdrantStore(VectorStore):
             return writer.upsert(points)
 
     def delete(self, ids: Iterable[str]) -> int:
-        served = self._served()
-        if served is None:
-            raise NoIndexError(self._nothing())
-        return self._delete(served, [self._mark.inner(text) for text in ids])
+        return self._delete(self._must_be_served(), [self._mark.inner(text) for text in ids])
 
     def delete_videos(self, video_ids: Iterable[str]) -> int:
         served, deleted = self._served(), 0
-        wanted = sorted(video_ids) if served is not None else []
-        for some in slices(wanted, IDS_AT_A_TIME):
+        if served is None:
+            return 0
+        for some in in_batches(sorted(video_ids), IDS_AT_A_TIME):
             of_these = Condition("video_id", "in", tuple(some))
             where = replace(self._mine, conditions=(*self._mine.conditions, of_these))
-            assert served is not None
             deleted += self._delete(served, [p.id for p in self._engine.scan(self.alias, where)])
         return deleted
 
     def _delete(self, served: Described, inner: Sequence[str]) -> int:
         deleted = 0
-        for some in slices(inner, IDS_AT_A_TIME):
+        for some in in_batches(inner, IDS_AT_A_TIME):
             there = self._engine.fetch(self.alias, some, payload=False, vector=False)
             if there:
                 with self._changing(served):
@@ -232,14 +210,15 @@ class QdrantStore(VectorStore):
     @contextmanager
     def _changing(self, served: Described) -> Iterator[None]:
         """Note before and after a change that there is another version."""
-        self._note_change(served)
-        yield
-        self._note_change(served)
 
-    def _note_change(self, served: Described) -> None:
-        if self.owner:
-            change = {self._version_key: uuid.uuid4().hex}
-            self._engine.note(str(served.metadata["name"]), change)
+        def note() -> None:
+            if self.owner:
+                change = {self._version_key: uuid.uuid4().hex}
+                self._engine.note(str(served.metadata["name"]), change)
+
+        note()
+        yield
+        note()
 
     @property
     def _version_key(self) -> str:
@@ -252,7 +231,12 @@ class QdrantStore(VectorStore):
         self._refuse_others(target)
         name, resumed = self._find_leftover(fingerprint, dim, target)
         if not resumed:
-            self._make(name, fingerprint, dim)
+            metadata = {
+                "vidrec": LAYOUT, "alias": self.alias, "name": name, "fingerprint": fingerprint,
+                "dim": dim, "layout": dict(self._engine.layout), "build": uuid.uuid4().hex,
+                "owner": self.owner,
+            }  # fmt: skip
+            self._engine.make(name, dim, metadata)
         writer = Writer(self._engine, name, fingerprint, dim, self._mark, resumed=resumed)
         writer.keys.add_known(self._tenant)
         yield writer  # on an exception the collection stays, for the next rebuild to go on
@@ -264,15 +248,6 @@ class QdrantStore(VectorStore):
         self._refuse_others(target)
         self._engine.serve(self.alias, name)
         if target is not None and target != name:
-            self._engine.remove(target)
-
-    def drop(self) -> None:
-        target = self._engine.target(self.alias)
-        self._served()
-        self._engine.unserve(self.alias)
-        for name, _ in self._ours():
-            self._engine.remove(name)
-        if target is not None:
             self._engine.remove(target)
 
     def close(self) -> None:
@@ -292,6 +267,12 @@ class QdrantStore(VectorStore):
                 f"{self.place} was not made by vidrec: choose another [qdrant] collection"
             )
         return found
+
+    def _must_be_served(self) -> Described:
+        if (served := self._served()) is None:
+            again = index_command(self.name, self.embedder)
+            raise NoIndexError(f"no index in {self.place}: run `{again}`")
+        return served
 
     def _info(self, found: Described, count: int) -> CollectionInfo:
         said = found.metadata
@@ -315,57 +296,11 @@ class QdrantStore(VectorStore):
                 "[qdrant] collection for vectors of another kind"
             )
 
-    def _nothing(self) -> str:
-        return f"no index in {self.place}: run `{index_command(self.name, self.embedder)}`"
-
     def _check(self, vector: Vector, fingerprint: str | None) -> None:
         """Refuse what cannot be answered, with the reason."""
-        served = self._served()
-        if served is None:
-            raise NoIndexError(self._nothing())
-        info = self._info(served, 0)
+        info = self._info(self._must_be_served(), 0)
         check_fingerprint(info, fingerprint, self.name, self.embedder)
         check_vectors(info, vector[None])
-
-    def _check_keys(self, keys: Sequence[str]) -> None:
-        for key in keys:
-            unknown = key not in PAYLOAD_FIELDS
-            if unknown and (key in RESERVED or not self._has(key)):
-                extra = self._engine.keys(self.alias) - {*PAYLOAD_FIELDS, *RESERVED}
-                known = ", ".join([*PAYLOAD_FIELDS, *sorted(extra)])
-                raise UsageError(f"no point has a {key!r} to filter on: choose one of {known}")
-
-    def _has(self, key: str) -> bool:
-        try:
-            return self._engine.count(self.alias, Filter(), having=key) > 0
-        except UnindexedError:
-            return False  # every key that a point has was indexed when it was written
-
-    def _find_indexed(
-        self, find: Callable[[Filter], tuple[Sequence[Hit], float]], where: Filter
-    ) -> tuple[Sequence[Hit], float]:
-        try:
-            return find(self._fitted(where))
-        except UnindexedError as exc:
-            again = index_command(self.name, self.embedder)
-            raise StoreError(f"{exc} `{again}` does that, by whoever may write there") from exc
-
-    def _fitted(self, where: Filter) -> Filter:
-        """Return a filter that strict mode takes: every condition by a key's index.
-
-        Values of another kind than the index are left out: where it is of numbers, no point has a
-        text there.
-        """
-        kinds = self._engine.indexed(self.alias)
-        return replace(where, conditions=tuple(_fitting(c, kinds) for c in where.conditions))
-
-    def _make(self, name: str, fingerprint: str, dim: int) -> None:
-        metadata = {
-            "vidrec": LAYOUT, "alias": self.alias, "name": name, "fingerprint": fingerprint,
-            "dim": dim, "layout": dict(self._engine.layout), "build": uuid.uuid4().hex,
-            "owner": self.owner,
-        }  # fmt: skip
-        self._engine.make(name, dim, metadata)
 
     def _ours(self) -> Iterator[tuple[str, Described]]:
         """Yield this alias's collections: by name and by what their metadata says."""
@@ -393,12 +328,3 @@ class QdrantStore(VectorStore):
             else:
                 self._engine.remove(name)
         return (fitting, True) if fitting else (f"{self.alias}.{highest + 1}", False)
-
-
-def _fitting(condition: Condition, kinds: Mapping[str, str]) -> Condition:
-    """Leave out the values that a key's index cannot hold."""
-    kind = kinds.get(condition.key)
-    kept = tuple(v for v in condition.values if v is None or FilterKeys.kind_of(v) == kind)
-    if condition.op in BOUNDS:
-        return condition if kept else Condition(condition.key, "in", ())
-    return replace(condition, value=kept)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 
+from vidrec.batches import in_batches
 from vidrec.stores.qdrant.engine import Engine
 from vidrec.stores.qdrant.points import FilterKeys, Mark, stored_batches, write_batch
 from vidrec.types import Filter, Point
@@ -59,10 +60,5 @@ class Writer:
             return
         every = (stored.id for stored in self._engine.scan(self._name, Filter()))
         stale = [name for name in every if uuid.UUID(name).bytes not in self._seen]
-        for some in slices(stale, IDS_AT_A_TIME):
+        for some in in_batches(stale, IDS_AT_A_TIME):
             self._engine.delete(self._name, some)
-
-
-def slices(items: Sequence[str], size: int) -> Iterator[list[str]]:
-    for start in range(0, len(items), size):
-        yield list(items[start : start + size])
