@@ -19,6 +19,7 @@ from typing import Annotated, Any
 
 import typer
 import typer.core
+from typer import Option
 from typer.main import get_command_from_info
 from typer.models import CommandInfo
 
@@ -179,12 +180,10 @@ def _show_version(wished: bool) -> None:
 
 @app.callback()
 def root(
-    config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Config file.", show_default=False)
-    ] = None,
+    config: Annotated[Path | None, Option("--config", "-c", help="Config file.")] = None,
     version: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--version", help="Print the version and exit.", is_eager=True, callback=_show_version
         ),
     ] = False,

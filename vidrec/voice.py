@@ -13,25 +13,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Option
 
 from vidrec import display
 from vidrec.errors import VidrecError
 
 _OPTIONS = {
-    "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="Show only warnings and errors.")],
+    "quiet": Annotated[bool, Option("--quiet", "-q", help="Show only warnings and errors.")],
     "verbose": Annotated[
         bool,
-        typer.Option(
-            "--verbose", "-v", help="Show more: each step, and traces of unexpected errors."
-        ),
+        Option("--verbose", "-v", help="Show more: each step, and traces of unexpected errors."),
     ],
     "log_file": Annotated[
-        Path | None,
-        typer.Option(
-            help="Append all messages to a file, with time stamps and traces.",
-            show_default=False,
-        ),
+        Path | None, Option(help="Append all messages to a file, with time stamps and traces.")
     ],
 }
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+from typer import Argument
 
 from vidrec import display
-from vidrec.commands.options import Library, OutputFormat, named_config
+from vidrec.commands.options import Library, OutputFormat, flag, named_config
 from vidrec.display import Format, note, plain, show_json, show_lines, show_table
 from vidrec.errors import UsageError
 
@@ -35,18 +35,13 @@ class Effective:
 
 
 def config(
-    action: Annotated[
-        Action,
-        typer.Argument(
-            help="show: every setting and where its value comes from. trust: let the config file "
-            "of a folder decide where your keys are sent."
-        ),
-    ] = Action.show,
-    file: Annotated[
-        Path | None,
-        typer.Argument(help="Config file to trust.", show_default="./vidrec.toml"),
-    ] = None,
-    forget: Annotated[bool, typer.Option("--forget", help="Stop trusting the file.")] = False,
+    action: Action = Argument(
+        Action.show,
+        help="show: every setting and where its value comes from. trust: let the config file "
+        "of a folder decide where your keys are sent.",
+    ),
+    file: Path | None = Argument(None, help="Config file to trust.", show_default="./vidrec.toml"),
+    forget: bool = flag("Stop trusting the file.", "--forget"),
     format: OutputFormat = Format.auto,
     library: Library = None,
 ) -> None:
@@ -104,8 +99,7 @@ def show(library: Path | None, wished: Format) -> None:
         show_json({"file": str(given.path) if given.path else None, "settings": settings})
     else:
         show_table(
-            ["setting", "value", "from"],
-            [[r.setting, _text(r.value), r.source] for r in rows],
+            ["setting", "value", "from"], [[r.setting, _text(r.value), r.source] for r in rows]
         )
         note(f"config file: {given.path or 'none'}")
 

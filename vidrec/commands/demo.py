@@ -6,19 +6,17 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from vidrec import display
-from vidrec.commands.options import named_config, settings_for
+from vidrec.commands.options import named_config, option, settings_for
 
 
 def demo(
-    dest: Annotated[
-        Path | None,
-        typer.Option(help="Folder for the clips and their library.", show_default="in the cache"),
-    ] = None,
+    dest: Path | None = option(
+        "Folder for the clips and their library.", show_default="in the cache"
+    ),
 ) -> None:
     """Render a small library, embed it, and ask it three texts and a clip.
 

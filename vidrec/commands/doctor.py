@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import asdict
 from itertools import chain
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -16,15 +16,10 @@ from vidrec.commands.options import (
     Library,
     ReportFormat,
     StoreName,
+    flag,
     settings_for,
 )
-from vidrec.display import (
-    Format,
-    Report,
-    note,
-    show_json,
-    show_lines,
-)
+from vidrec.display import Format, Report, note, show_json, show_lines
 
 if TYPE_CHECKING:
     from vidrec.care.doctor import Check
@@ -32,14 +27,8 @@ if TYPE_CHECKING:
 
 
 def doctor(
-    fetch: Annotated[
-        bool,
-        typer.Option("--fetch", help="First download the weights that the embedder lacks (clip)."),
-    ] = False,
-    deep: Annotated[
-        bool,
-        typer.Option("--deep", help="Also read all of the library and its indexes; compare them."),
-    ] = False,
+    fetch: bool = flag("First download the weights that the embedder lacks (clip).", "--fetch"),
+    deep: bool = flag("Also read all of the library and its indexes; compare them.", "--deep"),
     embedder: EmbedderName = None,
     store: StoreName = None,
     format: ReportFormat = Report.auto,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
+from typer import Argument
 
 from vidrec import display
 from vidrec.commands.options import (
@@ -16,7 +17,9 @@ from vidrec.commands.options import (
     Library,
     NulSeparated,
     ReportFormat,
+    flag,
     may_ask,
+    option,
     settings_for,
     with_stdin,
 )
@@ -34,114 +37,70 @@ SCHEMA = 1  # of the JSON objects that a run writes
 
 
 def embed(
-    paths: Annotated[
-        list[str] | None,
-        typer.Argument(help="Videos, folders, or - for a list on stdin.", show_default=False),
-    ] = None,
+    paths: list[str] | None = Argument(None, help="Videos, folders, or - for a list on stdin."),
     embedder: EmbedderName = None,
-    clip_seconds: Annotated[
-        float | None,
-        typer.Option(help="Target length of a clip, in seconds.", show_default="10"),
-    ] = None,
-    label_from: Annotated[
-        Literal["auto", "folder", "none"],
-        typer.Option(
-            help="Label each video with the name of its folder (folder), only those found in "
-            "subfolders of PATHS (auto), or not at all (none).",
-        ),
-    ] = "auto",
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Embed at most N videos.", show_default=False)
-    ] = None,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Retry videos that failed before.")
-    ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Embed again what is done.")] = False,
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option(help="Skip files and folders that match a pattern (*.part, old/*); may be "
-                     "repeated.", metavar="GLOB", show_default=False),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be embedded, and embed nothing.")
-    ] = False,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, help="Embed N videos at a time.", show_default="one per processor"),
-    ] = None,
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"] | None,
-        typer.Option(
-            help="Device that runs the networks; auto uses a GPU where onnxruntime-gpu finds one.",
-            show_default="auto",
-        ),
-    ] = None,
-    max_minutes: Annotated[
-        float | None,
-        typer.Option(min=0, help="Pay for at most X minutes (marengo).",
-                     show_default="[paid] ask_minutes, then it asks"),
-    ] = None,
+    clip_seconds: float | None = option("Target length of a clip, in seconds.", show_default="10"),
+    label_from: Literal["auto", "folder", "none"] = option(
+        "Label each video with the name of its folder (folder), only those found in "
+        "subfolders of PATHS (auto), or not at all (none).",
+        default="auto",
+    ),
+    limit: int | None = option("Embed at most N videos.", min=1),
+    retry_failed: bool = flag("Retry videos that failed before.", "--retry-failed"),
+    force: bool = flag("Embed again what is done.", "--force"),
+    exclude: list[str] | None = option(
+        "Skip files and folders that match a pattern (*.part, old/*); may be repeated.",
+        metavar="GLOB",
+    ),
+    dry_run: bool = flag("Show what would be embedded, and embed nothing.", "--dry-run"),
+    workers: int | None = option(
+        "Embed N videos at a time.", min=1, show_default="one per processor"
+    ),
+    device: Literal["auto", "cpu", "cuda"] | None = option(
+        "Device that runs the networks; auto uses a GPU where onnxruntime-gpu finds one.",
+        show_default="auto",
+    ),
+    max_minutes: float | None = option(
+        "Pay for at most X minutes (marengo).",
+        min=0,
+        show_default="[paid] ask_minutes, then it asks",
+    ),
     allow_paid: AllowPaid = False,
-    repair: Annotated[
-        bool,
-        typer.Option(
-            "--repair", help="Embed a fitting copy of videos that would be refused (marengo)."
-        ),
-    ] = False,
-    source: Annotated[
-        Literal["auto", "url", "asset"] | None,
-        typer.Option(
-            help="Let the service fetch the video (url), or send it the file (asset) (marengo).",
-            show_default="auto",
-        ),
-    ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Run N jobs at a time (marengo).", show_default="4")
-    ] = None,
-    rpm: Annotated[
-        int | None,
-        typer.Option(min=1, help="Send at most N requests a minute (marengo).", show_default="60"),
-    ] = None,
-    metadata: Annotated[
-        Path | None,
-        typer.Option(
-            help="Set fields of your own from a CSV or JSON lines file with a column `file`.",
-            show_default=False,
-        ),
-    ] = None,
+    repair: bool = flag(
+        "Embed a fitting copy of videos that would be refused (marengo).", "--repair"
+    ),
+    source: Literal["auto", "url", "asset"] | None = option(
+        "Let the service fetch the video (url), or send it the file (asset) (marengo).",
+        show_default="auto",
+    ),
+    jobs: int | None = option("Run N jobs at a time (marengo).", min=1, show_default="4"),
+    rpm: int | None = option(
+        "Send at most N requests a minute (marengo).", min=1, show_default="60"
+    ),
+    metadata: Path | None = option(
+        "Set fields of your own from a CSV or JSON lines file with a column `file`."
+    ),
     checkpoint: CheckpointFolder = None,
-    shard: Annotated[
-        str | None,
-        typer.Option(help="Embed only part I of N (1/4); `vidrec import --library` joins the "
-                     "libraries.",
-                     metavar="I/N", show_default=False),
-    ] = None,
-    engine: Annotated[
-        Literal["local", "ray"],
-        typer.Option(help="Embed on this machine, or on a Ray cluster (needs vidrec[ray])."),
-    ] = "local",
-    address: Annotated[
-        str | None,
-        typer.Option(help="Address of the Ray cluster: HOST:PORT, or auto.",
-                     show_default="a new one on this machine"),
-    ] = None,
-    gpus: Annotated[
-        float, typer.Option(min=0, help="GPUs per Ray worker; may be a fraction.")
-    ] = 0.0,
-    index: Annotated[
-        bool,
-        typer.Option("--index/--no-index", help="Bring the local index up to date at the end."),
-    ] = True,
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Wait until no other run embeds into the library.")
-    ] = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with code 4 also for failures of earlier runs.")
-    ] = False,
+    shard: str | None = option(
+        "Embed only part I of N (1/4); `vidrec import --library` joins the libraries.",
+        metavar="I/N",
+    ),
+    engine: Literal["local", "ray"] = option(
+        "Embed on this machine, or on a Ray cluster (needs vidrec[ray]).", default="local"
+    ),
+    address: str | None = option(
+        "Address of the Ray cluster: HOST:PORT, or auto.", show_default="a new one on this machine"
+    ),
+    gpus: float = option("GPUs per Ray worker; may be a fraction.", default=0.0, min=0),
+    index: bool = option(
+        "Bring the local index up to date at the end.", "--index/--no-index", default=True
+    ),
+    wait: bool = flag("Wait until no other run embeds into the library.", "--wait"),
+    strict: bool = flag("Exit with code 4 also for failures of earlier runs.", "--strict"),
     nul: NulSeparated = False,
     format: ReportFormat = Report.auto,
     library: Library = None,
-) -> None:  # fmt: skip
+) -> None:
     """Embed videos into the library; what is done already is skipped.
 
     At the end the local index is brought up to date. Under --format jsonl, and in a pipe, each

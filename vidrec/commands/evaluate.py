@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
-
-import typer
+from typing import TYPE_CHECKING, Literal
 
 from vidrec import display
 from vidrec.commands.options import (
@@ -16,6 +14,8 @@ from vidrec.commands.options import (
     Library,
     ReportFormat,
     Where,
+    flag,
+    option,
     settings_for,
 )
 from vidrec.display import Format, Report, count, note, show_json, show_lines, show_table
@@ -26,56 +26,34 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    captions: Annotated[
-        Path | None,
-        typer.Option(help="CSV file with the columns file and caption.", show_default=False),
-    ] = None,
-    queries: Annotated[
-        Path | None,
-        typer.Option(
-            help="CSV file with the columns file and query: one row for each video that fits.",
-            show_default=False,
-        ),
-    ] = None,
-    by: Annotated[
-        str | None,
-        typer.Option(
-            help="What alike videos share: label, group, or a column of the captions.",
-            metavar="FIELD",
-            show_default="label",
-        ),
-    ] = None,
-    exclude_group: Annotated[
-        bool,
-        typer.Option("--exclude-group", help="Leave out neighbours from the group of the query."),
-    ] = False,
-    scope: Annotated[
-        Literal["clip", "video", "best"],
-        typer.Option(help="Rank a video by its best clip, as a whole, or by the better of both."),
-    ] = "clip",
+    captions: Path | None = option("CSV file with the columns file and caption."),
+    queries: Path | None = option(
+        "CSV file with the columns file and query: one row for each video that fits."
+    ),
+    by: str | None = option(
+        "What alike videos share: label, group, or a column of the captions.",
+        metavar="FIELD",
+        show_default="label",
+    ),
+    exclude_group: bool = flag(
+        "Leave out neighbours from the group of the query.", "--exclude-group"
+    ),
+    scope: Literal["clip", "video", "best"] = option(
+        "Rank a video by its best clip, as a whole, or by the better of both.", default="clip"
+    ),
     where: Where = None,
-    min: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Exit with code 1 if a metric is smaller (R@1=0.45); may be repeated.",
-            metavar="METRIC=X",
-        ),
-    ] = None,
-    calibrate: Annotated[
-        bool,
-        typer.Option(
-            "--calibrate",
-            help="Calibrate the confidence of recommend on this library, and keep it.",
-        ),
-    ] = False,
-    splits: Annotated[
-        Literal["auto", "ignore"],
-        typer.Option(
-            help="Ask with test videos for training videos where splits are known (auto), or with "
-            "each labelled video for all others (ignore).",
-        ),
-    ] = "auto",
-    seed: Annotated[int, typer.Option(min=0, help="Random seed of the bootstrap.")] = 0,
+    min: list[str] | None = option(
+        "Exit with code 1 if a metric is smaller (R@1=0.45); may be repeated.", metavar="METRIC=X"
+    ),
+    calibrate: bool = flag(
+        "Calibrate the confidence of recommend on this library, and keep it.", "--calibrate"
+    ),
+    splits: Literal["auto", "ignore"] = option(
+        "Ask with test videos for training videos where splits are known (auto), or with "
+        "each labelled video for all others (ignore).",
+        default="auto",
+    ),
+    seed: int = option("Random seed of the bootstrap.", default=0, min=0),
     embedder: EmbedderName = None,
     format: ReportFormat = Report.auto,
     checkpoint: CheckpointFolder = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
+from typer import Argument, Option
 
 from vidrec import display
 from vidrec.commands.options import (
@@ -13,30 +13,26 @@ from vidrec.commands.options import (
     Library,
     ReportFormat,
     Where,
+    flag,
+    option,
     settings_for,
 )
 from vidrec.display import Report
 
 FileFormat = Annotated[
     Literal["parquet", "jsonl"] | None,
-    typer.Option("--file-format", help="Format of the file.", show_default="by its name"),
+    Option("--file-format", help="Format of the file.", show_default="by its name"),
 ]
 
 
 def export(
-    file: Annotated[Path, typer.Argument(help="File to write, .parquet or .jsonl; - is stdout.")],
+    file: Annotated[Path, Argument(help="File to write, .parquet or .jsonl; - is stdout.")],
     file_format: FileFormat = None,
     embedder: EmbedderName = None,
-    fingerprint: Annotated[
-        str | None,
-        typer.Option(
-            help="Fingerprint, where the embedder has several.",
-            show_default="the one that is searched",
-        ),
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace a file even if vidrec did not write it.")
-    ] = False,
+    fingerprint: str | None = option(
+        "Fingerprint, where the embedder has several.", show_default="the one that is searched"
+    ),
+    force: bool = flag("Replace a file even if vidrec did not write it.", "--force"),
     where: Where = None,
     format: ReportFormat = Report.auto,
     library: Library = None,

@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
-
-import typer
+from typing import TYPE_CHECKING, Literal
 
 from vidrec import display
-from vidrec.commands.options import (
-    ReportFormat,
-    settings_for,
-)
+from vidrec.commands.options import ReportFormat, flag, option, settings_for
 from vidrec.display import (
     Format,
     Report,
@@ -34,38 +29,28 @@ UCF101_URL = "https://storage.googleapis.com/thumos14_files/UCF101_videos.zip"
 
 
 def fetch_ucf(
-    dest: Annotated[Path, typer.Option(help="Folder for the clips.")] = Path("ucf101"),
-    classes: Annotated[int, typer.Option(min=1, help="Fetch the first N classes by name.")] = 10,
-    class_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--class", help="Fetch this class; may be repeated.", metavar="NAME", show_default=False
-        ),
-    ] = None,
-    per_class: Annotated[str, typer.Option(help="Clips per class, or all.", metavar="N")] = "50",
-    split: Annotated[
-        str,
-        typer.Option(help="Clips for train/val/test, or their ratio.", metavar="N/N/N"),
-    ] = "30/10/10",
-    split_by: Annotated[
-        Literal["group", "file"],
-        typer.Option(
-            help="Keep clips of one source on one side (group), or go by file name alone (file)."
-        ),
-    ] = "group",
-    seed: Annotated[int, typer.Option(help="Random seed of the choice of clips.")] = 0,
-    url: Annotated[
-        str,
-        typer.Option(
-            help="URL of the archive; its server must answer range requests.",
-            metavar="URL",
-            show_default=False,
-        ),
-    ] = UCF101_URL,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Download N clips at a time.")] = 8,
-    list_: Annotated[
-        bool, typer.Option("--list", help="List the classes, and fetch nothing.")
-    ] = False,
+    dest: Path = option("Folder for the clips.", default=Path("ucf101")),
+    classes: int = option("Fetch the first N classes by name.", default=10, min=1),
+    class_: list[str] | None = option(
+        "Fetch this class; may be repeated.", "--class", metavar="NAME"
+    ),
+    per_class: str = option("Clips per class, or all.", default="50", metavar="N"),
+    split: str = option(
+        "Clips for train/val/test, or their ratio.", default="30/10/10", metavar="N/N/N"
+    ),
+    split_by: Literal["group", "file"] = option(
+        "Keep clips of one source on one side (group), or go by file name alone (file).",
+        default="group",
+    ),
+    seed: int = option("Random seed of the choice of clips.", default=0),
+    url: str = option(
+        "URL of the archive; its server must answer range requests.",
+        default=UCF101_URL,
+        metavar="URL",
+        show_default=False,
+    ),
+    workers: int = option("Download N clips at a time.", default=8, min=1, max=64),
+    list_: bool = flag("List the classes, and fetch nothing.", "--list"),
     format: ReportFormat = Report.auto,
 ) -> None:
     """Fetch a subset of UCF101, only the bytes of the chosen clips.

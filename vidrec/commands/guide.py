@@ -6,9 +6,8 @@ import re
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated
 
-import typer
+from typer import Argument
 
 from vidrec.errors import UsageError
 from vidrec.wording import did_you_mean
@@ -18,14 +17,12 @@ BOOKS = ("GUIDE.md", "SCALE.md", "CHANGELOG.md")
 
 
 def guide(
-    topic: Annotated[
-        str | None,
-        typer.Argument(
-            help="A part of it, by words of its heading: asking, stores, cost, scale …",
-            show_default="all",
-            autocompletion=lambda: [*topics()],
-        ),
-    ] = None,
+    topic: str | None = Argument(
+        None,
+        help="A part of it, by words of its heading: asking, stores, cost, scale …",
+        show_default="all",
+        autocompletion=lambda: [*topics()],
+    ),
 ) -> None:
     """Show the guide: what can be asked, stores, costs, the page, other machines.
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
+from typer import Argument, Option
 
 from vidrec import display
-from vidrec.commands.options import ReportFormat, settings_for
+from vidrec.commands.options import ReportFormat, option, settings_for
 from vidrec.display import Format, Report, count
 from vidrec.errors import PartialFailure, UsageError
 from vidrec.files import expanded
@@ -19,56 +19,41 @@ if TYPE_CHECKING:
 
 FileFormat = Annotated[
     Literal["parquet", "jsonl"] | None,
-    typer.Option("--file-format", help="Format of the file.", show_default="by its name"),
+    Option("--file-format", help="Format of the file.", show_default="by its name"),
 ]
 
 
 def import_(
-    source: Annotated[
-        str | None,
-        typer.Argument(
-            help="A .parquet or .jsonl file, - for JSON lines on stdin, qdrant:COLLECTION, "
-            "twelvelabs:INDEX (vectors that indexing paid for, at no cost), or the folder of "
-            "another library.",
-            show_default=False,
-        ),
-    ] = None,
+    source: str | None = Argument(
+        None,
+        help="A .parquet or .jsonl file, - for JSON lines on stdin, qdrant:COLLECTION, "
+        "twelvelabs:INDEX (vectors that indexing paid for, at no cost), or the folder of "
+        "another library.",
+    ),
     file_format: FileFormat = None,
-    embedder: Annotated[
-        str | None,
-        typer.Option("--embedder", "-e", help="Embedder of the rows that name none.",
-                     show_default="imported"),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(help="Model of the rows that name none.", show_default="unknown"),
-    ] = None,
-    space: Annotated[
-        str | None,
-        typer.Option("--as", help="Embedder here that made the vectors, NAME[:MODEL[:OPTION]], "
-                     "as marengo:marengo3.5:visual: then texts can be asked.", show_default=False),
-    ] = None,
-    columns: Annotated[
-        list[str] | None,
-        typer.Option("--map", metavar="COLUMN=NAME", help="What a column is called there: "
-                     "filename=original_filename; may be repeated.", show_default=False),
-    ] = None,
-    vector: Annotated[
-        str | None,
-        typer.Option(help="Named vector of the collection to take.", show_default=False),
-    ] = None,
-    files: Annotated[
-        Path | None,
-        typer.Option(help="Folder that the paths of the rows are relative to; their files are "
-                     "hashed, as embed does.", show_default=False),
-    ] = None,
-    library: Annotated[
-        Path | None,
-        typer.Option("--library", help="Folder of the library; without a source, the one to take "
-                     "in.", show_default=False),
-    ] = None,
+    embedder: str | None = option(
+        "Embedder of the rows that name none.", "--embedder", "-e", show_default="imported"
+    ),
+    model: str | None = option("Model of the rows that name none.", show_default="unknown"),
+    space: str | None = option(
+        "Embedder here that made the vectors, NAME[:MODEL[:OPTION]], "
+        "as marengo:marengo3.5:visual: then texts can be asked.",
+        "--as",
+    ),
+    columns: list[str] | None = option(
+        "What a column is called there: filename=original_filename; may be repeated.",
+        "--map",
+        metavar="COLUMN=NAME",
+    ),
+    vector: str | None = option("Named vector of the collection to take."),
+    files: Path | None = option(
+        "Folder that the paths of the rows are relative to; their files are hashed, as embed does."
+    ),
+    library: Path | None = option(
+        "Folder of the library; without a source, the one to take in.", "--library"
+    ),
     format: ReportFormat = Report.auto,
-) -> None:  # fmt: skip
+) -> None:
     """Import vectors made elsewhere, or another library.
 
     Example: vidrec import vectors.parquet

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -15,6 +15,7 @@ from vidrec.commands.options import (
     Library,
     ReportFormat,
     StoreName,
+    flag,
     may_ask,
     settings_for,
 )
@@ -27,19 +28,11 @@ if TYPE_CHECKING:
 def index(
     embedder: EmbedderName = None,
     store: StoreName = None,
-    recreate: Annotated[
-        bool,
-        typer.Option(
-            "--recreate", help="Rebuild the whole index, then replace the old one at once."
-        ),
-    ] = False,
-    prune: Annotated[
-        bool, typer.Option("--prune", help="Delete points that the library no longer has.")
-    ] = False,
-    yes: Annotated[
-        bool,
-        typer.Option("--yes", "-y", help="Delete points without asking."),
-    ] = False,
+    recreate: bool = flag(
+        "Rebuild the whole index, then replace the old one at once.", "--recreate"
+    ),
+    prune: bool = flag("Delete points that the library no longer has.", "--prune"),
+    yes: bool = flag("Delete points without asking.", "--yes", "-y"),
     checkpoint: CheckpointFolder = None,
     format: ReportFormat = Report.auto,
     library: Library = None,
@@ -52,10 +45,7 @@ def index(
 
     wished = display.choose_format(format)
     settings = settings_for(
-        embedder__name=embedder,
-        store__name=store,
-        resnet__checkpoint=checkpoint,
-        library=library,
+        embedder__name=embedder, store__name=store, resnet__checkpoint=checkpoint, library=library
     )
     gc.set_threshold(10_000)  # a batch's points are no garbage: rarely look through them
     report = stage(

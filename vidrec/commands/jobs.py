@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from vidrec import display
-from vidrec.commands.options import Library, ReportFormat, settings_for
+from vidrec.commands.options import Library, ReportFormat, flag, option, settings_for
 from vidrec.display import Format, Report, count, moment, note, show_json, show_lines, show_table
 from vidrec.errors import PartialFailure
 
@@ -20,21 +20,13 @@ if TYPE_CHECKING:
 
 
 def jobs(
-    closed: Annotated[
-        bool, typer.Option("--all", help="Also show jobs whose embeddings are stored.")
-    ] = False,
-    give_up: Annotated[
-        str | None,
-        typer.Option(
-            help="Give up a job, by its id or that of its video; the next `vidrec embed` pays for "
-            "a new one.",
-            metavar="ID",
-        ),
-    ] = None,
-    clean_assets: Annotated[
-        bool,
-        typer.Option("--clean-assets", help="Delete files at the service that no job reads."),
-    ] = False,
+    closed: bool = flag("Also show jobs whose embeddings are stored.", "--all"),
+    give_up: str | None = option(
+        "Give up a job, by its id or that of its video; the next `vidrec embed` pays for "
+        "a new one.",
+        metavar="ID",
+    ),
+    clean_assets: bool = flag("Delete files at the service that no job reads.", "--clean-assets"),
     format: ReportFormat = Report.auto,
     library: Library = None,
 ) -> None:

@@ -3,44 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+from typer import Argument
 
 from vidrec import display
 from vidrec.commands import completion
-from vidrec.commands.options import Library, ReportFormat, settings_for
+from vidrec.commands.options import Library, ReportFormat, option, settings_for
 from vidrec.commands.tag import show_metadata
 from vidrec.display import Report
 from vidrec.errors import UsageError
 
 
 def label(
-    videos: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Videos: id:…, paths, names or #2 of the last answer.",
-            show_default=False,
-            autocompletion=completion.videos,
-        ),
-    ] = None,
-    label: Annotated[
-        str | None,
-        typer.Option(
-            "--label",
-            "-l",
-            help="Label to set; '' removes it.",
-            autocompletion=completion.labels,
-        ),
-    ] = None,
-    source: Annotated[
-        Path | None,
-        typer.Option(
-            "--from",
-            help="CSV or JSON lines file with the columns file and label.",
-            show_default=False,
-        ),
-    ] = None,
+    videos: list[str] | None = Argument(
+        None,
+        help="Videos: id:…, paths, names or #2 of the last answer.",
+        autocompletion=completion.videos,
+    ),
+    label: str | None = option(
+        "Label to set; '' removes it.", "--label", "-l", autocompletion=completion.labels
+    ),
+    source: Path | None = option(
+        "CSV or JSON lines file with the columns file and label.", "--from"
+    ),
     format: ReportFormat = Report.auto,
     library: Library = None,
 ) -> None:

@@ -4,26 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from vidrec import display
-from vidrec.commands.options import (
-    Library,
-    OutputFormat,
-    Where,
-    settings_for,
-)
-from vidrec.display import (
-    Format,
-    moment,
-    note,
-    show_json,
-    show_lines,
-    show_table,
-    size,
-)
+from vidrec.commands.options import Library, OutputFormat, Where, flag, settings_for
+from vidrec.display import Format, moment, note, show_json, show_lines, show_table, size
 from vidrec.table import telling_folders
 
 if TYPE_CHECKING:
@@ -32,13 +17,8 @@ if TYPE_CHECKING:
 
 def list_(
     where: Where = None,
-    unlabelled: Annotated[
-        bool, typer.Option("--unlabelled", help="List only videos without a label.")
-    ] = False,
-    long: Annotated[
-        bool,
-        typer.Option("--long", "-l", help="Also show group, tone (of conse) and path or URL."),
-    ] = False,
+    unlabelled: bool = flag("List only videos without a label.", "--unlabelled"),
+    long: bool = flag("Also show group, tone (of conse) and path or URL.", "--long", "-l"),
     format: OutputFormat = Format.auto,
     library: Library = None,
 ) -> None:

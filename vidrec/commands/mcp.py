@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
 from vidrec.commands.options import (
     CheckpointFolder,
     EmbedderName,
     Library,
     StoreName,
+    option,
     settings_for,
 )
 
 
 def mcp(
-    allow_paid: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Pay for at most N questions (marengo).")
-    ] = 0,
+    allow_paid: int = option(
+        "Pay for at most N questions (marengo).", default=0, min=0, metavar="N"
+    ),
     embedder: EmbedderName = None,
     checkpoint: CheckpointFolder = None,
     store: StoreName = None,

@@ -6,11 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
+from typer import Argument
 
-from vidrec.commands.options import Library, settings_for
+from vidrec.commands.options import Library, flag, option, settings_for
 from vidrec.display import moment, note
 from vidrec.errors import UsageError
 
@@ -25,19 +26,11 @@ PLAYERS = {
 
 
 def open_(
-    number: Annotated[
-        int, typer.Argument(min=1, help="Number of a result of the last answer.")
-    ] = 1,
-    player: Annotated[
-        str | None,
-        typer.Option(
-            help="Player to use: mpv, vlc, mplayer, ffplay or another.",
-            show_default="the first installed",
-        ),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the command, and play nothing.")
-    ] = False,
+    number: int = Argument(1, min=1, help="Number of a result of the last answer."),
+    player: str | None = option(
+        "Player to use: mpv, vlc, mplayer, ffplay or another.", show_default="the first installed"
+    ),
+    dry_run: bool = flag("Show the command, and play nothing.", "--dry-run"),
     library: Library = None,
 ) -> None:
     """Play a result of the last answer at its moment.

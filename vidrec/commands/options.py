@@ -10,7 +10,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
-import typer
+from typer import Option
 
 from vidrec.commands import completion
 from vidrec.display import Format, Report, note
@@ -22,12 +22,10 @@ if TYPE_CHECKING:
 _config: Path | None = None
 _told = False
 
-Library = Annotated[
-    Path | None, typer.Option("--library", help="Library folder.", show_default=False)
-]
+Library = Annotated[Path | None, Option("--library", help="Library folder.")]
 EmbedderName = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--embedder",
         "-e",
         help="Embedder to use.",
@@ -38,7 +36,7 @@ EmbedderName = Annotated[
 ]
 CheckpointFolder = Annotated[
     Path | None,
-    typer.Option(
+    Option(
         "--checkpoint",
         metavar="NAME",
         help="Trained network for the embedder resnet: a name in the library, or a folder.",
@@ -48,14 +46,14 @@ CheckpointFolder = Annotated[
 ]
 StoreName = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--store", "-s", help="Store to use.", metavar="NAME", show_default="knn",
         autocompletion=completion.stores,
     ),
 ]  # fmt: skip
 Where = Annotated[
     list[str] | None,
-    typer.Option(
+    Option(
         help='Only videos that meet a condition, as label=Cats, "duration_sec >= 60", "year in '
         '2006,2007", "filename ~ *.mkv", "added > 2026-11-01", tone=dark, "tone.light < 0.3" (of '
         "conse; 0 to 1, 0.5 is usual); may be repeated.",
@@ -63,10 +61,10 @@ Where = Annotated[
         autocompletion=completion.conditions,
     ),
 ]
-AllowPaid = Annotated[bool, typer.Option("--allow-paid", help="Pay without asking (marengo).")]
+AllowPaid = Annotated[bool, Option("--allow-paid", help="Pay without asking (marengo).")]
 OutputFormat = Annotated[
     Format,
-    typer.Option(
+    Option(
         "--format",
         "-f",
         help="auto: a table on a terminal, JSON lines in a pipe.",
@@ -75,13 +73,23 @@ OutputFormat = Annotated[
 ]
 ReportFormat = Annotated[
     Report,
-    typer.Option(
+    Option(
         "--format",
         "-f",
         help="auto: a table on a terminal, JSON lines in a pipe.",
         show_default=False,
     ),
 ]
+
+
+def option(help: str, *names: str, default: Any = None, **more: Any) -> Any:
+    """Return a command's own option; without names it is called as its parameter is."""
+    return Option(default, *names, help=help, **more)
+
+
+def flag(help: str, *names: str) -> Any:
+    """Return the option of a switch that is off by default and has no ``--no-`` form."""
+    return Option(False, *names, help=help)
 
 
 def use_config(path: Path | None) -> None:
@@ -132,8 +140,7 @@ def _tell_of_file() -> None:
 
 
 NulSeparated = Annotated[
-    bool,
-    typer.Option("--null", "-0", help="Names on stdin are separated by NUL (find -print0)."),
+    bool, Option("--null", "-0", help="Names on stdin are separated by NUL (find -print0).")
 ]
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import gc
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
+from typer import Argument
 
 from vidrec import display
 from vidrec.commands import completion
@@ -19,8 +20,10 @@ from vidrec.commands.options import (
     OutputFormat,
     StoreName,
     Where,
+    flag,
     may_ask,
     opened,
+    option,
     settings_for,
 )
 from vidrec.commands.recommended import show_answers, show_recommended
@@ -33,138 +36,77 @@ if TYPE_CHECKING:
 
 
 def recommend(
-    query: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="A text, a video, an image, the name or id:… of a video in the library, or #2 of "
-            "the last answer.",
-            autocompletion=completion.videos,
-            show_default=False,
-        ),
-    ] = None,
-    like: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Also like this, with an optional weight (2:a city at night); may be repeated.",
-            metavar="QUERY",
-        ),
-    ] = None,
-    unlike: Annotated[
-        list[str] | None,
-        typer.Option(help="Not like this; may be repeated.", metavar="QUERY"),
-    ] = None,
-    top_k: Annotated[int, typer.Option("--top-k", "-k", help="Show at most N results.")] = 10,
+    query: list[str] | None = Argument(
+        None,
+        help="A text, a video, an image, the name or id:… of a video in the library, or #2 of "
+        "the last answer.",
+        autocompletion=completion.videos,
+    ),
+    like: list[str] | None = option(
+        "Also like this, with an optional weight (2:a city at night); may be repeated.",
+        metavar="QUERY",
+    ),
+    unlike: list[str] | None = option("Not like this; may be repeated.", metavar="QUERY"),
+    top_k: int = option("Show at most N results.", "--top-k", "-k", default=10),
     embedder: EmbedderName = None,
-    option: Annotated[
-        str | None,
-        typer.Option(
-            help="Marengo: what is searched, visual or audio; visual,audio: the better of both; "
-            "visual=0.7,audio=0.3: a weighted sum.",
-            show_default="visual",
-        ),
-    ] = None,
+    option: str | None = option(
+        "Marengo: what is searched, visual or audio; visual,audio: the better of both; "
+        "visual=0.7,audio=0.3: a weighted sum.",
+        show_default="visual",
+    ),
     store: StoreName = None,
-    clips: Annotated[
-        bool,
-        typer.Option(
-            "--clips",
-            help="Rank moments instead of videos; neighbouring clips that match are one moment.",
-        ),
-    ] = False,
-    pool: Annotated[
-        Literal["mean", "max"],
-        typer.Option(help="Rank by the mean of several likes, or by the nearest of them (max)."),
-    ] = "mean",
-    diversity: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="From 0, the nearest results, to 1, the most diverse."),
-    ] = 0.0,
-    max_per: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Show at most N results with the same label, group, folder or other field; may "
-            "be repeated.",
-            metavar="KEY=N",
-        ),
-    ] = None,
-    dedupe: Annotated[
-        bool, typer.Option("--dedupe", help="Show only the best of near copies.")
-    ] = False,
-    history: Annotated[
-        Path | None,
-        typer.Option(
-            help="Leave out videos that were watched: a file of ids, names or JSON lines.",
-            show_default=False,
-        ),
-    ] = None,
-    like_history: Annotated[
-        bool, typer.Option("--like-history", help="Also like the latest 50 videos of the history.")
-    ] = False,
-    scope: Annotated[
-        Literal["clip", "video", "best"],
-        typer.Option(help="Rank a video by its best clip, as a whole, or by the better of both."),
-    ] = "clip",
+    clips: bool = flag(
+        "Rank moments instead of videos; neighbouring clips that match are one moment.", "--clips"
+    ),
+    pool: Literal["mean", "max"] = option(
+        "Rank by the mean of several likes, or by the nearest of them (max).", default="mean"
+    ),
+    diversity: float = option(
+        "From 0, the nearest results, to 1, the most diverse.", default=0.0, min=0, max=1
+    ),
+    max_per: list[str] | None = option(
+        "Show at most N results with the same label, group, folder or other field; may "
+        "be repeated.",
+        metavar="KEY=N",
+    ),
+    dedupe: bool = flag("Show only the best of near copies.", "--dedupe"),
+    history: Path | None = option(
+        "Leave out videos that were watched: a file of ids, names or JSON lines."
+    ),
+    like_history: bool = flag("Also like the latest 50 videos of the history.", "--like-history"),
+    scope: Literal["clip", "video", "best"] = option(
+        "Rank a video by its best clip, as a whole, or by the better of both.", default="clip"
+    ),
     where: Where = None,
-    min_score: Annotated[
-        float | None, typer.Option(help="Leave out results with a lower score.", show_default=False)
-    ] = None,
-    min_confidence: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=1,
-            show_default="0.25",
-            help="Exit with code 3 if the best result has less confidence; 0: never.",
-        ),
-    ] = None,
-    queries: Annotated[
-        Path | None,
-        typer.Option(
-            help="Answer many queries in JSON lines: a file, or -, with one text per line, or one "
-            "JSON object with an id and options by name (query, like, top_k, …).",
-            show_default=False,
-        ),
-    ] = None,
-    why: Annotated[
-        bool,
-        typer.Option(
-            "--why",
-            help="Explain each result: what each part of the query gave, where, and what is seen.",
-        ),
-    ] = False,
-    all_videos: Annotated[
-        Path | None,
-        typer.Option(
-            help="Instead of a query: write the nearest of each video to a .jsonl or .parquet "
-            "file.",
-            show_default=False,
-        ),
-    ] = None,
-    save_clips: Annotated[
-        Path | None,
-        typer.Option(
-            help="Save the moments into a folder, each cut at the keyframe before it.",
-            show_default=False,
-        ),
-    ] = None,
-    exact: Annotated[
-        bool,
-        typer.Option(
-            "--exact", help="With --save-clips: cut exactly; this encodes again, without sound."
-        ),
-    ] = False,
-    sheet: Annotated[
-        Path | None,
-        typer.Option(help="Draw a contact sheet: a .png or .html file.", show_default=False),
-    ] = None,
-    url_expires: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Presign the URLs of uploaded videos for N seconds.",
-            show_default="3600 for videos that are not on this machine",
-        ),
-    ] = None,
+    min_score: float | None = option("Leave out results with a lower score."),
+    min_confidence: float | None = option(
+        "Exit with code 3 if the best result has less confidence; 0: never.",
+        min=0,
+        max=1,
+        show_default="0.25",
+    ),
+    queries: Path | None = option(
+        "Answer many queries in JSON lines: a file, or -, with one text per line, or one "
+        "JSON object with an id and options by name (query, like, top_k, …)."
+    ),
+    why: bool = flag(
+        "Explain each result: what each part of the query gave, where, and what is seen.", "--why"
+    ),
+    all_videos: Path | None = option(
+        "Instead of a query: write the nearest of each video to a .jsonl or .parquet file."
+    ),
+    save_clips: Path | None = option(
+        "Save the moments into a folder, each cut at the keyframe before it."
+    ),
+    exact: bool = flag(
+        "With --save-clips: cut exactly; this encodes again, without sound.", "--exact"
+    ),
+    sheet: Path | None = option("Draw a contact sheet: a .png or .html file."),
+    url_expires: int | None = option(
+        "Presign the URLs of uploaded videos for N seconds.",
+        min=1,
+        show_default="3600 for videos that are not on this machine",
+    ),
     allow_paid: AllowPaid = False,
     format: OutputFormat = Format.auto,
     checkpoint: CheckpointFolder = None,

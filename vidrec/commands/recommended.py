@@ -7,15 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidrec.display import (
-    Format,
-    error_of,
-    moment,
-    note,
-    show_json,
-    show_lines,
-    show_table,
-)
+from vidrec.display import Format, error_of, moment, note, show_json, show_lines, show_table
 from vidrec.errors import VidrecError
 from vidrec.table import Cell, telling_folders
 

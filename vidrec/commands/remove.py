@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
+from typer import Argument
 
 from vidrec import display
 from vidrec.commands import completion
@@ -12,6 +13,7 @@ from vidrec.commands.options import (
     Library,
     NulSeparated,
     ReportFormat,
+    flag,
     may_ask,
     settings_for,
     with_stdin,
@@ -26,29 +28,22 @@ if TYPE_CHECKING:
 
 
 def remove(
-    videos: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Videos (id:…, paths, names) or folders, or - for a list on stdin.",
-            autocompletion=completion.videos,
-            show_default=False,
-        ),
-    ] = None,
-    missing: Annotated[
-        bool, typer.Option("--missing", help="Forget videos whose files are gone.")
-    ] = False,
-    yes: Annotated[
-        bool,
-        typer.Option("--yes", "-y", help="With --missing: also forget videos that were paid for, "
-                     "or whose whole folder is gone."),
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be removed, and remove nothing.")
-    ] = False,
+    videos: list[str] | None = Argument(
+        None,
+        help="Videos (id:…, paths, names) or folders, or - for a list on stdin.",
+        autocompletion=completion.videos,
+    ),
+    missing: bool = flag("Forget videos whose files are gone.", "--missing"),
+    yes: bool = flag(
+        "With --missing: also forget videos that were paid for, or whose whole folder is gone.",
+        "--yes",
+        "-y",
+    ),
+    dry_run: bool = flag("Show what would be removed, and remove nothing.", "--dry-run"),
     nul: NulSeparated = False,
     format: ReportFormat = Report.auto,
     library: Library = None,
-) -> None:  # fmt: skip
+) -> None:
     """Forget videos: their embeddings leave the library and its index. Files stay.
 
     What is not in the library is removed already: that is no error.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Annotated, Any
 
-import typer
+from typer import Argument
 
 from vidrec.display import show_json
 from vidrec.errors import UsageError
@@ -39,7 +39,7 @@ ROWS = {
 def schema(
     command: Annotated[
         str,
-        typer.Argument(
+        Argument(
             help="A command, or error for what is written to stderr when one fails.",
             autocompletion=lambda: [*ROWS],
         ),

@@ -3,46 +3,33 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
-
-import typer
 
 from vidrec.commands.options import (
     CheckpointFolder,
     EmbedderName,
     Library,
     StoreName,
+    flag,
+    option,
     settings_for,
 )
 from vidrec.display import note
 
 
 def serve(
-    host: Annotated[
-        str | None,
-        typer.Option(
-            help="Address to listen on; any but this machine's own needs a token.",
-            show_default="127.0.0.1",
-        ),
-    ] = None,
-    port: Annotated[
-        int | None,
-        typer.Option(
-            min=0, max=65535, help="Port to listen on; 0: any free one.", show_default="8765"
-        ),
-    ] = None,
-    open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
-    token: Annotated[
-        str | None,
-        typer.Option(
-            help="Token that clients must send; `new` makes one. Safer in VIDREC_SERVE_TOKEN.",
-            show_default=False,
-        ),
-    ] = None,
-    allow_paid: Annotated[
-        int,
-        typer.Option(min=0, metavar="N", help="Pay for at most N questions (marengo)."),
-    ] = 0,
+    host: str | None = option(
+        "Address to listen on; any but this machine's own needs a token.", show_default="127.0.0.1"
+    ),
+    port: int | None = option(
+        "Port to listen on; 0: any free one.", min=0, max=65535, show_default="8765"
+    ),
+    open_: bool = flag("Open the page in a browser.", "--open"),
+    token: str | None = option(
+        "Token that clients must send; `new` makes one. Safer in VIDREC_SERVE_TOKEN."
+    ),
+    allow_paid: int = option(
+        "Pay for at most N questions (marengo).", default=0, min=0, metavar="N"
+    ),
     embedder: EmbedderName = None,
     checkpoint: CheckpointFolder = None,
     store: StoreName = None,

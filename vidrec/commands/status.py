@@ -7,20 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidrec import display
-from vidrec.commands.options import (
-    Library,
-    ReportFormat,
-    settings_for,
-)
-from vidrec.display import (
-    Format,
-    Report,
-    count,
-    plain,
-    show_json,
-    show_table,
-    size,
-)
+from vidrec.commands.options import Library, ReportFormat, settings_for
+from vidrec.display import Format, Report, count, plain, show_json, show_table, size
 
 if TYPE_CHECKING:
     from vidrec.care.status import EmbedderStatus, Status

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
+from typer import Argument
 
 from vidrec import display
 from vidrec.commands import completion
-from vidrec.commands.options import Library, ReportFormat, settings_for
+from vidrec.commands.options import Library, ReportFormat, option, settings_for
 from vidrec.display import Format, Report, count, note, show_summary
 from vidrec.errors import PartialFailure, UsageError
 
@@ -18,23 +19,14 @@ if TYPE_CHECKING:
 
 
 def tag(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Videos (id:…, paths, names, #2 of the last answer), then key=value; "
-            "key= removes.",
-            autocompletion=completion.videos,
-            show_default=False,
-        ),
-    ] = None,
-    source: Annotated[
-        Path | None,
-        typer.Option(
-            "--from",
-            help="CSV or JSON lines file: a column file, and one column for each field.",
-            show_default=False,
-        ),
-    ] = None,
+    words: list[str] | None = Argument(
+        None,
+        help="Videos (id:…, paths, names, #2 of the last answer), then key=value; key= removes.",
+        autocompletion=completion.videos,
+    ),
+    source: Path | None = option(
+        "CSV or JSON lines file: a column file, and one column for each field.", "--from"
+    ),
     format: ReportFormat = Report.auto,
     library: Library = None,
 ) -> None:

@@ -7,22 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer import Argument
 
 from vidrec import display
 from vidrec.commands import completion
-from vidrec.commands.options import (
-    Library,
-    ReportFormat,
-    settings_for,
-)
-from vidrec.display import (
-    Format,
-    Report,
-    count,
-    note,
-    show_summary,
-    show_table,
-)
+from vidrec.commands.options import Library, ReportFormat, flag, option, settings_for
+from vidrec.display import Format, Report, count, note, show_summary, show_table
 from vidrec.errors import PartialFailure
 
 if TYPE_CHECKING:
@@ -30,54 +20,33 @@ if TYPE_CHECKING:
 
 
 def train(
-    dataset: Annotated[
-        Path, typer.Argument(help="Folder of videos: <split>/<Class>/* or <Class>/*.")
-    ],
-    out: Annotated[
-        str | None,
-        typer.Option(
-            help="Name of the checkpoint in the library, or a folder (with a /).",
-            metavar="NAME",
-            show_default=False,
-        ),
-    ] = None,
-    recipe: Annotated[
-        Literal["default", "reference"] | None,
-        typer.Option(
-            help="Train temporal layers on a pre-trained network (default), or a (2+1)D ResNet "
-            "from scratch (reference).",
-            show_default="default",
-        ),
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(min=1, help="Train at most N epochs.", show_default="50")
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Clips per batch.", show_default="8")
-    ] = None,
-    frames: Annotated[int, typer.Option(min=1, max=256, help="Frames per window.")] = 10,
-    frame_step: Annotated[
-        int, typer.Option(min=1, help="Distance between frames of a window, at 25 frames a second.")
-    ] = 15,
-    size: Annotated[int, typer.Option(min=32, max=1024, help="Side of a frame, in pixels.")] = 224,
-    learning_rate: Annotated[
-        float | None,
-        typer.Option(min=0, help="Learning rate of the optimiser.", show_default="the recipe's"),
-    ] = None,
-    patience: Annotated[
-        int, typer.Option(min=0, help="Stop after N epochs without improvement; 0: never.")
-    ] = 20,
-    seed: Annotated[int | None, typer.Option(help="Random seed.", show_default="0")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted run.")] = False,
-    init: Annotated[
-        Path | None,
-        typer.Option(
-            help="Start from the weights of a checkpoint: a name or a folder.",
-            autocompletion=completion.checkpoints,
-            metavar="NAME",
-            show_default=False,
-        ),
-    ] = None,
+    dataset: Annotated[Path, Argument(help="Folder of videos: <split>/<Class>/* or <Class>/*.")],
+    out: str | None = option(
+        "Name of the checkpoint in the library, or a folder (with a /).", metavar="NAME"
+    ),
+    recipe: Literal["default", "reference"] | None = option(
+        "Train temporal layers on a pre-trained network (default), or a (2+1)D ResNet "
+        "from scratch (reference).",
+        show_default="default",
+    ),
+    epochs: int | None = option("Train at most N epochs.", min=1, show_default="50"),
+    batch_size: int | None = option("Clips per batch.", min=1, show_default="8"),
+    frames: int = option("Frames per window.", default=10, min=1, max=256),
+    frame_step: int = option(
+        "Distance between frames of a window, at 25 frames a second.", default=15, min=1
+    ),
+    size: int = option("Side of a frame, in pixels.", default=224, min=32, max=1024),
+    learning_rate: float | None = option(
+        "Learning rate of the optimiser.", min=0, show_default="the recipe's"
+    ),
+    patience: int = option("Stop after N epochs without improvement; 0: never.", default=20, min=0),
+    seed: int | None = option("Random seed.", show_default="0"),
+    resume: bool = flag("Resume an interrupted run.", "--resume"),
+    init: Path | None = option(
+        "Start from the weights of a checkpoint: a name or a folder.",
+        autocompletion=completion.checkpoints,
+        metavar="NAME",
+    ),
     format: ReportFormat = Report.auto,
     library: Library = None,
 ) -> None:

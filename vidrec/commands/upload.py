@@ -5,22 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Argument
 
 from vidrec import display
-from vidrec.commands.options import (
-    Library,
-    ReportFormat,
-    settings_for,
-    with_stdin,
-)
-from vidrec.display import (
-    Format,
-    Report,
-    note,
-    plain,
-    show_summary,
-    size,
-)
+from vidrec.commands.options import Library, ReportFormat, flag, option, settings_for, with_stdin
+from vidrec.display import Format, Report, note, plain, show_summary, size
 from vidrec.errors import PartialFailure
 
 if TYPE_CHECKING:
@@ -28,37 +17,20 @@ if TYPE_CHECKING:
 
 
 def upload(
-    paths: Annotated[list[str], typer.Argument(help="Videos, folders, or - for a list on stdin.")],
-    bucket: Annotated[
-        str | None, typer.Option(help="Bucket to upload to.", show_default=False)
-    ] = None,
-    prefix: Annotated[
-        str | None, typer.Option(help="Prefix of the keys.", show_default="vidrec/")
-    ] = None,
-    endpoint_url: Annotated[
-        str | None, typer.Option(help="URL of an S3-compatible server.", show_default="AWS")
-    ] = None,
-    profile: Annotated[str | None, typer.Option(help="AWS profile.", show_default=False)] = None,
-    region: Annotated[
-        str | None, typer.Option(help="Region of the bucket.", show_default=False)
-    ] = None,
-    public: Annotated[
-        bool,
-        typer.Option(
-            "--public",
-            help="Let anyone on the internet who knows the URL read the objects, for good; by "
-            "default they are private and read through URLs that expire.",
-        ),
-    ] = False,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Upload N files at a time.", show_default="4")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be uploaded, and send nothing.")
-    ] = False,
-    verify: Annotated[
-        bool, typer.Option("--verify", help="Read every object back and compare it with the file.")
-    ] = False,
+    paths: Annotated[list[str], Argument(help="Videos, folders, or - for a list on stdin.")],
+    bucket: str | None = option("Bucket to upload to."),
+    prefix: str | None = option("Prefix of the keys.", show_default="vidrec/"),
+    endpoint_url: str | None = option("URL of an S3-compatible server.", show_default="AWS"),
+    profile: str | None = option("AWS profile."),
+    region: str | None = option("Region of the bucket."),
+    public: bool = flag(
+        "Let anyone on the internet who knows the URL read the objects, for good; by "
+        "default they are private and read through URLs that expire.",
+        "--public",
+    ),
+    workers: int | None = option("Upload N files at a time.", min=1, show_default="4"),
+    dry_run: bool = flag("Show what would be uploaded, and send nothing.", "--dry-run"),
+    verify: bool = flag("Read every object back and compare it with the file.", "--verify"),
     format: ReportFormat = Report.auto,
     library: Library = None,
 ) -> None:

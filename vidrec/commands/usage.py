@@ -6,20 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from vidrec import display
-from vidrec.commands.options import (
-    Library,
-    ReportFormat,
-    settings_for,
-)
-from vidrec.display import (
-    Format,
-    Report,
-    count,
-    dollars,
-    show_json,
-    show_table,
-    size,
-)
+from vidrec.commands.options import Library, ReportFormat, settings_for
+from vidrec.display import Format, Report, count, dollars, show_json, show_table, size
 
 if TYPE_CHECKING:
     from vidrec.ingest.usage import Usage

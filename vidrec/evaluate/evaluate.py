@@ -18,13 +18,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from vidrec.config import Settings
 from vidrec.embedders import load_embedder
 from vidrec.errors import UsageError
-from vidrec.evaluate.captions import (
-    Caption,
-    SkippedRow,
-    VideoNames,
-    match_captions,
-    read_captions,
-)
+from vidrec.evaluate.captions import Caption, SkippedRow, VideoNames, match_captions, read_captions
 from vidrec.evaluate.corpus import Corpus, Rows, drawn, numbered
 from vidrec.evaluate.quality import (
     AskedQuery,

@@ -31,11 +31,7 @@ _SCOPES = {"clip": "clip", "video": "video", "asset": "video"}
 
 
 def rows_of_index(
-    settings: Settings,
-    index: str,
-    reading: Reading,
-    library: Library,
-    say: Callable[[str], None],
+    settings: Settings, index: str, reading: Reading, library: Library, say: Callable[[str], None]
 ) -> Iterator[Row | Bad]:
     """Yield the embeddings of an index, a video after the other.
 
