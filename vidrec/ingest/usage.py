@@ -3,33 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vidrec.config import Settings
 from vidrec.embedders import PAID, load_embedder
-from vidrec.embedders.base import Embedder
 from vidrec.errors import VidrecError
 from vidrec.library import Library
 from vidrec.library.jobs import Spending, month_minutes, spendings
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """What one model was paid for. Costs are in US dollars, None where no price is set.
-
-    Of ``unclear`` jobs no answer said whether they exist; their minutes are counted.
-    """
-
-    embedder: str
-    model: str
-    jobs: int
-    minutes: float
-    unclear: int
-    texts: int
-    first: float | None
-    last: float | None
-    video_cost: float | None
-    text_cost: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +20,7 @@ class Usage:
     the settings allow, None where they set none.
     """
 
-    spent: list[Spent]
+    spent: list[Spending]
     month_minutes: float
     month_limit: float | None
     uploads: int
@@ -61,19 +41,11 @@ def usage(settings: Settings) -> Usage:
     return Usage(spent, month, limit, int(rows[0][0]), int(rows[0][1]))
 
 
-def _priced(settings: Settings, row: Spending) -> Spent:
-    embedder = _embedder(settings, row.embedder)
-    return Spent(
-        row.embedder, row.model, row.jobs, row.minutes, row.unclear, row.texts, row.first,
-        row.last,
-        video_cost=None if embedder is None else embedder.price(row.minutes),
-        text_cost=None if embedder is None else embedder.price_of_texts(row.texts),
-    )  # fmt: skip
-
-
-def _embedder(settings: Settings, name: str) -> Embedder | None:
-    """Return an embedder, that it may say what it costs; None where it is not here any more."""
+def _priced(settings: Settings, row: Spending) -> Spending:
+    """Return what was spent with its costs, where its embedder is still here to say them."""
     try:
-        return load_embedder(settings, name)
+        embedder = load_embedder(settings, row.embedder)
     except VidrecError:
-        return None
+        return row
+    video_cost, text_cost = embedder.price(row.minutes), embedder.price_of_texts(row.texts)
+    return replace(row, video_cost=video_cost, text_cost=text_cost)

@@ -43,15 +43,8 @@ class Browse(Catalog):
 
     def listed(self, ids: Sequence[str]) -> dict[str, Listed]:
         """Return those of some videos that exist, by id."""
-        found: dict[str, Listed] = {}
-        for start in range(0, len(ids), 500):
-            some = ids[start : start + 500]
-            rows = self.read(
-                f"SELECT {VIDEO_COLUMNS}, added_at FROM videos "
-                f"WHERE id IN ({', '.join('?' * len(some))})", *some,
-            )  # fmt: skip
-            found.update((row[0], Listed(video_of(row), float(row[-1]))) for row in rows)
-        return found
+        rows = self.read_among(f"SELECT {VIDEO_COLUMNS}, added_at FROM videos WHERE id IN", ids)
+        return {row[0]: Listed(video_of(row), float(row[-1])) for row in rows}
 
     def label_counts(self) -> list[tuple[str, int]]:
         """Return each label and how many videos have it, the commonest first."""
@@ -63,14 +56,6 @@ class Browse(Catalog):
 
     def field_values(self, most: int) -> dict[str, list[Scalar]]:
         """Return up to so many values of each of the user's fields, in their order."""
+        select = "SELECT DISTINCT value FROM fields WHERE key = ? ORDER BY value LIMIT ?"
         names = [row[0] for row in self.read("SELECT DISTINCT key FROM fields ORDER BY key")]
-        return {
-            name: [
-                row[0]
-                for row in self.read(
-                    "SELECT DISTINCT value FROM fields WHERE key = ? ORDER BY value LIMIT ?",
-                    name, most,
-                )
-            ]
-            for name in names
-        }  # fmt: skip
+        return {name: [row[0] for row in self.read(select, name, most)] for name in names}

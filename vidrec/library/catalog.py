@@ -10,12 +10,13 @@ import os
 import shutil
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from vidrec.batches import in_batches
 from vidrec.errors import LibraryError, LockedError
 from vidrec.files import exists, writing
 from vidrec.library.schema import check_schema, update_schema, write_schema
@@ -23,6 +24,7 @@ from vidrec.locks import AlreadyHeldError, LockFileError, held
 
 CATALOG = "catalog.sqlite3"
 BUSY_SECONDS = 30
+ASKED_FOR = 500  # names in one statement
 SHARED_MEMORY_BYTES = 32 * 1024  # of the smallest file that SQLite makes in WAL mode
 Self = TypeVar("Self", bound="Catalog")
 
@@ -85,8 +87,7 @@ class Catalog:
     def take_over(self, known: str) -> None:
         """Bear the id of a library that was lost: what it wrote into shared indexes is ours."""
         if known and known != self.id:
-            with self.transaction() as db:
-                db.execute("UPDATE about SET value = ? WHERE name = 'id'", (known,))
+            self.write("UPDATE about SET value = ? WHERE name = 'id'", known)
             del self.id
 
     def _open(self, path: Path, create: bool) -> sqlite3.Connection:
@@ -182,6 +183,27 @@ class Catalog:
             except sqlite3.Error as exc:
                 reason = _reason(exc, self.folder / CATALOG)
                 raise LibraryError(f"cannot read the library {self.folder}: {reason}") from exc
+
+    def read_among(
+        self, sql: str, among: Iterable[Any], *values: Any, then: str = ""
+    ) -> Iterator[Any]:
+        """Yield the rows of a statement that ends in ``IN``, asked for some hundred at a time.
+
+        ``values`` are those of the conditions before; ``then`` orders the rows of each time.
+        """
+        for some in in_batches(among, ASKED_FOR):
+            marks = ", ".join("?" * len(some))
+            yield from self.read(f"{sql} ({marks}) {then}", *values, *some)
+
+    def write(self, sql: str, *values: Any) -> int:
+        """Run one statement that writes; return how many rows it changed. See ``transaction``."""
+        with self.transaction() as db:
+            return db.execute(sql, values).rowcount
+
+    def put(self, table: str, *row: Any) -> None:
+        """Write one row; it replaces that of the same key. See ``transaction``."""
+        marks = ", ".join("?" * len(row))
+        self.write(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", *row)
 
     @contextmanager
     def ticking(self, tick: Callable[[], None]) -> Iterator[None]:

@@ -15,52 +15,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from vidrec.errors import LibraryError
-from vidrec.library.catalog import Catalog
 from vidrec.locks import AlreadyHeldError, LockFileError, held
 
 _SIGN = "claims-{}.lock"
 _mine: dict[tuple[int, Path], str] = {}  # by process number: a fork is another process
 _until_the_end = ExitStack()
 _mutex = threading.Lock()
-
-
-def claim(library: Catalog, video_id: str, fingerprint: str, token: str) -> str | None:
-    """Take a job in hand; return None, or the number of the process that has it.
-
-    Raises:
-        LibraryError: the catalog or its folder cannot be written.
-    """
-    owner = _owner(library.folder)
-    with library.transaction() as db:
-        row = db.execute(
-            "SELECT owner, token FROM claims WHERE video_id = ? AND fingerprint = ?",
-            (video_id, fingerprint),
-        ).fetchone()
-        if row is not None and row[1] != token and (holder := living(library.folder, row[0])):
-            return holder
-        db.execute(
-            "INSERT OR REPLACE INTO claims VALUES (?, ?, ?, ?)",
-            (video_id, fingerprint, owner, token),
-        )
-    return None
-
-
-def is_claimed(library: Catalog, video_id: str, fingerprint: str, token: str) -> bool:
-    """Whether a claim is still the one that was made under this token."""
-    rows = library.read(
-        "SELECT 1 FROM claims WHERE video_id = ? AND fingerprint = ? AND token = ?",
-        video_id, fingerprint, token,
-    )  # fmt: skip
-    return bool(rows)
-
-
-def release(library: Catalog, video_id: str, fingerprint: str, token: str) -> None:
-    """Let a job go; whoever waits for it may take it up."""
-    with library.transaction() as db:
-        db.execute(
-            "DELETE FROM claims WHERE video_id = ? AND fingerprint = ? AND token = ?",
-            (video_id, fingerprint, token),
-        )
 
 
 def living(folder: Path, owner: str) -> str | None:
@@ -81,8 +41,12 @@ def living(folder: Path, owner: str) -> str | None:
     return None
 
 
-def _owner(folder: Path) -> str:
-    """Return this process's name as an owner; its sign is there until the process ends."""
+def own_sign(folder: Path) -> str:
+    """Return this process's name as an owner; its sign is there until the process ends.
+
+    Raises:
+        LibraryError: the library's folder cannot be written.
+    """
     with _mutex:
         key = (os.getpid(), folder)
         if key not in _mine:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from vidrec.batches import in_batches
 from vidrec.errors import LibraryError
 from vidrec.files import parsed_json
 from vidrec.library.catalog import Catalog
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     # number, video id, scope, start, end (seconds), vector, extra
     EmbeddingRow: TypeAlias = tuple[int, str, Scope, float, float, Vector, dict[str, Scalar]]
 
+BATCH = 1024
+
 
 class Embeddings(Catalog):
     """The vectors: what everything else can be made from."""
@@ -30,16 +33,12 @@ class Embeddings(Catalog):
         found = self._fingerprint_id(str(fingerprint))
         if found is not None:
             return found
-        with self.transaction() as db:
-            db.execute(
-                "INSERT OR IGNORE INTO fingerprints"
-                "(fingerprint, embedder, model, dim, options, created_at)"
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    str(fingerprint), fingerprint.embedder, fingerprint.model, fingerprint.dim,
-                    json.dumps(dict(fingerprint.options), sort_keys=True), time.time(),
-                ),
-            )  # fmt: skip
+        self.write(
+            "INSERT OR IGNORE INTO fingerprints"
+            "(fingerprint, embedder, model, dim, options, created_at) VALUES (?, ?, ?, ?, ?, ?)",
+            str(fingerprint), fingerprint.embedder, fingerprint.model, fingerprint.dim,
+            json.dumps(dict(fingerprint.options), sort_keys=True), time.time(),
+        )  # fmt: skip
         number = self._fingerprint_id(str(fingerprint))
         assert number is not None
         return number
@@ -81,14 +80,9 @@ class Embeddings(Catalog):
             numbers[fingerprint] = number
         with self.transaction() as db:
             for number in numbers.values():
-                db.execute(
-                    "DELETE FROM embeddings WHERE video_id = ? AND fingerprint_id = ?",
-                    (video_id, number),
-                )
-                db.execute(
-                    "INSERT OR REPLACE INTO embedded VALUES (?, ?, ?, ?)",
-                    (video_id, number, clip_seconds, time.time()),
-                )
+                where = "video_id = ? AND fingerprint_id = ?"
+                db.execute(f"DELETE FROM embeddings WHERE {where}", (video_id, number))
+                self.put("embedded", video_id, number, clip_seconds, time.time())
             db.executemany(
                 "INSERT INTO embeddings"
                 "(video_id, fingerprint_id, scope, start_sec, end_sec, vector, extra)"
@@ -102,18 +96,17 @@ class Embeddings(Catalog):
             )  # fmt: skip
 
     def embeddings(
-        self, fingerprint: str, *, after: int = 0, batch: int = 1024
+        self, fingerprint: str, *, after: int = 0, batch: int = BATCH
     ) -> Iterator[tuple[int, Embedding]]:
         """Iterate over (number, embedding) in the order they were stored, in bounded memory.
 
         Numbers only grow, also when a video is embedded again; ``after`` skips up to one.
         """
         for rows in self.embedding_rows(fingerprint, after=after, batch=batch):
-            for number, video_id, scope, start, end, vector, extra in rows:
-                yield number, Embedding(video_id, fingerprint, scope, start, end, vector, extra)
+            yield from ((row[0], _embedding(fingerprint, row)) for row in rows)
 
     def embedding_rows(
-        self, fingerprint: str, *, after: int = 0, batch: int = 1024
+        self, fingerprint: str, *, after: int = 0, batch: int = BATCH
     ) -> Iterator[list[EmbeddingRow]]:
         """Iterate over what ``embeddings`` does, in batches and without its objects."""
         number = self._fingerprint_id(fingerprint)
@@ -123,7 +116,7 @@ class Embeddings(Catalog):
                 "WHERE fingerprint_id = ? AND id > ? ORDER BY id LIMIT ?",
                 number, after, batch,
             )  # fmt: skip
-            yield [(*row[:5], vector_of(row[5]), _extra(row[6])) for row in rows]
+            yield [_row(row) for row in rows]
             if len(rows) < batch:
                 return
             after = rows[-1][0]
@@ -138,29 +131,26 @@ class Embeddings(Catalog):
             yield from rows
             after = rows[-1][0]
 
-    def embeddings_numbered(
-        self, numbers: Sequence[int], *, batch: int = 500
-    ) -> Iterator[list[EmbeddingRow]]:
+    def embeddings_numbered(self, numbers: Sequence[int]) -> Iterator[list[EmbeddingRow]]:
         """Iterate over the embeddings of those numbers, in batches, as ``embedding_rows`` does."""
-        for start in range(0, len(numbers), batch):
-            some = numbers[start : start + batch]
-            rows = self.read(
-                "SELECT id, video_id, scope, start_sec, end_sec, vector, extra FROM embeddings "
-                f"WHERE id IN ({', '.join('?' * len(some))}) ORDER BY id", *some,
-            )  # fmt: skip
-            yield [(*row[:5], vector_of(row[5]), _extra(row[6])) for row in rows]
+        rows = self.read_among(
+            "SELECT id, video_id, scope, start_sec, end_sec, vector, extra FROM embeddings "
+            "WHERE id IN", numbers, then="ORDER BY id",
+        )  # fmt: skip
+        for some in in_batches(rows, BATCH):
+            yield [_row(row) for row in some]
 
     def video_embeddings(
         self, video_id: str, fingerprint: str, scope: Scope | None = None
     ) -> list[Embedding]:
         """Return one video's embeddings, by start."""
         rows = self.read(
-            "SELECT video_id, scope, start_sec, end_sec, vector, extra FROM embeddings "
+            "SELECT id, video_id, scope, start_sec, end_sec, vector, extra FROM embeddings "
             "WHERE video_id = ? AND fingerprint_id = ? AND (? IS NULL OR scope = ?) "
             "ORDER BY scope, start_sec, end_sec",
             video_id, self._fingerprint_id(fingerprint), scope, scope,
         )  # fmt: skip
-        return [_embedding(fingerprint, *row) for row in rows]
+        return [_embedding(fingerprint, _row(row)) for row in rows]
 
     def clips_of(
         self, video_ids: Sequence[str], fingerprint: str
@@ -168,16 +158,13 @@ class Embeddings(Catalog):
         """Return the clips of some videos by start, and their vectors ``(n, dim)``, by video."""
         import numpy as np
 
-        number = self._fingerprint_id(fingerprint)
         rows: dict[str, list[tuple[float, float, bytes]]] = {}
-        for start in range(0, len(video_ids), 500):
-            some = video_ids[start : start + 500]
-            for video_id, *row in self.read(
-                "SELECT video_id, start_sec, end_sec, vector FROM embeddings WHERE "
-                f"video_id IN ({', '.join('?' * len(some))}) AND fingerprint_id = ? "
-                "AND scope = 'clip' ORDER BY video_id, start_sec, end_sec", *some, number,
-            ):  # fmt: skip
-                rows.setdefault(video_id, []).append(tuple(row))
+        for video_id, *row in self.read_among(
+            "SELECT video_id, start_sec, end_sec, vector FROM embeddings "
+            "WHERE fingerprint_id = ? AND scope = 'clip' AND video_id IN", video_ids,
+            self._fingerprint_id(fingerprint), then="ORDER BY video_id, start_sec, end_sec",
+        ):  # fmt: skip
+            rows.setdefault(video_id, []).append(tuple(row))
         return {
             video_id: (
                 [Clip(start, end) for start, end, _ in clips],
@@ -188,17 +175,12 @@ class Embeddings(Catalog):
 
     def whole_vectors(self, video_ids: Sequence[str], fingerprint: str) -> dict[str, Vector]:
         """Return the whole-video vectors of those of some videos that have one, by video id."""
-        number = self._fingerprint_id(fingerprint)
-        found: dict[str, Vector] = {}
-        for start in range(0, len(video_ids), 500):
-            some = video_ids[start : start + 500]
-            rows = self.read(
-                "SELECT video_id, vector FROM embeddings WHERE fingerprint_id = ? AND "
-                f"scope = 'video' AND video_id IN ({', '.join('?' * len(some))})",
-                number, *some,
-            )  # fmt: skip
-            found.update((row[0], vector_of(row[1])) for row in rows)
-        return found
+        rows = self.read_among(
+            "SELECT video_id, vector FROM embeddings "
+            "WHERE fingerprint_id = ? AND scope = 'video' AND video_id IN",
+            video_ids, self._fingerprint_id(fingerprint),
+        )  # fmt: skip
+        return {row[0]: vector_of(row[1]) for row in rows}
 
     def all_whole_vectors(self, fingerprint: str) -> dict[str, Vector]:
         """Return the whole-video vectors of all videos that have one, by video id."""
@@ -255,11 +237,14 @@ def _extra(text: str | None) -> dict[str, Scalar]:
     return found
 
 
-def _embedding(
-    fingerprint: str, video_id: str, scope: Scope, start: float, end: float, blob: bytes,
-    extra: str | None,
-) -> Embedding:  # fmt: skip
-    return Embedding(video_id, fingerprint, scope, start, end, vector_of(blob), _extra(extra))
+def _row(row: Sequence[Any]) -> EmbeddingRow:
+    number, video_id, scope, start, end, blob, extra = row
+    return number, video_id, scope, start, end, vector_of(blob), _extra(extra)
+
+
+def _embedding(fingerprint: str, row: EmbeddingRow) -> Embedding:
+    _, video_id, scope, start, end, vector, extra = row
+    return Embedding(video_id, fingerprint, scope, start, end, vector, extra)
 
 
 def vector_of(blob: bytes) -> Vector:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import PurePath
 from typing import Any
 
@@ -39,30 +40,24 @@ class Fields(Catalog):
             UsageError: a name is the catalog's own, or no name.
         """
         count = 0
-        with self.transaction() as db:
+        with self.transaction():
             for video_id, fields in values:
                 for key, value in fields.items():
                     check_field(key)
                     count += 1
                     if value is None:
-                        where = (video_id, key)
-                        db.execute("DELETE FROM fields WHERE video_id = ? AND key = ?", where)
+                        remove = "DELETE FROM fields WHERE video_id = ? AND key = ?"
+                        self.write(remove, video_id, key)
                     else:
-                        row = (video_id, key, _stored(value))
-                        db.execute("INSERT OR REPLACE INTO fields VALUES (?, ?, ?)", row)
+                        self.put("fields", video_id, key, _stored(value))
         return count
 
     def fields_of(self, video_ids: Sequence[str]) -> dict[str, dict[str, Scalar]]:
         """Return the user's fields of those of some videos that have any."""
         found: dict[str, dict[str, Scalar]] = {}
-        for start in range(0, len(video_ids), 500):
-            some = video_ids[start : start + 500]
-            rows = self.read(
-                "SELECT video_id, key, value FROM fields WHERE video_id IN "
-                f"({', '.join('?' * len(some))})", *some,
-            )  # fmt: skip
-            for video_id, key, value in rows:
-                found.setdefault(video_id, {})[key] = value
+        select = "SELECT video_id, key, value FROM fields WHERE video_id IN"
+        for video_id, key, value in self.read_among(select, video_ids):
+            found.setdefault(video_id, {})[key] = value
         return found
 
     def field_names(self) -> list[str]:
@@ -78,10 +73,7 @@ class Fields(Catalog):
         else:
             select = "SELECT video_id, value FROM fields WHERE key = ? AND video_id IN"
         given = [key] if "key = ?" in select else []
-        found: dict[str, Scalar] = {}
-        for start in range(0, len(video_ids), 500):
-            some = video_ids[start : start + 500]
-            found.update(self.read(f"{select} ({', '.join('?' * len(some))})", *given, *some))
+        found: dict[str, Scalar] = dict(self.read_among(select, video_ids, *given))
         if key == "folder":
             return {i: str(PurePath(str(place)).parent) for i, place in found.items() if place}
         return {video_id: value for video_id, value in found.items() if value is not None}
@@ -120,14 +112,12 @@ class Fields(Catalog):
         if key == "folder":
             rows = self.read("SELECT id, coalesce(path, url) FROM videos")
             return {row[0] for row in rows if row[1] and _in_folder(row[1], condition)}
-        source, column, first = "videos", COLUMNS.get(key, ""), "id"
-        values: list[Any] = []
-        if not column:
-            source, column, first = "fields", "value", "video_id"
-            values.append(key)
-        test, wanted = _test(column, condition)
-        where = f"key = ? AND {test}" if source == "fields" else test
-        rows = self.read(f"SELECT {first} FROM {source} WHERE {where}", *values, *wanted)
+        test, values = _test(COLUMNS.get(key, "value"), condition)
+        if key in COLUMNS:
+            rows = self.read(f"SELECT id FROM videos WHERE {test}", *values)
+        else:
+            select = f"SELECT video_id FROM fields WHERE key = ? AND {test}"
+            rows = self.read(select, key, *values)
         return {row[0] for row in rows}
 
 
@@ -176,14 +166,8 @@ def _in_folder(place: str, condition: Condition) -> bool:
     for value in map(str, values):
         mine = str(folder) if "/" in value or "\\" in value else folder.name
         if condition.op == "~":
-            if PurePath(mine).match(value) or _globs(mine, value):
+            if PurePath(mine).match(value) or fnmatchcase(mine, value):
                 return True
         elif mine == value.rstrip("/"):
             return True
     return False
-
-
-def _globs(text: str, pattern: str) -> bool:
-    from fnmatch import fnmatchcase
-
-    return fnmatchcase(text, pattern)

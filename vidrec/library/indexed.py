@@ -57,19 +57,14 @@ class Indexed(Catalog):
         self, place: str, fingerprint: str, position: tuple[int, int], version: str
     ) -> None:
         """Note that a collection has followed to a position."""
-        with self.transaction() as db:
-            db.execute(
-                "INSERT OR REPLACE INTO indexed VALUES (?, ?, ?, ?, ?, 0)",
-                (self._target(place), fingerprint, *position, version),
-            )
+        self.put("indexed", self._target(place), fingerprint, *position, version, 0)
 
     def set_writing(self, place: str, fingerprint: str) -> None:
         """Note that a collection is being written, until ``set_followed`` says how far."""
-        with self.transaction() as db:
-            db.execute(
-                "UPDATE indexed SET writing = 1 WHERE target = ? AND fingerprint = ?",
-                (self._target(place), fingerprint),
-            )
+        self.write(
+            "UPDATE indexed SET writing = 1 WHERE target = ? AND fingerprint = ?",
+            self._target(place), fingerprint,
+        )  # fmt: skip
 
     def _target(self, place: str) -> str:
         """Return a place as it is noted: what lies in the library moves and is copied with it."""

@@ -8,18 +8,17 @@ Answers are kept compressed until their embeddings are stored.
 
 from __future__ import annotations
 
-import sqlite3
-import time
 import uuid
 import zlib
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from datetime import datetime, timezone
+from typing import Any
 
 from vidrec.errors import LibraryError, OverCapError, TransientError
 from vidrec.library import Library
-from vidrec.library import claims as claimed
+from vidrec.library.claims import living, own_sign
 from vidrec.types import Copy, Job
 
 _ROUNDING = 1e-9
@@ -48,7 +47,11 @@ class Bill:
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """What was paid for under one model: whole-video jobs and texts."""
+    """What was paid for under one model: whole-video jobs and texts.
+
+    Of ``unclear`` jobs no answer said whether they exist; their minutes are counted. Costs are in
+    US dollars, None where no price is known.
+    """
 
     embedder: str
     model: str
@@ -58,6 +61,8 @@ class Spending:
     texts: int
     first: float | None
     last: float | None
+    video_cost: float | None = None
+    text_cost: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,42 +99,45 @@ class CatalogJobs:
 
     def put(self, job: Job) -> None:
         """Write a job down, on disk when this returns; an id counts as paid for."""
-        with self._library.transaction() as db:
-            _write(db, job)
+        with self._library.transaction():
+            self._write(job)
             if job.job_id:
-                self._bill(db, job)
+                self._bill(job)
 
-    def _bill(self, db: sqlite3.Connection, job: Job) -> None:
+    def _bill(self, job: Job) -> None:
         """Count a job that has an id: under its reservation, as a rule."""
-        known = db.execute(
-            "UPDATE paid SET minutes = ? WHERE job_id = ?", (job.minutes, job.job_id)
-        )
-        if known.rowcount:
+        write, minutes = self._library.write, job.minutes
+        if write("UPDATE paid SET minutes = ? WHERE job_id = ?", minutes, job.job_id):
             return
-        reserved = db.execute(
+        reserved = write(
             "UPDATE paid SET job_id = ?, minutes = ? WHERE id = (SELECT max(id) FROM paid "
             "WHERE job_id IS NULL AND video_id = ? AND fingerprint = ?)",
-            (job.job_id, job.minutes, job.video_id, job.fingerprint),
-        )
-        if not reserved.rowcount:
-            self._count(db, job)
+            job.job_id, minutes, job.video_id, job.fingerprint,
+        )  # fmt: skip
+        if not reserved:
+            self._count(job)
 
-    def _count(self, db: sqlite3.Connection, job: Job) -> None:
-        db.execute(
+    def _count(self, job: Job) -> None:
+        self._library.write(
             "INSERT INTO paid (job_id, video_id, fingerprint, run, minutes, created_at) "
             "VALUES (?, ?, ?, ?, ?, ?)",
-            (job.job_id, job.video_id, job.fingerprint, self._allowance.run, job.minutes,
-             job.created_at),
+            job.job_id, job.video_id, job.fingerprint, self._allowance.run, job.minutes,
+            job.created_at,
+        )  # fmt: skip
+
+    def _write(self, job: Job) -> None:
+        packed = zlib.compress(job.result, 6) if job.result is not None else None
+        self._library.put(
+            "jobs", job.video_id, job.fingerprint, job.state, job.job_id, job.detail, packed,
+            job.created_at, job.minutes, job.source,
         )  # fmt: skip
 
     def close(self, video_id: str, fingerprint: str) -> None:
         """Note that a job's embeddings are stored: its answer need not be kept."""
-        with self._library.transaction() as db:
-            db.execute(
-                "UPDATE jobs SET state = 'closed', result = NULL "
-                "WHERE video_id = ? AND fingerprint = ? AND state = 'done'",
-                (video_id, fingerprint),
-            )
+        self._library.write(
+            "UPDATE jobs SET state = 'closed', result = NULL "
+            "WHERE video_id = ? AND fingerprint = ? AND state = 'done'", video_id, fingerprint,
+        )  # fmt: skip
 
     def knows(self, job_id: str) -> bool:
         """Whether a job of this id was ever written down here."""
@@ -137,29 +145,41 @@ class CatalogJobs:
 
     def rivals(self, job: Job) -> bool:
         """Whether another lost job reads the same source: which of two is found, none can tell."""
-        return bool(
-            self._library.read(
-                "SELECT 1 FROM jobs WHERE source = ? AND state = 'creating' "
-                "AND (video_id, fingerprint) != (?, ?)",
-                job.source, job.video_id, job.fingerprint,
-            )
+        rows = self._library.read(
+            "SELECT 1 FROM jobs WHERE source = ? AND state = 'creating' "
+            "AND (video_id, fingerprint) != (?, ?)", job.source, job.video_id, job.fingerprint,
         )  # fmt: skip
+        return bool(rows)
 
     # One run at a time
 
     def claim(self, video_id: str, fingerprint: str) -> str | None:
         """Take a job in hand; return None, or the number of the process that has it."""
-        token = uuid.uuid4().hex
-        holder = claimed.claim(self._library, video_id, fingerprint, token)
-        if holder is None:
-            self._tokens[video_id, fingerprint] = token
-        return holder
+        token, owner = uuid.uuid4().hex, own_sign(self._library.folder)
+        with self._library.transaction():
+            rows = self._library.read(
+                "SELECT owner FROM claims WHERE video_id = ? AND fingerprint = ?",
+                video_id, fingerprint,
+            )  # fmt: skip
+            if rows and (holder := living(self._library.folder, rows[0][0])):
+                return holder
+            self._library.put("claims", video_id, fingerprint, owner, token)
+        self._tokens[video_id, fingerprint] = token
+        return None
 
     def release(self, video_id: str, fingerprint: str) -> None:
         """Let a job go. Where that cannot be written, the process's end does it."""
         token = self._tokens.pop((video_id, fingerprint), "")
         with suppress(LibraryError):
-            claimed.release(self._library, video_id, fingerprint, token)
+            self._library.write(
+                "DELETE FROM claims WHERE video_id = ? AND fingerprint = ? AND token = ?",
+                video_id, fingerprint, token,
+            )  # fmt: skip
+
+    def _has_claim(self, job: Job) -> bool:
+        key = (job.video_id, job.fingerprint)
+        select = "SELECT 1 FROM claims WHERE video_id = ? AND fingerprint = ? AND token = ?"
+        return bool(self._library.read(select, *key, self._tokens.get(key, "")))
 
     # What may be paid
 
@@ -170,27 +190,27 @@ class CatalogJobs:
             OverCapError: the run, or the month, may not pay for it.
             TransientError: it is not in hand any more.
         """
-        token = self._tokens.get((job.video_id, job.fingerprint), "")
-        with self._library.transaction() as db:
-            if not claimed.is_claimed(self._library, job.video_id, job.fingerprint, token):
+        with self._library.transaction():
+            if not self._has_claim(job):
                 raise TransientError("another run has taken it in hand")
-            self._allow(job)
-            self._count(db, job)
-            _write(db, job)
+            room = self.room(job.created_at)
+            if room is not None and job.minutes > room + _ROUNDING:
+                raise OverCapError(
+                    f"{job.minutes:.2f} minutes of footage are more than the {max(room, 0):.2f} "
+                    "that may still be paid for"
+                )
+            self._count(job)
+            self._write(job)
 
     def unmade(self, job: Job) -> None:
         """Note that a reserved job does not exist, for sure."""
+        this = "video_id = ? AND fingerprint = ?"
         key = (job.video_id, job.fingerprint)
-        with self._library.transaction() as db:
-            db.execute(  # of older ones, that were given up, nobody knows
-                "DELETE FROM paid WHERE id = (SELECT max(id) FROM paid "
-                "WHERE job_id IS NULL AND video_id = ? AND fingerprint = ?)",
-                key,
-            )
-            db.execute(
-                "DELETE FROM jobs WHERE state = 'creating' AND video_id = ? AND fingerprint = ?",
-                key,
-            )
+        with self._library.transaction():
+            last = f"SELECT max(id) FROM paid WHERE job_id IS NULL AND {this}"
+            # Of older ones, that were given up, nobody knows.
+            self._library.write(f"DELETE FROM paid WHERE id = ({last})", *key)
+            self._library.write(f"DELETE FROM jobs WHERE state = 'creating' AND {this}", *key)
 
     def room(self, now: float) -> float | None:
         """Return how many minutes may still be paid for; None where nothing limits them."""
@@ -200,14 +220,6 @@ class CatalogJobs:
         )
         room = [limit - spent for limit, spent in limits if limit is not None]
         return min(room) if room else None
-
-    def _allow(self, job: Job) -> None:
-        room = self.room(job.created_at)
-        if room is not None and job.minutes > room + _ROUNDING:
-            raise OverCapError(
-                f"{job.minutes:.2f} minutes of footage are more than the {max(room, 0):.2f} that "
-                "may still be paid for"
-            )
 
     def bill(self) -> Bill:
         """Return what this run asked for, as far as it was not refused."""
@@ -219,26 +231,19 @@ class CatalogJobs:
 
     def has_asked(self, video_id: str) -> bool:
         """Whether this run has asked to pay for a video."""
-        return bool(
-            self._library.read(
-                "SELECT 1 FROM paid WHERE run = ? AND video_id = ?", self._allowance.run, video_id
-            )
-        )
+        select = "SELECT 1 FROM paid WHERE run = ? AND video_id = ?"
+        return bool(self._library.read(select, self._allowance.run, video_id))
 
     # Copies at the provider
 
     def add_copy(self, copy: Copy) -> None:
         """Note a copy: before it is sent, and again when its id is known."""
-        with self._library.transaction() as db:
-            db.execute(
-                "INSERT OR REPLACE INTO sent VALUES (?, ?, ?, ?, ?)",
-                (copy.name, copy.asset_id, copy.video_id, copy.fingerprint, copy.sent_at),
-            )
+        row = (copy.name, copy.asset_id, copy.video_id, copy.fingerprint, copy.sent_at)
+        self._library.put("sent", *row)
 
     def forget_copy(self, name: str) -> None:
         """Note that a copy is not there any more."""
-        with self._library.transaction() as db:
-            db.execute("DELETE FROM sent WHERE name = ?", (name,))
+        self._library.write("DELETE FROM sent WHERE name = ?", name)
 
     def copies(self) -> list[Copy]:
         """Return the copies that a provider may still hold, the oldest first."""
@@ -247,15 +252,6 @@ class CatalogJobs:
             "ORDER BY sent_at"
         )
         return [Copy(*row) for row in rows]
-
-
-def _write(db: sqlite3.Connection, job: Job) -> None:
-    packed = zlib.compress(job.result, 6) if job.result is not None else None
-    db.execute(
-        "INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (job.video_id, job.fingerprint, job.state, job.job_id, job.detail, packed,
-         job.created_at, job.minutes, job.source),
-    )  # fmt: skip
 
 
 def month_minutes(library: Library, now: float) -> float:
@@ -273,46 +269,34 @@ def spendings(library: Library, paid: Collection[str]) -> list[Spending]:
 
     ``paid`` names the embedders whose texts cost something, too.
     """
-    found: dict[tuple[str, str], Spending] = {}
-
-    def add(fingerprint: str, jobs: int, minutes: float, unclear: int, texts: int,
-            first: float | None, last: float | None) -> None:  # fmt: skip
+    rows = library.read(
+        "SELECT fingerprint, count(job_id), sum(minutes), count(*) - count(job_id), 0, "
+        "min(created_at), max(created_at) FROM paid GROUP BY fingerprint"
+    )
+    paying = {row[0].partition(":")[0] for row in rows} | set(paid)
+    texts = library.read(
+        "SELECT fingerprint, 0, 0.0, 0, count(*), NULL, NULL FROM queries GROUP BY fingerprint"
+    )
+    models: dict[tuple[str, str], list[Any]] = {}
+    for fingerprint, *row in rows + [row for row in texts if row[0].partition(":")[0] in paying]:
         embedder, model = fingerprint.split(":")[:2]
-        old = found.get((embedder, model), Spending(embedder, model, 0, 0.0, 0, 0, None, None))
-        times = [time for time in (old.first, old.last, first, last) if time is not None]
-        found[embedder, model] = Spending(
-            embedder, model, old.jobs + jobs, old.minutes + minutes, old.unclear + unclear,
-            old.texts + texts, min(times, default=None), max(times, default=None),
-        )  # fmt: skip
-
-    for fingerprint, jobs, minutes, rows, first, last in library.read(
-        "SELECT fingerprint, count(job_id), sum(minutes), count(*), min(created_at), "
-        "max(created_at) FROM paid GROUP BY fingerprint"
-    ):
-        add(fingerprint, jobs, minutes, rows - jobs, 0, first, last)
-    paying = {embedder for embedder, _ in found} | set(paid)
-    for fingerprint, texts in library.read(
-        "SELECT fingerprint, count(*) FROM queries GROUP BY fingerprint"
-    ):
-        if fingerprint.partition(":")[0] in paying:
-            add(fingerprint, 0, 0.0, 0, texts, None, None)
-    return [found[key] for key in sorted(found)]
+        models.setdefault((embedder, model), []).append(row)
+    found = []
+    for (embedder, model), parts in sorted(models.items()):
+        *counts, firsts, lasts = zip(*parts, strict=True)
+        jobs, minutes, unclear, asked = map(sum, counts)
+        first = min((time for time in firsts if time is not None), default=None)
+        last = max((time for time in lasts if time is not None), default=None)
+        found.append(Spending(embedder, model, jobs, minutes, unclear, asked, first, last))
+    return found
 
 
 def add_upload(library: Library, upload: Upload) -> None:
     """Note where a video was uploaded to."""
-    with library.transaction() as db:
-        db.execute(
-            "INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?, ?)",
-            (upload.video_id, upload.url, upload.size, upload.checksum,
-             upload.uploaded_at or time.time()),
-        )  # fmt: skip
+    library.put("uploads", *astuple(upload))
 
 
 def upload_of(library: Library, video_id: str) -> Upload | None:
     """Return where a video was uploaded to, if it was."""
-    rows = library.read(
-        "SELECT video_id, url, size, checksum, uploaded_at FROM uploads WHERE video_id = ?",
-        video_id,
-    )
+    rows = library.read("SELECT * FROM uploads WHERE video_id = ?", video_id)
     return Upload(*rows[0]) if rows else None

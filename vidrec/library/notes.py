@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 from vidrec.calibration import Calibration
 from vidrec.errors import LibraryError
 from vidrec.library.catalog import Catalog
+from vidrec.library.embeddings import vector_of
+from vidrec.library.videos import FileStamp
 from vidrec.types import Modality
 
 if TYPE_CHECKING:
     from vidrec.types import Vector
-
-from vidrec.library.embeddings import vector_of
-from vidrec.library.videos import FileStamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +49,9 @@ class Notes(Catalog):
         kind: str = "",
     ) -> None:
         """Write down that a source failed in a stage; a later failure replaces it."""
-        with self.transaction() as db:
-            db.execute(
-                "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (stage, source, reason, permanent, stamp.size if stamp else None,
-                 stamp.mtime_ns if stamp else None, time.time(), below, kind),
-            )  # fmt: skip
+        size, mtime_ns = (stamp.size, stamp.mtime_ns) if stamp else (None, None)
+        row = (stage, source, reason, permanent, size, mtime_ns, time.time(), below, kind)
+        self.put("failures", *row)
 
     def failed_before(self, stage: str, source: str, stamp: FileStamp) -> str | None:
         """Return why this very file failed for good before, or None."""
@@ -69,8 +65,7 @@ class Notes(Catalog):
     def clear_failure(self, stage: str, source: str) -> None:
         """Forget a failure, if there is one."""
         if self.read("SELECT 1 FROM failures WHERE stage = ? AND source = ?", stage, source):
-            with self.transaction() as db:
-                db.execute("DELETE FROM failures WHERE stage = ? AND source = ?", (stage, source))
+            self.write("DELETE FROM failures WHERE stage = ? AND source = ?", stage, source)
 
     def failures(self) -> list[Failure]:
         """Return all recorded failures, by stage and source."""
@@ -92,16 +87,10 @@ class Notes(Catalog):
 
         All are read as of one moment.
         """
-        found: dict[str, tuple[Vector, float]] = {}
+        select = "SELECT text, vector, understood FROM queries WHERE fingerprint = ? AND text IN"
         with self.snapshot():
-            wanted = list(dict.fromkeys(texts))
-            for some in (wanted[at : at + 500] for at in range(0, len(wanted), 500)):
-                rows = self.read(
-                    "SELECT text, vector, understood FROM queries WHERE fingerprint = ? "
-                    f"AND text IN ({', '.join('?' * len(some))})", fingerprint, *some,
-                )  # fmt: skip
-                found.update({row[0]: (vector_of(row[1]), float(row[2])) for row in rows})
-        return found
+            rows = self.read_among(select, dict.fromkeys(texts), fingerprint)
+            return {row[0]: (vector_of(row[1]), float(row[2])) for row in rows}
 
     def cache_queries(self, rows: Iterable[tuple[str, Vector, float]], fingerprint: str) -> None:
         """Keep (text, vector, how far it was understood) in one transaction, if that can be now.
@@ -134,12 +123,8 @@ class Notes(Catalog):
         self, fingerprint: str, kind: Modality, calibration: Calibration | None
     ) -> None:
         """Keep what was measured here; None forgets it."""
-        with self.transaction() as db:
-            db.execute(
-                "DELETE FROM calibrations WHERE fingerprint = ? AND kind = ?", (fingerprint, kind)
-            )
-            if calibration is not None:
-                db.execute(
-                    "INSERT INTO calibrations VALUES (?, ?, ?, ?)",
-                    (fingerprint, kind, calibration.slope, calibration.offset),
-                )
+        if calibration is not None:
+            self.put("calibrations", fingerprint, kind, calibration.slope, calibration.offset)
+        else:
+            remove = "DELETE FROM calibrations WHERE fingerprint = ? AND kind = ?"
+            self.write(remove, fingerprint, kind)

@@ -14,8 +14,6 @@ from vidrec.library.catalog import Catalog
 from vidrec.types import SPLIT_NAMES, Video, VideoInfo
 
 if TYPE_CHECKING:
-    import sqlite3
-
     # id, file name, path, URL, label, group, duration (seconds)
     VideoRow: TypeAlias = tuple[
         str, str, str | None, str | None, str | None, str | None, float | None
@@ -72,25 +70,18 @@ class Videos(Catalog):
             if found:
                 row = [old if new is None else new for new, old in zip(row, found, strict=True)]
             if not found or tuple(row) != tuple(found):
-                _next_revision(db)
                 db.execute(
                     f"INSERT OR REPLACE INTO videos ({VIDEO_COLUMNS}, added_at, revision) VALUES "
                     f"({', '.join('?' * len(row))}, "
-                    "coalesce((SELECT added_at FROM videos WHERE id = ?), ?), "
-                    "(SELECT value FROM counters WHERE name = 'revision'))",
-                    (*row, video.id, time.time()),
+                    "coalesce((SELECT added_at FROM videos WHERE id = ?), ?), ?)",
+                    (*row, video.id, time.time(), self._next_revision()),
                 )
                 if side := split_of(row[2] or row[3], video.label):
-                    db.execute(
-                        "INSERT OR REPLACE INTO fields VALUES (?, 'split', ?)", (row[0], side)
-                    )
+                    self.put("fields", video.id, "split", side)
             seen_at = seen_at or video.path
             if seen_at is not None and stamp is not None:
-                _leave_place(db, str(seen_at), video)
-                db.execute(
-                    "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)",
-                    (str(seen_at), stamp.size, stamp.mtime_ns, video.id),
-                )
+                self._leave_place(str(seen_at), video)
+                self.put("files", str(seen_at), stamp.size, stamp.mtime_ns, video.id)
 
     def video(self, video_id: str) -> Video | None:
         """Return one video by its whole id."""
@@ -116,24 +107,17 @@ class Videos(Catalog):
 
     def set_label(self, video_id: str, label: str | None) -> None:
         """Give a video a label, or none; each store that shows the video has to follow."""
-        with self.transaction() as db:
-            _next_revision(db)
-            db.execute(
-                "UPDATE videos SET label = ?, revision = "
-                "(SELECT value FROM counters WHERE name = 'revision') WHERE id = ?",
-                (label, video_id),
-            )
+        with self.transaction():
+            values = (label, self._next_revision(), video_id)
+            self.write("UPDATE videos SET label = ?, revision = ? WHERE id = ?", *values)
 
     def ids_of(self, names: Sequence[str]) -> dict[str, list[str]]:
         """Return the ids of all videos that have such a file name, path, URL or whole id, by it."""
         found: dict[str, list[str]] = {}
-        for start in range(0, len(names), 500):
-            some = names[start : start + 500]
-            marks = ", ".join("?" * len(some))
-            for key in ("id", "filename", "path", "url"):
-                rows = self.read(f"SELECT {key}, id FROM videos WHERE {key} IN ({marks})", *some)
-                for name, video_id in rows:
-                    found.setdefault(name, []).append(video_id)
+        for key in ("id", "filename", "path", "url"):
+            rows = self.read_among(f"SELECT {key}, id FROM videos WHERE {key} IN", names)
+            for name, video_id in rows:
+                found.setdefault(name, []).append(video_id)
         return found
 
     def other_ids(self, ids: set[str]) -> frozenset[str]:
@@ -147,16 +131,11 @@ class Videos(Catalog):
 
     def video_rows(self, ids: Sequence[str]) -> dict[str, VideoRow]:
         """Return what an index shows of those of some videos that exist, by id."""
-        found: dict[str, VideoRow] = {}
-        for start in range(0, len(ids), 500):
-            some = ids[start : start + 500]
-            marks = ", ".join("?" * len(some))
-            rows = self.read(
-                "SELECT id, filename, nullif(path, ''), url, label, grp, duration_sec FROM videos "
-                f"WHERE id IN ({marks})", *some,
-            )  # fmt: skip
-            found.update((row[0], row) for row in rows)
-        return found
+        rows = self.read_among(
+            "SELECT id, filename, nullif(path, ''), url, label, grp, duration_sec FROM videos "
+            "WHERE id IN", ids,
+        )  # fmt: skip
+        return {row[0]: row for row in rows}
 
     def changed_videos(self, revision: int) -> set[str]:
         """Return the ids of videos that changed after a revision."""
@@ -172,15 +151,34 @@ class Videos(Catalog):
 
         That is a revision, as a change is: each store that shows the video has to follow.
         """
-        with self.transaction() as db:
-            _next_revision(db)
-            db.execute(
-                "INSERT OR REPLACE INTO removed SELECT ?, value FROM counters "
-                "WHERE name = 'revision'", (video_id,),
-            )  # fmt: skip
+        with self.transaction():
+            self.put("removed", video_id, self._next_revision())
             for table in ("embeddings", "embedded", "jobs", "uploads", "files", "fields"):
-                db.execute(f"DELETE FROM {table} WHERE video_id = ?", (video_id,))
-            db.execute("DELETE FROM videos WHERE id = ?", (video_id,))
+                self.write(f"DELETE FROM {table} WHERE video_id = ?", video_id)
+            self.write("DELETE FROM videos WHERE id = ?", video_id)
+
+    def _next_revision(self) -> int:
+        self.write("UPDATE counters SET value = value + 1 WHERE name = 'revision'")
+        return int(self.read("SELECT value FROM counters WHERE name = 'revision'")[0][0])
+
+    def _leave_place(self, seen_at: str, video: Video) -> None:
+        """Note that another video is not where this one is now; forget it if nothing is kept."""
+        known = self.read("SELECT video_id FROM files WHERE path = ?", seen_at)
+        if not known or known[0][0] == video.id:
+            return
+        ((old_id,),) = known
+        places = (old_id, seen_at, video.url)
+        there = "id = ? AND (path = ? OR url = ?)"
+        if any(
+            self.read(f"SELECT 1 FROM {table} WHERE video_id = ? LIMIT 1", old_id)
+            for table in ("embedded", "jobs", "uploads")
+        ):
+            self.write(
+                "UPDATE videos SET path = nullif(path, ?), url = nullif(url, ?), revision = ? "
+                f"WHERE {there}", seen_at, video.url, self._next_revision(), *places,
+            )  # fmt: skip
+        else:
+            self.write(f"DELETE FROM videos WHERE {there}", *places)
 
 
 def is_gone(video: Video) -> bool:
@@ -190,33 +188,6 @@ def is_gone(video: Video) -> bool:
     if video.path is None:
         return video.size > 0  # what was only imported never had one
     return not exists(video.path)
-
-
-def _next_revision(db: sqlite3.Connection) -> None:
-    db.execute("UPDATE counters SET value = value + 1 WHERE name = 'revision'")
-
-
-def _leave_place(db: sqlite3.Connection, seen_at: str, video: Video) -> None:
-    """Note that another video is no longer where this one is; forget one nothing was kept of."""
-    known = db.execute("SELECT video_id FROM files WHERE path = ?", (seen_at,)).fetchone()
-    if known is None or known[0] == video.id:
-        return
-    old_id = known[0]
-    kept = any(
-        db.execute(f"SELECT 1 FROM {table} WHERE video_id = ?", (old_id,)).fetchone()
-        for table in ("embedded", "jobs", "uploads")
-    )
-    places = (old_id, seen_at, video.url)
-    there = "id = ? AND (path = ? OR url = ?)"
-    if not kept:
-        db.execute(f"DELETE FROM videos WHERE {there}", places)
-        return
-    _next_revision(db)
-    db.execute(
-        "UPDATE videos SET path = nullif(path, ?), url = nullif(url, ?), "
-        f"revision = (SELECT value FROM counters WHERE name = 'revision') WHERE {there}",
-        (seen_at, video.url, *places),
-    )
 
 
 VIDEO_COLUMNS = (
