@@ -8,6 +8,7 @@ import pytest
 from tests.test_pipeline import vidrec
 from vidrec.config import load_settings, setting_names
 from vidrec.errors import ConfigError
+from vidrec.files import parsed_toml
 from vidrec.origins import IN_FOLDER, Given
 
 
@@ -96,9 +97,7 @@ def test_a_flag_is_named_as_one() -> None:
 
 def test_lines_of_values_that_take_several() -> None:
     text = b'[a]\nx = [\n 1,\n 2,\n]\n# no\n[b]\ny = """\nz = 1\n"""\nz = 2\nb.c = 3\n'
-    from vidrec.origins import tomllib
-
-    given = Given({}, Path("f.toml"), text, tomllib.loads(text.decode()))
+    given = Given({}, Path("f.toml"), text, parsed_toml(text.decode()))
     places = {name: given.line_of(name) for name in (("a", "x"), ("b", "y"), ("b", "z"))}
     assert places == {("a", "x"): 2, ("b", "y"): 8, ("b", "z"): 11}
 

@@ -18,7 +18,7 @@ from tests.clips import write_clips
 from vidrec import cli
 from vidrec.cli import app
 from vidrec.config import Settings, load_settings
-from vidrec.origins import tomllib
+from vidrec.files import parsed_toml
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -150,7 +150,7 @@ def sections(model: type[BaseModel]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def uncommented() -> dict[str, Any]:
-    return tomllib.loads(re.sub(r"(?m)^# (?=[a-z_]+ = )", "", EXAMPLE))
+    return parsed_toml(re.sub(r"(?m)^# (?=[a-z_]+ = )", "", EXAMPLE))
 
 
 def test_the_example_names_every_setting() -> None:
@@ -171,7 +171,7 @@ def test_what_the_example_comments_out_is_valid_too(tmp_path: Path) -> None:
 
 def test_the_examples_defaults_are_written_out() -> None:
     """Only what has no fixed default is commented out."""
-    written = tomllib.loads(EXAMPLE)
+    written = parsed_toml(EXAMPLE)
     for name, fields in sections(Settings):
         for key, field in fields.items():
             fixed = field.default_factory is None and field.default is not None

@@ -7,8 +7,6 @@ with keys from elsewhere (``trust.py``). An environment variable names its secti
 refused by name; secrets are ``SecretStr`` and show as ``**********`` wherever they are printed.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from functools import cache
@@ -67,21 +65,22 @@ class Settings(BaseSettings):
 
     library: Path = Field(default_factory=lambda: user_data_path("vidrec", appauthor=False))
     cache: Path = Field(default_factory=lambda: user_cache_path("vidrec", appauthor=False))
-    embedder: EmbedderSettings = EmbedderSettings()
-    media: MediaSettings = MediaSettings()
-    conse: ConseSettings = ConseSettings()
-    clip: ClipSettings = ClipSettings()
-    resnet: ResnetSettings = ResnetSettings()
-    marengo: MarengoSettings = MarengoSettings()
-    paid: PaidSettings = PaidSettings()
-    store: StoreSettings = StoreSettings()
-    knn: KnnSettings = KnnSettings()
-    qdrant: QdrantSettings = QdrantSettings()
-    s3: S3Settings = S3Settings()
-    remote: RemoteSettings = RemoteSettings()
-    exchange: ExchangeSettings = ExchangeSettings()
-    serve: ServeSettings = ServeSettings()
-    train: TrainSettings = TrainSettings()
+    # Constructed, not validated: that would take a validator of each section.
+    embedder: EmbedderSettings = EmbedderSettings.model_construct()
+    media: MediaSettings = MediaSettings.model_construct()
+    conse: ConseSettings = ConseSettings.model_construct()
+    clip: ClipSettings = ClipSettings.model_construct()
+    resnet: ResnetSettings = ResnetSettings.model_construct()
+    marengo: MarengoSettings = MarengoSettings.model_construct()
+    paid: PaidSettings = PaidSettings.model_construct()
+    store: StoreSettings = StoreSettings.model_construct()
+    knn: KnnSettings = KnnSettings.model_construct()
+    qdrant: QdrantSettings = QdrantSettings.model_construct()
+    s3: S3Settings = S3Settings.model_construct()
+    remote: RemoteSettings = RemoteSettings.model_construct()
+    exchange: ExchangeSettings = ExchangeSettings.model_construct()
+    serve: ServeSettings = ServeSettings.model_construct()
+    train: TrainSettings = TrainSettings.model_construct()
     # What is set for installed plug-ins, unchecked until one is opened: it may hold secrets.
     _plugins: dict[str, dict[str, Any]] = PrivateAttr(default_factory=dict)
     _given: Given | None = PrivateAttr(default=None)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,14 +15,9 @@ from typing import Any, Literal
 from platformdirs import user_config_path
 
 from vidrec.errors import ConfigError
-from vidrec.files import is_file
+from vidrec.files import is_file, parsed_toml
 from vidrec.plugins import ENV_PREFIX
 from vidrec.urls import stable_url
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 IN_FOLDER = Path("vidrec.toml")
 LARGEST_FILE = 1 << 20  # bytes
@@ -89,8 +83,8 @@ class Given:
         begins = 1
         for number in range(1, len(lines) + 1):
             try:
-                values = tomllib.loads("".join(lines[:number]))
-            except tomllib.TOMLDecodeError:  # amid a value of several lines
+                values = parsed_toml("".join(lines[:number]))
+            except ValueError:  # amid a value of several lines
                 continue
             if _inside(values, name) is not None:
                 return begins
@@ -151,8 +145,8 @@ def read_given(explicit: Path | None, overrides: Mapping[str, Any]) -> Given:
             content = file.read(LARGEST_FILE + 1)
         if len(content) > LARGEST_FILE:
             raise ConfigError(f"{path} is larger than {LARGEST_FILE >> 20} MB: that is no config")
-        return Given(flags, path, content, tomllib.loads(content.decode("utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as exc:
+        return Given(flags, path, content, parsed_toml(content.decode("utf-8")))
+    except (ValueError, RecursionError) as exc:
         raise ConfigError(f"{path} is not valid TOML: {exc}") from exc
     except OSError as exc:
         raise ConfigError(f"cannot read {path}: {exc.strerror}") from exc

@@ -1,6 +1,8 @@
-"""Sections of the config file: what can be set, its kinds and defaults, in one place."""
+"""Sections of the config file: what can be set, its kinds and defaults, in one place.
 
-from __future__ import annotations
+Every command waits for this: annotations are no texts here, which pydantic would compile one by
+one, and a section has a validator of its own only where something asks for it (``defer_build``).
+"""
 
 import os
 from pathlib import Path
@@ -14,7 +16,9 @@ from vidrec.urls import checked_endpoint
 class Section(BaseModel):
     """A table of the config file; unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", validate_default=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", validate_default=True, allow_inf_nan=False, defer_build=True
+    )
 
 
 def clean_key(key: SecretStr) -> SecretStr:
