@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +55,10 @@ def document(answer: Answer) -> dict[str, Any]:
 
 def fields_of(row: Recommendation) -> dict[str, Any]:
     """Return a result as JSON has it; ``why`` is there where it was asked for."""
-    fields = asdict(row)
+    shown = {field.name: getattr(row, field.name) for field in fields(row)}  # asdict copies all
     if row.why is None:
-        del fields["why"]
-    return fields
+        del shown["why"]
+    return shown
 
 
 def row_of(library: Library, rank: int, found: Candidate, sure: float | None) -> Recommendation:

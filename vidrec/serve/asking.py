@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Query, Request
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 
 from vidrec.errors import MediaError
 from vidrec.serve import models, parts, uploads
@@ -40,7 +41,7 @@ MOST_MOMENTS = 8  # of a result, beside its own
 _MANY = models.errors(402)
 
 
-@router.get("/api/recommend", responses=_MANY, response_model_exclude_unset=True)
+@router.get("/api/recommend", responses=_MANY, response_model=Answered)
 async def recommend(
     served: Here,
     q: models.Text = "",
@@ -56,7 +57,7 @@ async def recommend(
     where: Annotated[list[str] | None, Query(max_length=models.MOST_CONDITIONS)] = None,
     like: Annotated[list[str] | None, Query(max_length=models.MOST_PARTS)] = None,
     unlike: Annotated[list[str] | None, Query(max_length=models.MOST_PARTS)] = None,
-) -> Answered:
+) -> Response:
     """Recommend videos for a text, and for texts and ids that are liked and disliked."""
     asked = {
         "q": q, "k": k, "diversity": diversity, "max_per": max_per, "scope": scope, "pool": pool,
@@ -67,8 +68,8 @@ async def recommend(
 
 
 @router.post("/api/recommend", responses=models.errors(402, 408, 413, 415), openapi_extra=_BODY,
-             response_model_exclude_unset=True)  # fmt: skip
-async def recommend_by(served: Here, request: Request) -> Answered:
+             response_model=Answered)  # fmt: skip
+async def recommend_by(served: Here, request: Request) -> Response:
     """Recommend videos for all that `vidrec recommend` takes, uploaded clips and pictures too."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
@@ -86,16 +87,16 @@ async def recommend_by(served: Here, request: Request) -> Answered:
 
 
 @router.get("/api/videos/{video_id}/similar", responses=models.errors(402, 404),
-            response_model_exclude_unset=True)  # fmt: skip
+            response_model=Answered)  # fmt: skip
 async def similar(
     served: Here,
     video_id: Annotated[models.VideoId, Path()],
     k: models.Count = 10,
     diversity: models.Share = 0.0,
-) -> Answered:
+) -> Response:
     """Recommend what is like a video of the library."""
 
-    def find() -> Answered:
+    def find() -> Response:
         if served.session.library.video(video_id) is None:
             raise not_found("video")
         wish = models.Wish(id=video_id)
@@ -105,7 +106,7 @@ async def similar(
     return await served.questions.run(find)
 
 
-async def _from_form(served: Served, request: Request) -> Answered:
+async def _from_form(served: Served, request: Request) -> Response:
     with ExitStack() as until_the_end:
         try:
             form = await request.form(max_files=uploads.MOST_FILES, max_fields=2)
@@ -147,7 +148,7 @@ def unfit(found: Any) -> Problem:
     return Problem(422, "usage", f"{name}: {first['msg']}" if name else str(first["msg"]))
 
 
-def _answer(served: Served, asked: Asked, sent: list[tuple[str, BinaryIO]]) -> Answered:
+def _answer(served: Served, asked: Asked, sent: list[tuple[str, BinaryIO]]) -> Response:
     """Answer a question, in a thread."""
     session = served.session
     with uploads.kept(served.uploads, sent) as kept:
@@ -163,4 +164,4 @@ def _answer(served: Served, asked: Asked, sent: list[tuple[str, BinaryIO]]) -> A
             raise MediaError(message) from exc
         least = 0.0 if asked.all else session.settings.embedder.min_confidence
         names = {str(upload.path): upload.name for upload in kept}
-        return answered(served, answer, moments, names, least)
+        return models.sent(answered(served, answer, moments, names, least))

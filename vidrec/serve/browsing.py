@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
+from starlette.responses import Response
 
 from vidrec import __version__
 from vidrec.serve import models
@@ -21,19 +22,19 @@ TONES = (
 MOST_SUGGESTIONS = 10
 
 
-@router.get("/api/videos", responses=models.errors())
+@router.get("/api/videos", responses=models.errors(), response_model=models.Videos)
 async def videos(
     served: Here,
     offset: Annotated[int, Query(ge=0, le=1_000_000_000)] = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     label: Annotated[models.Text | None, Query()] = None,
     q: models.Text = "",
-) -> models.Videos:
+) -> Response:
     """List videos by name, with a label or a text in their name or label."""
 
-    def look() -> models.Videos:
+    def look() -> Response:
         total, found = served.library.page_of_videos(offset, limit, label=label, text=q.strip())
-        return models.Videos(total=total, videos=shown_videos(served, found))
+        return models.sent(models.Videos(total=total, videos=shown_videos(served, found)))
 
     return await served.files.run(look)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from starlette.responses import Response
 
 from vidrec.files import is_text
 
@@ -69,6 +70,8 @@ class Asked(Sent):
 
 class Moment(BaseModel):
     """A stretch of a video that matches."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     start_sec: float
     end_sec: float
@@ -225,6 +228,14 @@ class ErrorShown(BaseModel):
     """Why there is no answer, in one line."""
 
     error: _Error
+
+
+def sent(model: BaseModel) -> Response:
+    """Return a model as the answer, written down here: in the thread that made it.
+
+    What a route returns as a model is checked once more and written by the loop that all wait for.
+    """
+    return Response(model.model_dump_json(exclude_unset=True), media_type="application/json")
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, Literal
 
 from vidrec.library.browse import Listed
@@ -56,7 +55,7 @@ def _row(
     return {
         **shown, "id": row.video_id, "name": row.filename,
         **links(row.video_id, here, row.start_sec),
-        "moments": [asdict(moment) for moment in moments],
+        "moments": list(moments),
         "confidence_words": in_words(row.confidence, least), "fields": dict(fields),
     }  # fmt: skip
 

@@ -109,7 +109,7 @@ class Snapshot:
                 if len(vectors) == 1:
                     np.dot(segment.vectors, vectors[0], out=part[0])
                 else:
-                    part[:] = vectors @ segment.vectors.T
+                    part[:] = (segment.vectors @ vectors.T).T  # BLAS packs the smaller side
                 self._sane(segment, part)
                 if mask is not None:
                     part[:, ~mask] = -np.inf
