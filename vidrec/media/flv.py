@@ -20,21 +20,32 @@ def joined_flv(path: Path) -> io.RawIOBase | None:
     Raises:
         OSError: it cannot be read.
     """
+    starts = joints(path)
+    return _Without(path, starts) if starts else None
+
+
+def joints(path: Path) -> list[int]:
+    """Return where parts of an FLV begin, in the file without its inner headers.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     with path.open("rb") as file:
         head = file.read(_HEADER)
         if not _is_header(head):
-            return None
-        inner, at = [], _HEADER
+            return []
+        found: list[int] = []
+        at = _HEADER
         while len(tag := file.read(11)) == 11:
             if _is_header(tag):
-                inner.append(at)
+                found.append(at - len(found) * _HEADER)
                 at += _HEADER
             elif tag[0] & 0x1F in _TAGS:
                 at += 11 + int.from_bytes(tag[1:4], "big") + 4
             else:
                 break
             file.seek(at)
-    return _Without(path, inner) if inner else None
+    return found
 
 
 def _is_header(data: bytes) -> bool:
@@ -44,14 +55,10 @@ def _is_header(data: bytes) -> bool:
 class _Without(io.RawIOBase):
     """A file in which headers at some places are left out."""
 
-    def __init__(self, path: Path, headers: list[int]) -> None:
+    def __init__(self, path: Path, starts: list[int]) -> None:
         self._file = path.open("rb")
-        self._starts = [0]  # of the stretches between headers, as they are counted without
-        self._offsets = [0]  # how much further back each lies in the file
-        for number, header in enumerate(headers):
-            self._starts.append(header - number * _HEADER)
-            self._offsets.append((number + 1) * _HEADER)
-        self._size = path.stat().st_size - len(headers) * _HEADER
+        self._starts = [0, *starts]  # of the stretches between headers
+        self._size = path.stat().st_size - len(starts) * _HEADER
         self._at = 0
 
     def readable(self) -> bool:
@@ -71,7 +78,7 @@ class _Without(io.RawIOBase):
         stretch = bisect_right(self._starts, self._at) - 1
         ends = [*self._starts[1:], self._size]
         room = max(0, ends[stretch] - self._at)
-        self._file.seek(self._at + self._offsets[stretch])
+        self._file.seek(self._at + stretch * _HEADER)
         data = self._file.read(room if size < 0 else min(size, room))
         self._at += len(data)
         return data

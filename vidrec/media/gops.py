@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from vidrec.errors import MediaError, TransientError
 from vidrec.media import limits
+from vidrec.media.restarts import jumped_sec
 from vidrec.media.source import Source, read_packets, sample_aspect
 
 if TYPE_CHECKING:
@@ -25,20 +26,19 @@ if TYPE_CHECKING:
 # A longer GOP is handed on in parts, so that memory stays bounded.
 MAX_PART_PACKETS = 1200
 MAX_PART_BYTES = 48 << 20
-# In containers for broadcasts no frame stands for longer: a larger hole is a clock that jumped.
-_MAX_BROADCAST_HOLE_SEC = 600.0
-# Nor does any frame of a rate that can be believed.
+# No frame of a rate that can be believed is shown for longer.
 _MAX_FRAME_SEC = 600.0
 # A frame that is shown for longer is a still: a slide, a step of a time-lapse.
 _STILL_SEC = 10.0
 # A picture that begins so much later than the sound begins with it: players differ by as much.
 _LEAD_SEC = 0.5
+# Where in the file a frame lies that does not tell it: within so much after the one before it.
+_NEAR_BYTES = 1 << 20
 # Containers that count frames instead of stamping them: where frames are reordered, what stamps
 # they seem to have are guesses, and only the order in which the decoder puts frames out is right.
 _COUNTING_FORMATS = frozenset({"avi", "h264", "hevc", "m4v", "mpegvideo", "vc1", "obu", "ivf"})
 # Containers that can be joined end to end, each part with the stamps of its own.
-_BROADCAST_FORMATS = frozenset({"mpegts", "mpeg", "wtv", "pva", "ty"})
-_RESTARTING_FORMATS = _BROADCAST_FORMATS | {"flv", "live_flv", "kux"}
+_RESTARTING_FORMATS = frozenset({"mpegts", "mpeg", "wtv", "pva", "ty", "flv", "live_flv", "kux"})
 
 
 @dataclass(slots=True)
@@ -95,10 +95,8 @@ class GopReader:
         self._longest_sec = limits.in_force().still_hours * 3600
         kind = source.container.format.name
         self._restarts = kind in _RESTARTING_FORMATS  # what was joined cannot be sought in
-        self._hole_sec = self._longest_sec
-        if kind in _BROADCAST_FORMATS:
-            self._hole_sec = min(_MAX_BROADCAST_HOLE_SEC, self._longest_sec)
         self._origin: float | None = None  # the stamp at which the file begins to play
+        self._read_to = 0  # where in the file the last packet whose place is told lies
         self._shift_sec = 0.0  # what restarts of the clock have added so far
         self._stood_sec = 0.0  # how long stills have stood so far
         self._stood_until = 0.0
@@ -250,13 +248,34 @@ class GopReader:
             if stamp < first:
                 gop.leading.append((sec, stamp))
                 continue
-            if sec - before > self._hole_sec and (self._last is not None or gop.times):
-                self.skipped_sec = max(self.skipped_sec, sec - before)
-                self._shift_sec -= sec - before - self._frame_sec  # close the hole
-                sec = before + self._frame_sec
+            if sec - before > _STILL_SEC and (self._last is not None or gop.times):
+                jumped = self._jumped_sec(gop, sec - before, stamp)
+                self.skipped_sec = max(self.skipped_sec, jumped)
+                self._shift_sec -= jumped
+                sec -= jumped
             before = sec
             gop.times.append(sec)
             gop.stamps.append(stamp)
+        places = (packet.pos for packet in reversed(gop.packets))
+        self._read_to = next(filter(None, places), self._read_to)
+
+    def _jumped_sec(self, gop: Gop, hole_sec: float, stamp: int) -> float:
+        """Return how much of the hole before a frame is a jump of the clock."""
+        if hole_sec > self._longest_sec:
+            return hole_sec - self._frame_sec
+        if not self._restarts:
+            return 0.0
+        at = next(i for i, packet in enumerate(gop.packets) if packet.pts == stamp)
+        places = [packet.pos for packet in gop.packets]
+        before = next(filter(None, reversed(places[:at])), self._read_to)
+        after = next(filter(None, places[at:]), before + _NEAR_BYTES)
+        kind = self.source.container.format.name
+        try:
+            jumped = jumped_sec(self.source.path, kind, hole_sec, stamp, (before, after))
+        except OSError as exc:
+            raise TransientError(f"{self.source.path}: cannot be read ({exc.strerror})") from exc
+        footage = hole_sec - jumped > _STILL_SEC  # else picture or sound ended a little early
+        return jumped if footage else hole_sec - self._frame_sec
 
     def _was_set_back(self, start_sec: float) -> bool:
         """Whether the clock was: no keyframe is shown before the frames of the GOP before it."""

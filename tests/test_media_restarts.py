@@ -1,0 +1,182 @@
+"""A hole between frames is footage, unless the clock of a joined recording starts anew there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+
+from tests import videos
+from vidrec.media.probe import probe
+from vidrec.media.sampling import frames_at
+
+HOUR = 3600
+WRAP_SEC = 2**33 / 90_000  # when MPEG's clock counts from 0 again
+PACKET = 188  # bytes, of a transport stream
+RATES = {"flv": 1000, "matroska": 1000}
+PICTURES = {"flv": "flv", "mpegts": "mpeg2video", "matroska": "mpeg4"}
+SOUND_RATE, SOUND_FRAME = 22050, 1152
+TEN_SECONDS = [k / 25 for k in range(250)]
+SLIDE = [*[k / 25 for k in range(125)], *[905 + k / 25 for k in range(125)]]
+
+beside = pytest.mark.parametrize("sound", [False, True], ids=["mute", "sound"])
+
+
+def record(
+    path: Path, kind: str, seconds: Sequence[float], first_sec: float = 0.0, sound: bool = False
+) -> bytes:
+    """Write frames at seconds of a clock that begins at ``first_sec``; return the file.
+
+    Five frames in a row show one picture (but of a few, each its own).
+    """
+    each = 5 if len(seconds) > 64 else 1
+    rate = RATES.get(kind, 90_000)
+    with av.open(str(path), "w", format=kind) as container:
+        stream = container.add_stream(PICTURES.get(kind, "mpeg2video"), rate=25)
+        stream.width, stream.height, stream.pix_fmt, stream.gop_size = 96, 64, "yuv420p", 12
+        stream.codec_context.max_b_frames = 0
+        stream.time_base = Fraction(1, rate)
+        track = (
+            container.add_stream("pcm_s16le" if kind == "flv" else "mp2", rate=SOUND_RATE)
+            if sound
+            else None
+        )
+        packets = []
+        for number in range(len(seconds)):
+            frame = av.VideoFrame.from_ndarray(videos.picture(number // each), format="rgb24")
+            frame = frame.reformat(format="yuv420p")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            packets += stream.encode(frame)
+        packets += stream.encode(None)
+        for packet, second in zip(packets, seconds, strict=True):
+            packet.pts = packet.dts = round((first_sec + second) * rate)
+            packet.time_base = Fraction(1, rate)
+        for at in range(0, int(SOUND_RATE * seconds[-1]) if track else 0, SOUND_FRAME):
+            frame = av.AudioFrame(track.codec_context.format.name, "mono", SOUND_FRAME)
+            frame.planes[0].update(bytes(frame.planes[0].buffer_size))
+            frame.sample_rate, frame.time_base = SOUND_RATE, Fraction(1, SOUND_RATE)
+            frame.pts = at + round(first_sec * SOUND_RATE)
+            packets += track.encode(frame)
+        for packet in sorted(packets, key=lambda packet: float(packet.dts * packet.time_base)):
+            container.mux(packet)
+    return path.read_bytes()
+
+
+def shown(path: Path, seconds: Sequence[float]) -> list[int]:
+    """Return the number of the frame on screen at each second, -1 where there is none."""
+    frames, there = frames_at(path, seconds, (64, 96))
+    return [videos.frame_number(f) if t else -1 for f, t in zip(frames, there, strict=True)]
+
+
+def is_slide(path: Path) -> None:
+    assert probe(path).duration_sec == pytest.approx(910, abs=1.2)
+    numbers = shown(path, [2.1, 4.9, 300, 904.9, 905.7, 909.9])
+    assert numbers == pytest.approx([10, 24, 24, 24, 28, 49], abs=2)
+
+
+def is_joined(path: Path, parts: int = 2) -> None:
+    """Whether it is recordings of ten seconds, one right after the other."""
+    assert probe(path).duration_sec == pytest.approx(10 * parts, abs=0.5)
+    for number in range(parts):
+        assert shown(path, [10 * number + 5.1]) == pytest.approx([25], abs=1)
+
+
+@pytest.mark.parametrize("kind", ["mpegts", "mpeg", "flv", "matroska"])
+@beside
+def test_a_slide_stands_for_a_quarter_of_an_hour(tmp_path: Path, kind: str, sound: bool) -> None:
+    record(tmp_path / "a.bin", kind, SLIDE, sound=sound)
+    is_slide(tmp_path / "a.bin")
+
+
+@pytest.mark.parametrize("kind", ["mpegts", "flv", "matroska"])
+def test_a_time_lapse(tmp_path: Path, kind: str) -> None:
+    record(tmp_path / "a.bin", kind, [900 * k for k in range(6)])
+    assert shown(tmp_path / "a.bin", [100, 950, 4000, 4500]) == [0, 1, 4, 5]
+
+
+@pytest.mark.parametrize("kind", ["mpegts", "mpeg", "vob", "flv"])
+@pytest.mark.parametrize("clocks", [(0, 3 * HOUR), (10 * HOUR, 0), (600, 30, 300)])
+@beside
+def test_joined_recordings_follow_on_each_other(
+    tmp_path: Path, kind: str, clocks: tuple[int, ...], sound: bool
+) -> None:
+    """Whichever way their clocks differ, nothing is shown for as long as they do."""
+    parts = [record(tmp_path / "part", kind, TEN_SECONDS, clock, sound) for clock in clocks]
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"".join(parts))
+    is_joined(path, len(parts))
+
+
+def test_a_recording_cut_off_in_mid_packet_can_be_joined(tmp_path: Path) -> None:
+    parts = [record(tmp_path / "part", "mpegts", TEN_SECONDS, clock) for clock in (0, HOUR)]
+    path = tmp_path / "a.ts"
+    path.write_bytes(parts[0][:-100] + parts[1])
+    is_joined(path)
+
+
+def test_time_codes_between_packets(tmp_path: Path) -> None:
+    """As cameras write them (M2TS)."""
+    path = tmp_path / "a.m2ts"
+    coded = [
+        b"".join(bytes(4) + data[at : at + PACKET] for at in range(0, len(data), PACKET))
+        for data in (
+            record(tmp_path / "part", "mpegts", TEN_SECONDS),
+            record(tmp_path / "part", "mpegts", TEN_SECONDS, HOUR),
+            record(tmp_path / "part", "mpegts", SLIDE),
+        )
+    ]
+    path.write_bytes(coded[0] + coded[1])
+    is_joined(path)
+    path.write_bytes(coded[2])
+    is_slide(path)
+
+
+def edited(data: bytes, edit: Callable[[bytearray], bytes]) -> bytes:
+    packets = [bytearray(data[at : at + PACKET]) for at in range(0, len(data), PACKET)]
+    return b"".join(edit(packet) for packet in packets)
+
+
+def test_a_transport_stream_that_declares_a_new_clock(tmp_path: Path) -> None:
+    """Its packets are counted on, as an editor or a splicer writes it."""
+    half = TEN_SECONDS[:125]
+    seconds = [*half, *[HOUR + 5 + second for second in half]]
+    data = record(tmp_path / "a.ts", "mpegts", seconds)
+
+    def declare(packet: bytearray) -> bytes:
+        clocked = packet[3] & 0x20 and packet[4] and packet[5] & 0x10
+        if clocked and int.from_bytes(packet[6:11], "big") >> 7 > HOUR * 90_000:
+            packet[5] |= 0x80
+        return bytes(packet)
+
+    path = tmp_path / "b.ts"
+    path.write_bytes(edited(data, declare))
+    assert probe(path).duration_sec == pytest.approx(10, abs=0.3)
+    assert shown(path, [4.9, 5.1, 7.5]) == pytest.approx([24, 25, 37], abs=1)
+    assert probe(tmp_path / "a.ts").duration_sec == pytest.approx(HOUR + 10, abs=0.3)
+
+
+def test_packets_lost_on_the_way_are_no_joint(tmp_path: Path) -> None:
+    """The broadcast ran on for twenty minutes without reception."""
+    whole = record(tmp_path / "a.ts", "mpegts", [k * 30 for k in range(60)])
+    packets = [whole[at : at + PACKET] for at in range(0, len(whole), PACKET)]
+    pictures = [n for n, p in enumerate(packets) if (p[1] & 0x1F) << 8 | p[2] == 0x100]
+    begins = [n for n in pictures if packets[n][1] & 0x40]
+    path = tmp_path / "b.ts"
+    path.write_bytes(b"".join(packets[: begins[12]] + packets[begins[36] :]))
+
+    assert probe(path).duration_sec == pytest.approx(1770, abs=1)
+    assert shown(path, [331, 1000, 1081]) == [11, 11, 36]
+
+
+@pytest.mark.parametrize("kind", ["mpegts", "vob"])
+@beside
+def test_a_clock_that_counts_from_zero_again(tmp_path: Path, kind: str, sound: bool) -> None:
+    """In mid-recording, and while a slide stands."""
+    record(tmp_path / "a.bin", kind, TEN_SECONDS, WRAP_SEC - 5, sound)
+    assert shown(tmp_path / "a.bin", [1.1, 6.1, 9.9]) == [5, 30, 49]
+    slide = [second - 600 * (second > 900) for second in SLIDE]
+    record(tmp_path / "b.bin", kind, slide, WRAP_SEC - 100, sound)
+    assert shown(tmp_path / "b.bin", [2.1, 200, 309.9]) == pytest.approx([10, 24, 49], abs=2)
