@@ -163,6 +163,24 @@ def test_above_the_threshold_leave_is_needed(cloud: Cloud, monkeypatch: pytest.M
     assert len(cloud.labs.tasks) == 4
 
 
+@pytest.mark.parametrize("made", [False, True])
+def test_a_lost_job_is_settled_though_its_minutes_fill_the_cap(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, made: bool
+) -> None:
+    cloud.videos(1)
+    monkeypatch.setenv("VIDREC_PAID_MONTH_MINUTES", "0.1")
+    monkeypatch.setenv("VIDREC_MARENGO_PATIENCE_SEC", "0.5")
+    monkeypatch.setenv("VIDREC_MARENGO_SETTLE_SEC", "0.5")
+    cloud.labs.fault("drop", "^POST /embed-v2/tasks$", times=None, after=made)
+    cloud.labs.fault("drop", "^GET /embed-v2/tasks$", times=None)
+    output = vidrec("embed", cloud.folder, code=4).output
+    assert "1 of unclear fate counted" in output and len(cloud.labs.assets) == 1
+    cloud.labs.faults.clear()
+    vidrec("embed", cloud.folder)
+    assert len(embedded()) == len(cloud.labs.tasks) == 1 and not cloud.labs.assets
+    assert billed(cloud) <= 0.1
+
+
 def test_a_query_that_costs_needs_leave(
     cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -137,10 +137,13 @@ class Gate:
 
     def _may_pay(self, video: Video, minutes: float) -> bool:
         room = self.jobs.room(time.time())
-        if room is None:
+        # To look for a lost job costs nothing; where it was not made, its minutes are free again.
+        if room is None or self.jobs.is_lost(video.id):
             return True
         coming = {
-            name: some for name, some in [*self._let_in.items()] if not self.jobs.has_asked(name)
+            name: some
+            for name, some in [*self._let_in.items()]
+            if not (self.jobs.has_asked(name) or self.jobs.is_lost(name))
         }
         coming[video.id] = minutes
         return sum(coming.values()) <= room + 1e-9

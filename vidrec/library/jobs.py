@@ -234,6 +234,14 @@ class CatalogJobs:
         select = "SELECT 1 FROM paid WHERE run = ? AND video_id = ?"
         return bool(self._library.read(select, self._allowance.run, video_id))
 
+    def is_lost(self, video_id: str) -> bool:
+        """Whether no answer said if a video's job was made; its minutes are counted."""
+        return bool(
+            self._library.read(
+                "SELECT 1 FROM jobs WHERE video_id = ? AND state = 'creating'", video_id
+            )
+        )
+
     # Copies at the provider
 
     def add_copy(self, copy: Copy) -> None:
