@@ -48,7 +48,7 @@ def test_every_command_that_has_a_format_has_a_schema() -> None:
     }
     assert {name for name, option in formats.items() if option} == set(ROWS) - {"error"}
     for option in filter(None, formats.values()):
-        choices = [choice.value for choice in option.type_descriptor.choices]
+        choices = list(option.type_descriptor.choices)
         assert choices[:4] == ["auto", "table", "json", "jsonl"]
 
 

@@ -120,7 +120,7 @@ class _Commands(PlainGroup):
 
     def invoke(self, ctx: Any) -> Any:
         words = [*ctx._protected_args, *ctx.args]
-        display.choose_format(display.Format.auto)
+        display.choose_format("auto")
         try:
             return super().invoke(ctx)
         except _WrongUsage as exc:

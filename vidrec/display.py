@@ -10,12 +10,11 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from enum import Enum
+from collections.abc import Iterable, Sequence
 from io import TextIOBase, TextIOWrapper
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias
 
-from vidrec.errors import UsageError, VidrecError
+from vidrec.errors import VidrecError
 from vidrec.wording import count as count
 from vidrec.wording import plural
 
@@ -28,45 +27,19 @@ _log.addHandler(logging.NullHandler())  # or Python would print what is logged b
 PLAIN_SECONDS = 5.0  # between two lines of progress where there is no terminal
 
 
-class Format(str, Enum):
-    """How results are written. auto is a table on a terminal and JSON lines in a pipe."""
-
-    auto = "auto"
-    table = "table"
-    json = "json"
-    jsonl = "jsonl"
-    paths = "paths"
-
-
-class Report(str, Enum):
-    """How a command writes that has no paths to print."""
-
-    auto = "auto"
-    table = "table"
-    json = "json"
-    jsonl = "jsonl"
-
-
+# How results are written; auto is a table on a terminal and JSON lines in a pipe.
+Format: TypeAlias = Literal["auto", "table", "json", "jsonl", "paths"]
 _quiet = False
-_format = Format.auto  # of the command that runs: errors are JSON when results are
+_format: Format = "auto"  # of the command that runs: errors are JSON when results are
 
 
-def choose_format(asked: Format | Report, *, paths: bool = True) -> Format:
-    """Settle ``auto`` and remember the choice for errors.
-
-    Raises:
-        UsageError: paths are asked of a command that has none to print.
-    """
+def choose_format(asked: Format) -> Format:
+    """Settle ``auto``, and remember what was asked for errors."""
     global _format
-    wished = Format(asked.value)
-    if wished is Format.paths and not paths:
-        raise UsageError("there are no paths to print: use --format table, json or jsonl")
-    if wished is Format.auto:
-        wished = Format.table if sys.stdout.isatty() else Format.jsonl
-        _format = Format.auto
-    else:
-        _format = wished
-    return wished
+    _format = asked
+    if asked == "auto":
+        return "table" if sys.stdout.isatty() else "jsonl"
+    return asked
 
 
 def asks_for_json(words: Sequence[str]) -> bool:
@@ -74,8 +47,8 @@ def asks_for_json(words: Sequence[str]) -> bool:
     for name, value in zip(words, (*words[1:], ""), strict=False):
         if name.startswith("--format="):
             name, value = name.split("=", 1)
-        if name in ("--format", "-f") and value in (Format.json.value, Format.jsonl.value):
-            choose_format(Format(value))
+        if name in ("--format", "-f") and value in ("json", "jsonl"):
+            choose_format("json")
             return True
     return False
 
@@ -116,10 +89,8 @@ def error_of(error: VidrecError) -> dict[str, Any]:
 def show_error(error: VidrecError) -> None:
     """Write an error as one line, or as one JSON object under a JSON format."""
     message = " ".join(str(error).split())
-    if _format in (Format.json, Format.jsonl):
-        line = _json(error_of(error))
-    else:
-        line = f"error: {plain(message)}"
+    as_json = _format in ("json", "jsonl")
+    line = _json(error_of(error)) if as_json else f"error: {plain(message)}"
     _log.error("%s", plain(message), extra={"shown": True})
     print(line, file=sys.stderr)
 
@@ -152,46 +123,58 @@ def note(message: str) -> None:
         print(plain(message), file=sys.stderr)
 
 
-def show_lines(rows: Iterable[Mapping[str, Any]], *, flush: bool = False) -> None:
+def show_lines(rows: Iterable[Any], *, flush: bool = False) -> None:
     """Write one JSON object a line; ``flush`` each, where a reader waits for it."""
     for row in rows:
         print(_json(row), flush=flush)
 
 
-def show_summary(report: Any, wished: Format) -> None:
-    """Write a dataclass as one JSON object, where that is the format."""
-    from dataclasses import asdict
+def show_data(wished: Format, document: Any, rows: Iterable[Any] | None = None) -> bool:
+    """Write results under a JSON format; return whether one is wished, and no table.
 
-    if wished in (Format.json, Format.jsonl):
-        show_json(asdict(report), wished)
-
-
-def show_json(document: Any, wished: Format = Format.json) -> None:
-    """Write one JSON document: on one line under ``jsonl``, else indented."""
-    print(_json(document, indent=None if wished is Format.jsonl else 2))
+    ``json`` is the document, indented; ``jsonl`` a line a row, or the document where there are
+    no rows. Dataclasses are written as objects.
+    """
+    if wished == "json":
+        print(_json(document, indent=2))
+    elif wished == "jsonl":
+        show_lines([document] if rows is None else rows)
+    return wished in ("json", "jsonl")
 
 
 def _json(document: Any, indent: int | None = None) -> str:
     """Return JSON in plain letters, or escaped where stdout has no letter for something."""
-    text = json.dumps(document, default=str, ensure_ascii=False, indent=indent)
+    text = json.dumps(document, default=_plain_data, ensure_ascii=False, indent=indent)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
-        return json.dumps(document, default=str, indent=indent)
+        return json.dumps(document, default=_plain_data, indent=indent)
     return text
+
+
+def _plain_data(value: Any) -> Any:
+    from dataclasses import asdict, is_dataclass
+
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)
 
 
 def show_table(
     columns: Sequence[str],
-    rows: Iterable[Row],
+    rows: Sequence[Row],
     *,
     right: Sequence[str] = (),
     spare: Sequence[str] = (),
     under: Sequence[Sequence[str]] = (),
+    none: str = "",
 ) -> None:
-    """Write a table to stdout, as wide as the terminal; see ``Table`` for the columns' kinds."""
+    """Write a table to stdout, as wide as the terminal; see ``Table`` for the columns' kinds.
+
+    Where there are no rows, ``none`` is noted instead, if it says something.
+    """
     from vidrec.table import Cell, Table
 
+    if none and not rows:
+        return note(none)
     safe = [
         [
             cell._replace(text=plain(cell.text), link=cell.link if cell.link.isascii() else "")

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from typer import Argument
 
-from vidrec import display
 from vidrec.commands.options import Library, OutputFormat, flag, named_config
-from vidrec.display import Format, note, plain, show_json, show_lines, show_table
+from vidrec.display import Format, choose_format, note, plain, show_data, show_table
 from vidrec.errors import UsageError
 
 if TYPE_CHECKING:
     from vidrec.origins import Given
-
-
-class Action(str, Enum):
-    """What `vidrec config` does."""
-
-    show = "show"
-    trust = "trust"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +26,22 @@ class Effective:
 
 
 def config(
-    action: Action = Argument(
-        Action.show,
+    action: Literal["show", "trust"] = Argument(
+        "show",
         help="show: every setting and where its value comes from. trust: let the config file "
         "of a folder decide where your keys are sent.",
     ),
     file: Path | None = Argument(None, help="Config file to trust.", show_default="./vidrec.toml"),
     forget: bool = flag("Stop trusting the file.", "--forget"),
-    format: OutputFormat = Format.auto,
+    format: OutputFormat = "auto",
     library: Library = None,
 ) -> None:
     """Show every setting with where it comes from, or trust a folder's config file.
 
     Example: vidrec config show
     """
-    wished = display.choose_format(format)
-    if action is Action.trust:
+    wished = choose_format(format)
+    if action == "trust":
         trust_file(file, forget)
     elif file is not None or forget:
         raise UsageError("show takes no file: name one with `vidrec --config FILE config show`")
@@ -87,17 +78,13 @@ def show(library: Path | None, wished: Format) -> None:
         require_trust(given, secret_settings())
     except ConfigError as exc:
         note(f"not trusted: {exc}")
-    if wished is Format.paths:
+    if wished == "paths":
         if given.path:
             print(plain(str(given.path)))
         return
     rows = [_effective(given, name, value) for name, value in _values(settings_of(given)).items()]
-    if wished is Format.jsonl:
-        show_lines({"setting": r.setting, "value": r.value, "source": r.source} for r in rows)
-    elif wished is Format.json:
-        settings = {row.setting: {"value": row.value, "source": row.source} for row in rows}
-        show_json({"file": str(given.path) if given.path else None, "settings": settings})
-    else:
+    settings = {row.setting: {"value": row.value, "source": row.source} for row in rows}
+    if not show_data(wished, {"file": given.path, "settings": settings}, rows):
         show_table(
             ["setting", "value", "from"], [[r.setting, _text(r.value), r.source] for r in rows]
         )

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import typer
 
-from vidrec import display
 from vidrec.commands.options import named_config, option, settings_for
+from vidrec.display import Bar, command, count, note
 
 
 def demo(
@@ -24,11 +24,11 @@ def demo(
     """
     from vidrec.demo import prepare
 
-    ready = prepare(settings_for(), dest, display.Bar())
+    ready = prepare(settings_for(), dest, Bar())
     kept = f", kept {ready.kept}" if ready.kept else ""
-    display.note(f"rendered {display.count(ready.rendered, 'clip')}{kept} in {ready.clips}")
+    note(f"rendered {count(ready.rendered, 'clip')}{kept} in {ready.clips}")
     for name, value in ready.environment.items():
-        display.command(f"export {name}={shlex.quote(value)}")
+        command(f"export {name}={shlex.quote(value)}")
         os.environ[name] = value
     config = named_config()
     root = ["--config", str(config)] if config else []
@@ -41,7 +41,7 @@ def demo(
 def _run(arguments: list[str]) -> None:
     from vidrec.cli import app
 
-    display.command(shlex.join(["vidrec", *arguments]))
+    command(shlex.join(["vidrec", *arguments]))
     code = app(arguments, standalone_mode=False)
     if code:
         raise typer.Exit(code)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict
 from itertools import chain
 from typing import TYPE_CHECKING
 
 import typer
 
-from vidrec import display
 from vidrec.commands.options import (
     EmbedderName,
     Library,
@@ -19,7 +17,7 @@ from vidrec.commands.options import (
     flag,
     settings_for,
 )
-from vidrec.display import Format, Report, note, show_json, show_lines
+from vidrec.display import Bar, Format, choose_format, note, show_data, show_lines
 
 if TYPE_CHECKING:
     from vidrec.care.doctor import Check
@@ -31,7 +29,7 @@ def doctor(
     deep: bool = flag("Also read all of the library and its indexes; compare them.", "--deep"),
     embedder: EmbedderName = None,
     store: StoreName = None,
-    format: ReportFormat = Report.auto,
+    format: ReportFormat = "auto",
     library: Library = None,
 ) -> None:
     """Check config, credentials, services, packages and disk; say how to mend each.
@@ -44,14 +42,14 @@ def doctor(
     from vidrec.commands.options import config_in_use
     from vidrec.errors import ConfigError
 
-    wished = display.choose_format(format)
+    wished = choose_format(format)
     try:
         settings = settings_for(embedder__name=embedder, store__name=store, library=library)
         if fetch:
             fetch_for(settings)
         checks = stage(settings, config_in_use())
         if deep:
-            checks = chain(checks, deep_stage(settings, display.Bar()))
+            checks = chain(checks, deep_stage(settings, Bar()))
     except ConfigError as exc:
         checks = iter([Check("config", "failure", str(exc))])
     if show_checks(checks, wished):
@@ -74,14 +72,14 @@ def show_checks(checks: Iterable[Check], wished: Format) -> bool:
     rows = []
     for check in checks:
         failed = failed or check.state == "failure"
-        if wished is Format.json:
-            rows.append(asdict(check))
-        elif wished is Format.jsonl:
-            show_lines([asdict(check)])
+        if wished == "json":
+            rows.append(check)
+        elif wished == "jsonl":
+            show_lines([check])
         else:
             mend = f"  → {check.mend}" if check.mend else ""
             print(f"{check.state:<8} {check.name}: {' '.join(check.detail.split())}{mend}")
             sys.stdout.flush()
-    if wished is Format.json:
-        show_json({"checks": rows})
+    if wished == "json":
+        show_data(wished, {"checks": rows})
     return failed

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 import typer
 from typer import Argument
 
-from vidrec import display
 from vidrec.commands.options import (
     AllowPaid,
     CheckpointFolder,
@@ -23,7 +22,18 @@ from vidrec.commands.options import (
     settings_for,
     with_stdin,
 )
-from vidrec.display import Format, Report, count, dollars, moment, note, plain
+from vidrec.display import (
+    Bar,
+    Format,
+    choose_format,
+    count,
+    dollars,
+    moment,
+    note,
+    plain,
+    show_data,
+    show_lines,
+)
 from vidrec.errors import PartialFailure, UsageError
 
 if TYPE_CHECKING:
@@ -98,7 +108,7 @@ def embed(
     wait: bool = flag("Wait until no other run embeds into the library.", "--wait"),
     strict: bool = flag("Exit with code 4 also for failures of earlier runs.", "--strict"),
     nul: NulSeparated = False,
-    format: ReportFormat = Report.auto,
+    format: ReportFormat = "auto",
     library: Library = None,
 ) -> None:
     """Embed videos into the library; what is done already is skipped.
@@ -110,7 +120,7 @@ def embed(
     """
     from vidrec.ingest import embed as stage
 
-    wished = display.choose_format(format)
+    wished = choose_format(format)
     settings = settings_for(
         embedder__name=embedder,
         embedder__clip_seconds=clip_seconds,
@@ -143,12 +153,12 @@ def embed(
     if named == []:
         note("the list on stdin is empty: there is nothing to embed")
     rows: list[Mapping[str, Any]] = []
-    told = {Format.jsonl: _show_row, Format.json: rows.append}.get(wished, lambda row: None)
-    report = stage.embed(settings, named, options, display.Bar(), told)
+    told = {"jsonl": _show_row, "json": rows.append}.get(wished, lambda row: None)
+    report = stage.embed(settings, named, options, Bar(), told)
     if _pays_on(report, options):
         show_embed_report(report)
         options = replace(options, allow_paid=True, force=False)
-        report = stage.embed(settings, named, options, display.Bar(), told)
+        report = stage.embed(settings, named, options, Bar(), told)
     if dry_run:
         show_plan(report, wished)
     else:
@@ -192,7 +202,7 @@ def _shard(text: str | None) -> tuple[int, int] | None:
 
 
 def _show_row(row: Mapping[str, Any]) -> None:
-    display.show_lines([{"schema": SCHEMA, "event": "video", **row}], flush=True)
+    show_lines([{"schema": SCHEMA, "event": "video", **row}], flush=True)
 
 
 def _follow(settings: Settings, report: EmbedReport) -> None:
@@ -206,13 +216,13 @@ def _follow(settings: Settings, report: EmbedReport) -> None:
         return
     from vidrec.ingest.index import index
 
-    done = index(settings, progress=display.Bar())
+    done = index(settings, progress=Bar())
     if done.written or done.deleted:
         note(f"the local index serves {count(done.total, 'point')}")
 
 
 def show_embed_report(
-    report: EmbedReport, wished: Format = Format.table, rows: list[Mapping[str, Any]] | None = None
+    report: EmbedReport, wished: Format = "table", rows: list[Mapping[str, Any]] | None = None
 ) -> None:
     """Sum up a run of `embed`: as JSON on stdout where that is wished, for a person on stderr."""
     from vidrec.commands.rows import EmbedSummary
@@ -227,10 +237,7 @@ def show_embed_report(
             report.price,
         )
     )  # fmt: skip
-    if wished is Format.jsonl:
-        display.show_lines([summary])
-    elif wished is Format.json:
-        display.show_json({**summary, "rows": rows or []})
+    show_data(wished, {**summary, "rows": rows or []}, [summary])
     parts = [
         f"{count(report.videos, 'video')}, {count(report.clips, 'clip')}, "
         f"{report.footage_sec / 60:.1f} minutes of footage in {report.seconds:.1f} s",
@@ -271,9 +278,9 @@ def _paid(report: EmbedReport) -> str:
 
 def show_plan(report: EmbedReport, wished: Format) -> None:
     """List what `embed` would do."""
-    if wished is not Format.table:
-        _show_plan_rows(report, wished)
-    else:
+    video = {"schema": SCHEMA, "event": "video", "status": "planned"}
+    rows = [{**video, "source": path, "duration_sec": seconds} for path, seconds in report.todo]
+    if not show_data(wished, rows, rows):
         for path, seconds in report.todo:
             print(f"{moment(seconds):>8}  {plain(path)}")
     for path, problem in report.problems:
@@ -295,12 +302,3 @@ def show_plan(report: EmbedReport, wished: Format) -> None:
             f"would pay for {count(jobs, 'job')}, {least}{minutes} of footage, in at least "
             f"{2 * jobs} requests; cost {dollars(report.price)}{over}"
         )
-
-
-def _show_plan_rows(report: EmbedReport, wished: Format) -> None:
-    rows = [
-        {"schema": SCHEMA, "event": "video", "status": "planned", "source": source,
-         "duration_sec": seconds}
-        for source, seconds in report.todo
-    ]  # fmt: skip
-    display.show_lines(rows) if wished is Format.jsonl else display.show_json(rows)

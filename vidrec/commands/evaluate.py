@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from vidrec import display
 from vidrec.commands.options import (
     CheckpointFolder,
     EmbedderName,
@@ -18,7 +16,7 @@ from vidrec.commands.options import (
     option,
     settings_for,
 )
-from vidrec.display import Format, Report, count, note, show_json, show_lines, show_table
+from vidrec.display import Format, choose_format, count, note, show_data, show_table
 
 if TYPE_CHECKING:
     from vidrec.evaluate.captions import SkippedRow
@@ -55,7 +53,7 @@ def evaluate(
     ),
     seed: int = option("Random seed of the bootstrap.", default=0, min=0),
     embedder: EmbedderName = None,
-    format: ReportFormat = Report.auto,
+    format: ReportFormat = "auto",
     checkpoint: CheckpointFolder = None,
     library: Library = None,
 ) -> None:
@@ -67,7 +65,7 @@ def evaluate(
     from vidrec.evaluate.quality import check_minimums, parse_minimums
     from vidrec.search.conditions import parse_conditions
 
-    wished = display.choose_format(format)
+    wished = choose_format(format)
     minimums = parse_minimums(min or [])
     settings = settings_for(embedder__name=embedder, resnet__checkpoint=checkpoint, library=library)
     report = stage(
@@ -83,14 +81,10 @@ def evaluate(
 
 def show_evaluation(report: EvaluateReport, wished: Format) -> None:
     """Write what `evaluate` measured: as a table, one object, or one metric a line."""
-    if wished is Format.json:
-        show_json(asdict(report))
-    elif wished is Format.jsonl:
-        show_lines(asdict(metric) for metric in report.metrics)
-    else:
+    if not show_data(wished, report, report.metrics):
         print(f"{report.fingerprint}, {count(report.videos, 'video')}")
     if text := report.text:
-        if wished is Format.table:
+        if wished == "table":
             print(
                 f"\ntext → video: {count(text.queries, 'caption')}, "
                 f"{count(text.videos, 'video')} by {text.scope}"
@@ -98,7 +92,7 @@ def show_evaluation(report: EvaluateReport, wished: Format) -> None:
             _metric_table(text.metrics)
         _note_skipped(text.skipped)
     if queries := report.queries:
-        if wished is Format.table:
+        if wished == "table":
             print(
                 f"\nqueries → videos: {count(len(queries.queries), 'query')}, "
                 f"{count(queries.videos, 'video')} by {queries.scope}"
@@ -113,7 +107,7 @@ def show_evaluation(report: EvaluateReport, wished: Format) -> None:
             + ("" if near.by_split else "; where splits are known, --splits auto asks from test "
                "to training videos")
         )  # fmt: skip
-    if near and wished is Format.table:
+    if near and wished == "table":
         without = ", test → train" if near.by_split else ""
         without += ", without the query's group" if near.exclude_group else ""
         alone = (
@@ -126,7 +120,7 @@ def show_evaluation(report: EvaluateReport, wished: Format) -> None:
             f"{count(near.labelled, 'video')} asked with, {count(near.labels, 'label')}{alone}"
         )
         _metric_table(near.metrics)
-    if report.confidence and wished is Format.table:
+    if report.confidence and wished == "table":
         _confidence_table(report.confidence)
 
 

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 from typer import Argument, Option
 
-from vidrec import display
 from vidrec.commands.options import (
     EmbedderName,
     Library,
@@ -17,7 +16,7 @@ from vidrec.commands.options import (
     option,
     settings_for,
 )
-from vidrec.display import Report
+from vidrec.display import Bar, choose_format, count, note, show_data
 
 FileFormat = Annotated[
     Literal["parquet", "jsonl"] | None,
@@ -34,7 +33,7 @@ def export(
     ),
     force: bool = flag("Replace a file even if vidrec did not write it.", "--force"),
     where: Where = None,
-    format: ReportFormat = Report.auto,
+    format: ReportFormat = "auto",
     library: Library = None,
 ) -> None:
     """Write an embedder's vectors and their metadata to a file.
@@ -44,19 +43,15 @@ def export(
     from vidrec.exchange.exchange import export as stage
     from vidrec.search.conditions import parse_conditions
 
-    wished = display.choose_format(format)
+    wished = choose_format(format)
     settings = settings_for(embedder__name=embedder, library=library)
     conditions = parse_conditions(where or [])
     report = stage(
         settings, file, kind=file_format, fingerprint=fingerprint, conditions=conditions,
-        force=force, progress=display.Bar(),
+        force=force, progress=Bar(),
     )  # fmt: skip
     if str(file) != "-":
-        display.show_summary(report, wished)
-    display.note(
-        f"wrote {display.count(report.rows, 'embedding')} of {report.fingerprint} to {report.path}"
-    )
+        show_data(wished, report)
+    note(f"wrote {count(report.rows, 'embedding')} of {report.fingerprint} to {report.path}")
     if report.others:
-        display.note(
-            f"not written, of the same embedder: {', '.join(report.others)}: --fingerprint"
-        )
+        note(f"not written, of the same embedder: {', '.join(report.others)}: --fingerprint")

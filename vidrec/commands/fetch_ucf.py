@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from vidrec import display
 from vidrec.commands.options import ReportFormat, flag, option, settings_for
-from vidrec.display import (
-    Format,
-    Report,
-    count,
-    note,
-    show_json,
-    show_lines,
-    show_summary,
-    show_table,
-    size,
-)
+from vidrec.display import Bar, Format, choose_format, count, note, show_data, show_table, size
 
 if TYPE_CHECKING:
     from vidrec.training.fetch_ucf import ClassCount, FetchReport
@@ -51,7 +39,7 @@ def fetch_ucf(
     ),
     workers: int = option("Download N clips at a time.", default=8, min=1, max=64),
     list_: bool = flag("List the classes, and fetch nothing.", "--list"),
-    format: ReportFormat = Report.auto,
+    format: ReportFormat = "auto",
 ) -> None:
     """Fetch a subset of UCF101, only the bytes of the chosen clips.
 
@@ -59,7 +47,7 @@ def fetch_ucf(
     """
     from vidrec.training import fetch_ucf as stage
 
-    wished = display.choose_format(format)
+    wished = choose_format(format)
     settings_for()  # has no setting of its own, but a wrong config file is told here, too
     if list_:
         show_classes(stage.list_classes(url), wished)
@@ -71,19 +59,14 @@ def fetch_ucf(
         split_by,
         seed,
     )
-    report = stage.fetch_ucf(url, dest, options, workers=workers, progress=display.Bar())
-    show_summary(report, wished)
+    report = stage.fetch_ucf(url, dest, options, workers=workers, progress=Bar())
+    show_data(wished, report)
     show_fetch_report(report)
 
 
 def show_classes(classes: Sequence[ClassCount], wished: Format) -> None:
     """List the classes of an archive."""
-    rows = [asdict(row) for row in classes]
-    if wished is Format.json:
-        show_json({"classes": rows})
-    elif wished is Format.jsonl:
-        show_lines(rows)
-    else:
+    if not show_data(wished, {"classes": classes}, classes):
         cells = [[row.label, str(row.clips), str(row.groups)] for row in classes]
         show_table(["class", "clips", "groups"], cells, right=("clips", "groups"))
 

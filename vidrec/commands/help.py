@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import Enum
 from typing import Any
 
 import typer.core
@@ -48,8 +47,7 @@ def value_of(option: Any) -> str:
         return f" {option.metavar}"
     kind = option.type_descriptor
     if kind.is_choice:
-        names = [str(c.value if isinstance(c, Enum) else c) for c in kind.choices or ()]
-        return f" {'|'.join(names)}"
+        return f" {'|'.join(kind.choices or ())}"
     if kind.is_path:
         return " PATH"
     if option.min is not None and option.max is not None:
@@ -75,7 +73,7 @@ def row_of(option: Any, ctx: Any) -> tuple[str, str]:
 def _written(option: Any, value: Any) -> str:
     if isinstance(value, bool):  # --index/--no-index
         return str((option.opts if value else option.secondary_opts)[0]).removeprefix("--")
-    return f"{value:g}" if isinstance(value, float) else str(getattr(value, "value", value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 class _Plain:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from typer import Argument, Option
 
-from vidrec import display
 from vidrec.commands.options import ReportFormat, option, settings_for
-from vidrec.display import Format, Report, count
+from vidrec.display import Bar, Format, choose_format, count, note, show_data
 from vidrec.errors import PartialFailure, UsageError
 from vidrec.files import expanded
 
@@ -52,7 +51,7 @@ def import_(
     library: Path | None = option(
         "Folder of the library; without a source, the one to take in.", "--library"
     ),
-    format: ReportFormat = Report.auto,
+    format: ReportFormat = "auto",
 ) -> None:
     """Import vectors made elsewhere, or another library.
 
@@ -65,7 +64,7 @@ def import_(
     """
     from vidrec.library.catalog import has_catalog
 
-    wished = display.choose_format(format)
+    wished = choose_format(format)
     if source is None and library is None:
         raise UsageError("nothing to import: name a file, or a library by --library")
     other = library if source is None else expanded(source)
@@ -74,7 +73,7 @@ def import_(
     if source is None or has_catalog(other):
         from vidrec.exchange.merge import merge
 
-        show_merge(merge(settings, expanded(other), display.Bar()), wished)
+        show_merge(merge(settings, expanded(other), Bar()), wished)
         return
     from vidrec.exchange.importing import import_vectors as stage
     from vidrec.exchange.reading import parse_columns
@@ -83,32 +82,30 @@ def import_(
     options = ImportOptions(
         file_format, embedder, model, space, parse_columns(columns or []), vector, files
     )
-    show_import(stage(settings, source, options, progress=display.Bar()), wished)
+    show_import(stage(settings, source, options, progress=Bar()), wished)
 
 
 def show_import(report: ImportReport, wished: Format) -> None:
     """Say what came in, and what could not."""
-    display.show_summary(report, wished)
-    display.note(
+    show_data(wished, report)
+    note(
         f"imported {count(report.rows, 'embedding')} of {count(report.videos, 'video')} from "
         f"{report.source}: {', '.join(report.fingerprints) or 'none'}"
     )
     if report.left_out:
-        display.note(
-            f"left out, as they hold no plain values: the columns {', '.join(report.left_out)}"
-        )
+        note(f"left out, as they hold no plain values: the columns {', '.join(report.left_out)}")
     if report.unseen:
-        display.note(f"no row has what --map names: {', '.join(report.unseen)}")
+        note(f"no row has what --map names: {', '.join(report.unseen)}")
     if report.bad:
         raise PartialFailure(f"{count(report.bad, 'row')} could not be taken")
 
 
 def show_merge(report: MergeReport, wished: Format) -> None:
     """Say what came in, and what differs."""
-    display.show_summary(report, wished)
+    show_data(wished, report)
     for line in report.conflicts:
-        display.note(f"differs: {line}")
-    display.note(
+        note(f"differs: {line}")
+    note(
         f"took {count(report.videos, 'video')} and {count(report.rows, 'embedding')} from "
         f"{report.source}; {report.known} were known, {count(len(report.conflicts), 'difference')}"
     )

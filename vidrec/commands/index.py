@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from vidrec import display
 from vidrec.commands.options import (
     CheckpointFolder,
     EmbedderName,
@@ -19,7 +18,7 @@ from vidrec.commands.options import (
     may_ask,
     settings_for,
 )
-from vidrec.display import Report, count, note, show_summary
+from vidrec.display import Bar, choose_format, count, note, show_data
 
 if TYPE_CHECKING:
     from vidrec.ingest.index import IndexReport
@@ -34,7 +33,7 @@ def index(
     prune: bool = flag("Delete points that the library no longer has.", "--prune"),
     yes: bool = flag("Delete points without asking.", "--yes", "-y"),
     checkpoint: CheckpointFolder = None,
-    format: ReportFormat = Report.auto,
+    format: ReportFormat = "auto",
     library: Library = None,
 ) -> None:
     """Bring a store up to date with the library; no model is called.
@@ -43,15 +42,13 @@ def index(
     """
     from vidrec.ingest.index import index as stage
 
-    wished = display.choose_format(format)
+    wished = choose_format(format)
     settings = settings_for(
         embedder__name=embedder, store__name=store, resnet__checkpoint=checkpoint, library=library
     )
     gc.set_threshold(10_000)  # a batch's points are no garbage: rarely look through them
-    report = stage(
-        settings, recreate=recreate, prune=prune, agree=agreement(yes), progress=display.Bar()
-    )
-    show_summary(report, wished)
+    report = stage(settings, recreate=recreate, prune=prune, agree=agreement(yes), progress=Bar())
+    show_data(wished, report)
     show_index_report(report)
 
 

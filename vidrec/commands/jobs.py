@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
 
-from vidrec import display
 from vidrec.commands.options import Library, ReportFormat, flag, option, settings_for
-from vidrec.display import Format, Report, count, moment, note, show_json, show_lines, show_table
+from vidrec.display import Format, choose_format, count, moment, note, show_data, show_table
 from vidrec.errors import PartialFailure
 
 if TYPE_CHECKING:
@@ -27,7 +25,7 @@ def jobs(
         metavar="ID",
     ),
     clean_assets: bool = flag("Delete files at the service that no job reads.", "--clean-assets"),
-    format: ReportFormat = Report.auto,
+    format: ReportFormat = "auto",
     library: Library = None,
 ) -> None:
     """Show jobs of paid services: state, age, minutes, and what is stuck.
@@ -36,7 +34,7 @@ def jobs(
     """
     from vidrec.ingest import joblist as stage
 
-    wished = display.choose_format(format, paths=False)
+    wished = choose_format(format)
     settings = settings_for(library=library)
     if give_up is not None:
         given = stage.give_up_job(settings, give_up)
@@ -50,26 +48,19 @@ def jobs(
 
 def show_jobs(rows: Sequence[JobRow], wished: Format) -> None:
     """List jobs."""
-    match wished:
-        case Format.json:
-            show_json([asdict(row) for row in rows])
-        case Format.jsonl:
-            show_lines(asdict(row) for row in rows)
-        case _ if not rows:
-            note("no jobs: --all shows those that are done, too")
-        case _:
-            show_table(
-                ["job", "video", "state", "age", "minutes", "process", "problem"],
-                [
-                    [row.job_id or "not known", row.filename or row.video_id[:12],
-                     f"{row.state}, stuck" if row.stuck else row.state, moment(row.age_sec),
-                     f"{row.minutes:.2f}", row.process or "", row.problem]
-                    for row in rows
-                ],
-                right=("age", "minutes", "process"),
-            )  # fmt: skip
-    files = sum(row.file is not None for row in rows)
-    if files:
+    if not show_data(wished, rows, rows):
+        show_table(
+            ["job", "video", "state", "age", "minutes", "process", "problem"],
+            [
+                [row.job_id or "not known", row.filename or row.video_id[:12],
+                 f"{row.state}, stuck" if row.stuck else row.state, moment(row.age_sec),
+                 f"{row.minutes:.2f}", row.process or "", row.problem]
+                for row in rows
+            ],
+            right=("age", "minutes", "process"),
+            none="no jobs: --all shows those that are done, too",
+        )  # fmt: skip
+    if files := sum(row.file is not None for row in rows):
         note(f"the service may still hold {count(files, 'file')} of these: --clean-assets")
     if any(row.stuck for row in rows):
         note("what is stuck is taken up by the next `vidrec embed`, or given up by --give-up ID")

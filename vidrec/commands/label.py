@@ -6,11 +6,10 @@ from pathlib import Path
 
 from typer import Argument
 
-from vidrec import display
 from vidrec.commands import completion
 from vidrec.commands.options import Library, ReportFormat, option, settings_for
 from vidrec.commands.tag import show_metadata
-from vidrec.display import Report
+from vidrec.display import choose_format, note
 from vidrec.errors import UsageError
 
 
@@ -26,7 +25,7 @@ def label(
     source: Path | None = option(
         "CSV or JSON lines file with the columns file and label.", "--from"
     ),
-    format: ReportFormat = Report.auto,
+    format: ReportFormat = "auto",
     library: Library = None,
 ) -> None:
     """Label videos; the index shows it after the next `vidrec index`.
@@ -36,7 +35,7 @@ def label(
     from vidrec.ingest import metadata
     from vidrec.search.last import named
 
-    wished = display.choose_format(format)
+    wished = choose_format(format)
     settings = settings_for(library=library)
     if (source is None) == (label is None) or (source is not None and videos):
         raise UsageError("label takes videos and --label, or --from and a file")
@@ -48,5 +47,5 @@ def label(
     else:
         raise UsageError("label which videos? Name some")
     if report.videos:
-        display.note("run `vidrec index` to take the labels over into the index")
+        note("run `vidrec index` to take the labels over into the index")
     show_metadata(report, wished)

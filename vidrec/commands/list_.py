@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from vidrec import display
 from vidrec.commands.options import Library, OutputFormat, Where, flag, settings_for
-from vidrec.display import Format, moment, note, show_json, show_lines, show_table, size
+from vidrec.display import Format, choose_format, moment, show_data, show_table, size
 from vidrec.table import telling_folders
 
 if TYPE_CHECKING:
+    from vidrec.commands.rows import ListedVideo
     from vidrec.types import Video
 
 
@@ -19,7 +18,7 @@ def list_(
     where: Where = None,
     unlabelled: bool = flag("List only videos without a label.", "--unlabelled"),
     long: bool = flag("Also show group, tone (of conse) and path or URL.", "--long", "-l"),
-    format: OutputFormat = Format.auto,
+    format: OutputFormat = "auto",
     library: Library = None,
 ) -> None:
     """List the videos of the library.
@@ -31,12 +30,12 @@ def list_(
     from vidrec.search.conditions import parse_conditions
     from vidrec.types import Condition
 
-    wished = display.choose_format(format)
+    wished = choose_format(format)
     conditions = parse_conditions(where or [])
     if unlabelled:
         conditions += (Condition("label", "=", None),)
     settings = settings_for(library=library)
-    told = tones(settings) if long and wished is Format.table else None
+    told = tones(settings) if long and wished == "table" else None
     show_videos(stage(settings, conditions), wished, told)
 
 
@@ -49,47 +48,41 @@ def show_videos(
     from vidrec.commands.rows import ListedVideo
     from vidrec.library.videos import is_gone
 
-    if wished is Format.paths:
+    if wished == "paths":
         for video, _ in videos:
             if not is_gone(video) and (place := video.path or video.url):
                 print(place)
         return
     rows = [
-        asdict(
-            ListedVideo(
-                video.id, str(video.path) if video.path else None, video.url, video.filename,
-                video.label, video.group, video.size, video.duration_sec, list(embedders),
-                is_gone(video),
-            )
+        ListedVideo(
+            video.id, str(video.path) if video.path else None, video.url, video.filename,
+            video.label, video.group, video.size, video.duration_sec, list(embedders),
+            is_gone(video),
         )
         for video, embedders in videos
     ]  # fmt: skip
-    if wished is Format.json:
-        show_json({"videos": rows})
-    elif wished is Format.jsonl:
-        show_lines(rows)
-    else:
-        _video_table(rows, tones) if rows else note("no videos")
+    if not show_data(wished, {"videos": rows}, rows):
+        _video_table(rows, tones)
 
 
-def _video_table(rows: Sequence[Mapping[str, Any]], tones: Mapping[str, str] | None) -> None:
+def _video_table(rows: Sequence[ListedVideo], tones: Mapping[str, str] | None) -> None:
     long = tones is not None
-    places = [row["path"] or row["url"] or "" for row in rows]
-    folders = None if long else telling_folders([row["filename"] for row in rows], places)
+    places = [row.path or row.url or "" for row in rows]
+    folders = None if long else telling_folders([row.filename for row in rows], places)
     cells: dict[str, Sequence[str]] = {
-        "id": [row["video_id"][:8] for row in rows],
-        "video": [row["filename"] + (" (gone)" if row["gone"] else "") for row in rows],
+        "id": [row.video_id[:8] for row in rows],
+        "video": [row.filename + (" (gone)" if row.gone else "") for row in rows],
         "folder": folders or (),
-        "length": [moment(row["duration_sec"]) for row in rows],
-        "size": [size(row["size"]) for row in rows],
-        "label": [row["label"] or "" for row in rows],
-        "group": [row["group"] or "" for row in rows] if long else (),
-        "tone": [(tones or {}).get(row["video_id"], "") for row in rows],
-        "embedders": [", ".join(row["embedders"]) for row in rows],
+        "length": [moment(row.duration_sec) for row in rows],
+        "size": [size(row.size) for row in rows],
+        "label": [row.label or "" for row in rows],
+        "group": [row.group or "" for row in rows] if long else (),
+        "tone": [(tones or {}).get(row.video_id, "") for row in rows],
+        "embedders": [", ".join(row.embedders) for row in rows],
         "place": places if long else (),
     }
     columns = [name for name in cells if name in ("id", "video", "embedders") or any(cells[name])]
     show_table(
         columns, list(zip(*(cells[name] for name in columns), strict=True)),
-        right=("length", "size"), spare=() if long else ("size", "length"),
+        right=("length", "size"), spare=() if long else ("size", "length"), none="no videos",
     )  # fmt: skip

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
 
 from typer import Option
 
 from vidrec.commands import completion
-from vidrec.display import Format, Report, note
+from vidrec.display import Format, note
 from vidrec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ OutputFormat = Annotated[
     ),
 ]
 ReportFormat = Annotated[
-    Report,
+    Literal["auto", "table", "json", "jsonl"],
     Option(
         "--format",
         "-f",

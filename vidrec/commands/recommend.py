@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 from typer import Argument
 
-from vidrec import display
 from vidrec.commands import completion
 from vidrec.commands.options import (
     AllowPaid,
@@ -27,7 +26,7 @@ from vidrec.commands.options import (
     settings_for,
 )
 from vidrec.commands.recommended import show_answers, show_recommended
-from vidrec.display import Format, note
+from vidrec.display import Bar, choose_format, count, note
 from vidrec.errors import NoConfidentMatch, PartialFailure, UsageError
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ def recommend(
         show_default="3600 for videos that are not on this machine",
     ),
     allow_paid: AllowPaid = False,
-    format: OutputFormat = Format.auto,
+    format: OutputFormat = "auto",
     checkpoint: CheckpointFolder = None,
     library: Library = None,
 ) -> None:
@@ -124,9 +123,9 @@ def recommend(
         {"--queries": queries, "--all-videos": all_videos},
         {"QUERY": query, "--save-clips": save_clips, "--sheet": sheet},
     )
-    if queries is not None and format not in (Format.auto, Format.jsonl):
+    if queries is not None and format not in ("auto", "jsonl"):
         raise UsageError("--queries answers in JSON lines: use --format jsonl")
-    wished = display.choose_format(Format.jsonl if queries is not None else format)
+    wished = choose_format("jsonl" if queries is not None else format)
     settings = settings_for(
         embedder__name=embedder,
         marengo__option=option,
@@ -193,7 +192,7 @@ def _batch(
     from vidrec.search.playable import Player
     from vidrec.search.session import open_session
 
-    bar, player = display.Bar(), Player(settings, expires)
+    bar, player = Bar(), Player(settings, expires)
     asked = failed = 0
     with opened(source) as file, open_session(settings, say=bar.warn) as session, finishing(bar):
         bar.start("asking", None, "query")
@@ -223,8 +222,8 @@ def _all_videos(
 
     with open_session(settings) as session:
         out = sys.stdout.buffer
-        count = write_all_nearest(session, target, out, k, scope, display.Bar())
-    note(f"wrote the nearest of {display.count(count, 'video')} to {target}")
+        asked = write_all_nearest(session, target, out, k, scope, Bar())
+    note(f"wrote the nearest of {count(asked, 'video')} to {target}")
 
 
 def _save_clips(answer: Answer, folder: Path, *, exact: bool) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vidrec.display import Format, error_of, moment, note, show_json, show_lines, show_table
+from vidrec.display import Format, error_of, moment, note, show_data, show_lines, show_table
 from vidrec.errors import VidrecError
 from vidrec.table import Cell, telling_folders
 
@@ -22,24 +22,19 @@ def show_recommended(answer: Answer, wished: Format) -> None:
     """Write the results of a query."""
     from vidrec.search.answers import document, fields_of
 
-    match wished:
-        case Format.json:
-            show_json(document(answer))
-        case Format.paths:
-            for row in answer.results:
-                if not row.gone and (place := row.path or row.url):
-                    print(place)
-        case Format.table:
-            _recommended_table(answer)
-        case _:
-            show_lines(fields_of(row) for row in answer.results)
+    if wished == "paths":
+        for row in answer.results:
+            if not row.gone and (place := row.path or row.url):
+                print(place)
+    elif not show_data(wished, document(answer), map(fields_of, answer.results)):
+        _recommended_table(answer)
     for part in answer.why or ():
         if said := _understood(part):
             note(said)
     for remark in answer.notes:
         note(f"note: {remark}")
     if gone := sum(row.gone for row in answer.results):
-        left = ", left out here" if wished is Format.paths else ""
+        left = ", left out here" if wished == "paths" else ""
         note(f"note: files that are gone: {gone}{left}; `vidrec remove --missing` forgets them")
     if answer.paid_minutes:
         note(f"note: {answer.paid_minutes:.2f} minutes of footage were paid for to ask with")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import typer
 from typer import Argument
 
-from vidrec import display
 from vidrec.commands import completion
 from vidrec.commands.options import (
     Library,
@@ -18,7 +17,7 @@ from vidrec.commands.options import (
     settings_for,
     with_stdin,
 )
-from vidrec.display import Format, Report, count, note, show_summary
+from vidrec.display import Format, choose_format, count, note, show_data
 from vidrec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def remove(
     ),
     dry_run: bool = flag("Show what would be removed, and remove nothing.", "--dry-run"),
     nul: NulSeparated = False,
-    format: ReportFormat = Report.auto,
+    format: ReportFormat = "auto",
     library: Library = None,
 ) -> None:
     """Forget videos: their embeddings leave the library and its index. Files stay.
@@ -52,7 +51,7 @@ def remove(
     """
     from vidrec.ingest.remove import remove as stage
 
-    wished = display.choose_format(format)
+    wished = choose_format(format)
     if videos is None and not missing:
         raise UsageError("nothing to remove: name videos or folders, or give --missing")
     names = with_stdin(videos or [], nul=nul)
@@ -72,14 +71,10 @@ def show_removed(report: RemoveReport, wished: Format) -> None:
     """Say what was removed."""
     from vidrec.commands.rows import Removed
 
-    show_summary(
-        Removed(
-            [_named(video) for video in report.videos], report.points, report.unknown,
-            [_named(video, reason) for video, reason in report.kept], report.behind,
-            report.dry_run,
-        ),
-        wished,
-    )  # fmt: skip
+    videos = [_named(video) for video in report.videos]
+    kept = [_named(video, reason) for video, reason in report.kept]
+    removed = Removed(videos, report.points, report.unknown, kept, report.behind, report.dry_run)
+    show_data(wished, removed)
     verb = "would remove" if report.dry_run else "removed"
     for video in report.videos:
         note(f"{verb} {video.path or video.url or video.filename} ({video.id[:12]})")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from typer import Argument
 
-from vidrec.display import show_json
+from vidrec.display import show_data
 from vidrec.errors import UsageError
 from vidrec.wording import did_you_mean
 
@@ -52,7 +52,7 @@ def schema(
     if command not in ROWS:
         hint = did_you_mean(command, ROWS)
         raise UsageError(f"{command} writes no JSON lines{hint} (choose one of {', '.join(ROWS)})")
-    show_json(schema_of(command))
+    show_data("json", schema_of(command))
 
 
 def schema_of(command: str) -> dict[str, Any]:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidrec import display
 from vidrec.commands.options import Library, ReportFormat, settings_for
-from vidrec.display import Format, Report, count, plain, show_json, show_table, size
+from vidrec.display import choose_format, count, plain, show_data, show_table, size
 
 if TYPE_CHECKING:
     from vidrec.care.status import EmbedderStatus, Status
 
 
-def status(format: ReportFormat = Report.auto, library: Library = None) -> None:
+def status(format: ReportFormat = "auto", library: Library = None) -> None:
     """Show what the library holds, what is indexed, and what failed.
 
     Example: vidrec status
@@ -22,16 +20,14 @@ def status(format: ReportFormat = Report.auto, library: Library = None) -> None:
     from vidrec.care.status import status as stage
     from vidrec.commands.options import config_in_use
 
-    wished = display.choose_format(format)
-    settings = settings_for(library=library)
-    show_status(stage(settings), wished, config_in_use())
+    wished = choose_format(format)
+    found = stage(settings_for(library=library))
+    if not show_data(wished, found):
+        show_status(found, config_in_use())
 
 
-def show_status(status: Status, wished: Format, config: Path | None) -> None:
+def show_status(status: Status, config: Path | None) -> None:
     """Describe the library."""
-    if wished in (Format.json, Format.jsonl):
-        show_json(asdict(status), wished)
-        return
     print(f"library  {status.library} ({size(status.library_bytes)}, "
           f"catalog {size(status.catalog_bytes)})")  # fmt: skip
     print(f"config   {config or 'none (defaults)'}")

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import typer
 from typer import Argument
 
-from vidrec import display
 from vidrec.commands import completion
 from vidrec.commands.options import Library, ReportFormat, option, settings_for
-from vidrec.display import Format, Report, count, note, show_summary
+from vidrec.display import Format, choose_format, count, note, show_data
 from vidrec.errors import PartialFailure, UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ def tag(
     source: Path | None = option(
         "CSV or JSON lines file: a column file, and one column for each field.", "--from"
     ),
-    format: ReportFormat = Report.auto,
+    format: ReportFormat = "auto",
     library: Library = None,
 ) -> None:
     """Give videos fields of your own, which --where can ask for.
@@ -38,7 +37,7 @@ def tag(
     from vidrec.search.conditions import scalar
     from vidrec.search.last import named
 
-    wished = display.choose_format(format)
+    wished = choose_format(format)
     settings = settings_for(library=library)
     pairs = [word for word in words or [] if "=" in word and not Path(word).exists()]
     videos = [named(settings.library, word) for word in words or [] if word not in pairs]
@@ -56,11 +55,9 @@ def tag(
     show_metadata(metadata.tag(settings, videos, fields), wished)
 
 
-def show_metadata(
-    report: MetadataReport, wished: Format = Format.table, *, strict: bool = True
-) -> None:
+def show_metadata(report: MetadataReport, wished: Format = "table", *, strict: bool = True) -> None:
     """Say what was set, and which names were not found; then exit with 4 if ``strict``."""
-    show_summary(report, wished)
+    show_data(wished, report)
     for name in report.unknown[:5]:
         note(f"left out: {name}: not in the library")
     if len(report.unknown) > 5:

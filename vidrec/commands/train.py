@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer import Argument
 
-from vidrec import display
 from vidrec.commands import completion
 from vidrec.commands.options import Library, ReportFormat, flag, option, settings_for
-from vidrec.display import Format, Report, count, note, show_summary, show_table
+from vidrec.display import Bar, Format, choose_format, count, note, show_data, show_table
 from vidrec.errors import PartialFailure
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def train(
         autocompletion=completion.checkpoints,
         metavar="NAME",
     ),
-    format: ReportFormat = Report.auto,
+    format: ReportFormat = "auto",
     library: Library = None,
 ) -> None:
     """Train a network on labelled clips, for the resnet embedder.
@@ -56,7 +55,7 @@ def train(
     """
     from vidrec.training import train as stage
 
-    wished = display.choose_format(format)
+    wished = choose_format(format)
     settings = settings_for(
         train__recipe=recipe,
         train__epochs=epochs,
@@ -67,7 +66,7 @@ def train(
     options = stage.TrainOptions(
         out, frames, frame_step, size, learning_rate, patience, resume, init
     )
-    report = stage.train(settings, dataset, options, display.Bar())
+    report = stage.train(settings, dataset, options, Bar())
     show_train_report(report, wished)
     if report.interrupted:
         raise typer.Exit(130)
@@ -77,7 +76,7 @@ def train(
 
 def show_train_report(report: TrainReport, wished: Format) -> None:
     """Sum up a run of `train`: figures on the test clips, beside random weights."""
-    show_summary(report, wished)
+    show_data(wished, report)
     found, test = report.metrics, report.metrics["test"]
     head = "interrupted; kept the best of" if report.interrupted else "trained"
     seconds = found["seconds"]
@@ -96,7 +95,7 @@ def show_train_report(report: TrainReport, wished: Format) -> None:
         if figures and figures["queries"]:
             row = [_with_interval(figures, key) for key in ("p_at_1", "p_at_10", "map")]
             rows.append([name, *row, f"{figures['chance_map']:.2f}"])
-    if rows and wished is Format.table:
+    if rows and wished == "table":
         show_table(["retrieval", "P@1", "P@10", "mAP", "chance mAP"], rows)
     if rows:
         note(f"accuracy on {found['clips']['test']} test clips: {_with_interval(test, 'accuracy')}")

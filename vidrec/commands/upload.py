@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Argument
 
-from vidrec import display
 from vidrec.commands.options import Library, ReportFormat, flag, option, settings_for, with_stdin
-from vidrec.display import Format, Report, note, plain, show_summary, size
+from vidrec.display import Bar, Format, choose_format, count, note, plain, show_data, size
 from vidrec.errors import PartialFailure
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def upload(
     workers: int | None = option("Upload N files at a time.", min=1, show_default="4"),
     dry_run: bool = flag("Show what would be uploaded, and send nothing.", "--dry-run"),
     verify: bool = flag("Read every object back and compare it with the file.", "--verify"),
-    format: ReportFormat = Report.auto,
+    format: ReportFormat = "auto",
     library: Library = None,
 ) -> None:
     """Upload videos to S3; objects that are there already are skipped.
@@ -40,17 +39,15 @@ def upload(
     """
     from vidrec.ingest.upload import upload as stage
 
-    wished = display.choose_format(format)
+    wished = choose_format(format)
     settings = settings_for(
         s3__bucket=bucket, s3__prefix=prefix, s3__endpoint_url=endpoint_url, s3__profile=profile,
         s3__region=region, s3__public=public or None, s3__workers=workers, library=library,
     )  # fmt: skip
     if settings.s3.public and not dry_run:
-        display.note("note: --public: anyone who knows an object's URL can read it, for good")
-    report = stage(
-        settings, with_stdin(paths), dry_run=dry_run, verify=verify, progress=display.Bar()
-    )
-    show_summary(report, wished)
+        note("note: --public: anyone who knows an object's URL can read it, for good")
+    report = stage(settings, with_stdin(paths), dry_run=dry_run, verify=verify, progress=Bar())
+    show_data(wished, report)
     show_upload_report(report, dry_run, wished)
     if report.interrupted:
         raise typer.Exit(130)
@@ -60,12 +57,12 @@ def upload(
 
 def show_upload_report(report: UploadReport, dry_run: bool, wished: Format) -> None:
     """Sum up a run of `upload`, or list what it would send."""
-    for path, count, url in report.planned if wished is Format.table else ():
-        print(f"{size(count):>9}  {plain(str(path))}  {url}")
+    for path, n_bytes, url in report.planned if wished == "table" else ():
+        print(f"{size(n_bytes):>9}  {plain(str(path))}  {url}")
     many = len(report.planned) if dry_run else report.uploaded
     head = "interrupted; uploaded" if report.interrupted else "uploaded"
     parts = [
-        f"{'would upload' if dry_run else head} {display.count(many, 'video')}, "
+        f"{'would upload' if dry_run else head} {count(many, 'video')}, "
         f"{size(report.sent_bytes)}, to {report.where}",
         f"{report.present} there before" if report.present else "",
         f"{report.opened} of them opened to everyone" if report.opened else "",

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from vidrec import display
 from vidrec.commands.options import Library, ReportFormat, settings_for
-from vidrec.display import Format, Report, count, dollars, show_json, show_table, size
+from vidrec.display import choose_format, count, dollars, show_data, show_table, size
 
 if TYPE_CHECKING:
     from vidrec.ingest.usage import Usage
 
 
-def usage(format: ReportFormat = Report.auto, library: Library = None) -> None:
+def usage(format: ReportFormat = "auto", library: Library = None) -> None:
     """Show what was paid for, by the library's own record.
 
     Example: vidrec usage
     """
     from vidrec.ingest.usage import usage as stage
 
-    wished = display.choose_format(format)
-    show_usage(stage(settings_for(library=library)), wished)
+    wished = choose_format(format)
+    found = stage(settings_for(library=library))
+    if not show_data(wished, found):
+        show_usage(found)
 
 
-def show_usage(usage: Usage, wished: Format) -> None:
+def show_usage(usage: Usage) -> None:
     """Say what was paid for."""
-    if wished in (Format.json, Format.jsonl):
-        show_json(asdict(usage), wished)
-        return
     if usage.spent:
         show_table(
             ["embedder", "model", "jobs", "unclear", "minutes", "cost", "texts", "for texts"],
