@@ -12,8 +12,9 @@ for the cosine), and not better when both are used.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from vidrec.records import dataclass
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from platformdirs import user_config_path
 from vidrec.errors import ConfigError
 from vidrec.files import is_file, parsed_toml
 from vidrec.plugins import ENV_PREFIX
+from vidrec.records import dataclass
 from vidrec.urls import stable_url
 
 IN_FOLDER = Path("vidrec.toml")

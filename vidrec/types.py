@@ -10,9 +10,11 @@ import hashlib
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from vidrec.records import dataclass
 
 if TYPE_CHECKING:
     import numpy as np

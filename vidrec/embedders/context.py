@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from vidrec.errors import EmbedderError, VidrecError
+from vidrec.records import dataclass
 from vidrec.types import Copy, Embedding, Job, Video, VideoInfo
 
 

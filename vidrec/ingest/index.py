@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from vidrec.batches import in_batches
@@ -13,6 +12,7 @@ from vidrec.embedders import load_embedder
 from vidrec.errors import FingerprintError, NoIndexError, StoreError, UsageError
 from vidrec.library import Library
 from vidrec.progress import Progress, Silent
+from vidrec.records import dataclass
 from vidrec.stores import open_store
 from vidrec.stores.base import CollectionInfo, VectorStore, index_command
 from vidrec.types import Payload, Point, Scalar, Scope, point_id

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from vidrec.library.catalog import Catalog
 from vidrec.library.videos import VIDEO_COLUMNS, video_of
+from vidrec.records import dataclass
 from vidrec.types import Scalar, Video
 
 

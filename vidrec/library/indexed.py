@@ -8,10 +8,10 @@ put back from a copy, is noticed: its number of points proves nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from vidrec.library.catalog import Catalog
+from vidrec.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vidrec.calibration import Calibration
@@ -13,6 +12,7 @@ from vidrec.errors import LibraryError
 from vidrec.library.catalog import Catalog
 from vidrec.library.embeddings import vector_of
 from vidrec.library.videos import FileStamp
+from vidrec.records import dataclass
 from vidrec.types import Modality
 
 if TYPE_CHECKING:

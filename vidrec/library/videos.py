@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vidrec.errors import UsageError
 from vidrec.files import exists
 from vidrec.library.catalog import Catalog
+from vidrec.records import dataclass
 from vidrec.types import SPLIT_NAMES, Video, VideoInfo
 
 if TYPE_CHECKING:

@@ -11,11 +11,12 @@ and light, colour and motion recommend films better than genres do (Deldjoo et a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from vidrec.records import dataclass
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

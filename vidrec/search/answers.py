@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from vidrec.files import exists
 from vidrec.library import Library
 from vidrec.library.videos import is_gone
+from vidrec.records import dataclass
 from vidrec.search.asked import AskedPart
 from vidrec.search.query import Pool, Query
 from vidrec.types import Candidate, Payload, Recommendation

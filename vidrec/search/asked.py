@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from vidrec.embedders.base import Embedder
 from vidrec.errors import RUN_ENDS, MediaError, OverCapError, UsageError, VidrecError
 from vidrec.files import expanded, is_file
 from vidrec.library import Library
+from vidrec.records import dataclass
 from vidrec.search.query import Part
 from vidrec.search.texts import AskedText, asked_texts
 from vidrec.types import Modality, Video

@@ -11,7 +11,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -21,6 +20,7 @@ from vidrec.embedders.base import Embedder
 from vidrec.errors import NoIndexError, StoreError
 from vidrec.ingest.index import payload_of
 from vidrec.library import Library
+from vidrec.records import dataclass
 from vidrec.stores import open_store
 from vidrec.stores.base import CollectionInfo, Found, PointWriter, VectorStore, check_vectors
 from vidrec.stores.conditions import check_keys, matches

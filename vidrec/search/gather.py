@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vidrec.library import Library
+from vidrec.records import dataclass
 from vidrec.search import pooling
 from vidrec.search.asked import AskedPart
 from vidrec.search.query import Query

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from vidrec.errors import UsageError
 from vidrec.files import parsed_json
+from vidrec.records import dataclass
 from vidrec.search.answers import Answer
 
 FILE = "last-answer.json"

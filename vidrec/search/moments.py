@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from vidrec.records import dataclass
 from vidrec.types import Candidate, Clip, Recommendation
 
 # A neighbour belongs to a moment if it reaches this share of the best clip's score.

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
 from vidrec.errors import UsageError
 from vidrec.files import expanded, is_file, is_folder, is_text
 from vidrec.media.extensions import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
+from vidrec.records import dataclass
 from vidrec.types import Condition
 from vidrec.urls import shown_url
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -19,6 +19,7 @@ from vidrec.embedders import load_embedder
 from vidrec.errors import RUN_ENDS, FingerprintError, NoIndexError, UsageError, VidrecError
 from vidrec.library import Library
 from vidrec.library.catalog import has_catalog
+from vidrec.records import dataclass
 from vidrec.search.answers import Answer, confidence_of, judged, row_of
 from vidrec.search.asked import Asker
 from vidrec.search.blend import Blend, open_searched

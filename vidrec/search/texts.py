@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vidrec.embedders.base import Embedder
 from vidrec.library import Library
+from vidrec.records import dataclass
 
 if TYPE_CHECKING:
     from vidrec.types import Vector

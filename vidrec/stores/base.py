@@ -10,12 +10,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from vidrec.batches import in_batches
 from vidrec.errors import FingerprintError, StoreError, UsageError
 from vidrec.progress import Progress, Silent, finishing
+from vidrec.records import dataclass
 from vidrec.types import Candidate, Condition, Filter, Point
 from vidrec.vectors import is_unit
 from vidrec.wording import count

@@ -6,12 +6,13 @@ import json
 import os
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from vidrec.errors import StoreError
 from vidrec.files import parsed_json, writing
+from vidrec.records import dataclass
 from vidrec.stores.knn.segment import Part, damaged
 
 LAYOUT = 2

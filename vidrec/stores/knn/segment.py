@@ -6,7 +6,7 @@ import json
 import mmap
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 
 from vidrec.errors import StoreError
 from vidrec.progress import Progress
+from vidrec.records import dataclass
 from vidrec.types import Payload
 
 if TYPE_CHECKING:
