@@ -22,29 +22,12 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from vidrec import sections
 from vidrec.errors import ConfigError
 from vidrec.files import expanded
 from vidrec.origins import Given, problem_of, read_given
 from vidrec.plugins import ENV_PREFIX, take_plugins
-from vidrec.sections import (
-    ClipSettings,
-    ConseSettings,
-    EmbedderSettings,
-    ExchangeSettings,
-    KnnSettings,
-    MarengoSettings,
-    MediaSettings,
-    PaidSettings,
-    QdrantSettings,
-    RemoteSettings,
-    ResnetSettings,
-    S,
-    S3Settings,
-    Section,
-    ServeSettings,
-    StoreSettings,
-    TrainSettings,
-)
+from vidrec.sections import S, Section
 from vidrec.trust import require_trust
 
 # Environment variables under the prefix that are not settings.
@@ -66,21 +49,21 @@ class Settings(BaseSettings):
     library: Path = Field(default_factory=lambda: user_data_path("vidrec", appauthor=False))
     cache: Path = Field(default_factory=lambda: user_cache_path("vidrec", appauthor=False))
     # Constructed, not validated: that would take a validator of each section.
-    embedder: EmbedderSettings = EmbedderSettings.model_construct()
-    media: MediaSettings = MediaSettings.model_construct()
-    conse: ConseSettings = ConseSettings.model_construct()
-    clip: ClipSettings = ClipSettings.model_construct()
-    resnet: ResnetSettings = ResnetSettings.model_construct()
-    marengo: MarengoSettings = MarengoSettings.model_construct()
-    paid: PaidSettings = PaidSettings.model_construct()
-    store: StoreSettings = StoreSettings.model_construct()
-    knn: KnnSettings = KnnSettings.model_construct()
-    qdrant: QdrantSettings = QdrantSettings.model_construct()
-    s3: S3Settings = S3Settings.model_construct()
-    remote: RemoteSettings = RemoteSettings.model_construct()
-    exchange: ExchangeSettings = ExchangeSettings.model_construct()
-    serve: ServeSettings = ServeSettings.model_construct()
-    train: TrainSettings = TrainSettings.model_construct()
+    embedder: sections.EmbedderSettings = sections.EmbedderSettings.model_construct()
+    media: sections.MediaSettings = sections.MediaSettings.model_construct()
+    conse: sections.ConseSettings = sections.ConseSettings.model_construct()
+    clip: sections.ClipSettings = sections.ClipSettings.model_construct()
+    resnet: sections.ResnetSettings = sections.ResnetSettings.model_construct()
+    marengo: sections.MarengoSettings = sections.MarengoSettings.model_construct()
+    paid: sections.PaidSettings = sections.PaidSettings.model_construct()
+    store: sections.StoreSettings = sections.StoreSettings.model_construct()
+    knn: sections.KnnSettings = sections.KnnSettings.model_construct()
+    qdrant: sections.QdrantSettings = sections.QdrantSettings.model_construct()
+    s3: sections.S3Settings = sections.S3Settings.model_construct()
+    remote: sections.RemoteSettings = sections.RemoteSettings.model_construct()
+    exchange: sections.ExchangeSettings = sections.ExchangeSettings.model_construct()
+    serve: sections.ServeSettings = sections.ServeSettings.model_construct()
+    train: sections.TrainSettings = sections.TrainSettings.model_construct()
     # What is set for installed plug-ins, unchecked until one is opened: it may hold secrets.
     _plugins: dict[str, dict[str, Any]] = PrivateAttr(default_factory=dict)
     _given: Given | None = PrivateAttr(default=None)
@@ -112,31 +95,23 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        *others: PydanticBaseSettingsSource,
+        **by_name: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, _toml_source(settings_cls)
-
-
-class _TomlSource(PydanticBaseSettingsSource):
-    """The parsed config file as the weakest source above the defaults."""
-
-    def __init__(self, settings_cls: type[BaseSettings], values: Mapping[str, Any]) -> None:
-        super().__init__(settings_cls)
-        self._values = values
-
-    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-        return self._values.get(field_name), field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        return dict(self._values)
+        return init_settings, env_settings, _TomlSource(settings_cls)
 
 
 _file_values: Mapping[str, Any] = {}
 
 
-def _toml_source(settings_cls: type[BaseSettings]) -> _TomlSource:
-    return _TomlSource(settings_cls, _file_values)
+class _TomlSource(PydanticBaseSettingsSource):
+    """The parsed config file as the weakest source above the defaults."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return _file_values.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        return dict(_file_values)
 
 
 def load_settings(

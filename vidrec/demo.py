@@ -12,7 +12,7 @@ from pathlib import Path
 
 from vidrec.config import Settings
 from vidrec.files import expanded
-from vidrec.progress import Progress, Silent
+from vidrec.progress import Progress, Silent, finishing
 
 # Cuts are three seconds in, so that clips of that length show how a moment is found.
 CLIP_SECONDS = 3
@@ -48,12 +48,10 @@ def prepare(settings: Settings, dest: Path | None = None, progress: Progress | N
     photos = demo_clips.photographs()
     progress.start("rendering", len(demo_clips.CLIPS), "clip")
     rendered = 0
-    try:
+    with finishing(progress):
         for clip in demo_clips.CLIPS:
             rendered += demo_clips.render_clip(clip, dest / "clips", photos)
             progress.step(detail=clip.path)
-    finally:
-        progress.finish()
     environment = {}
     if settings.knn.path is not None:
         environment["VIDREC_KNN_PATH"] = str(dest / "library" / "knn")

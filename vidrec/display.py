@@ -15,8 +15,12 @@ from io import TextIOBase, TextIOWrapper
 from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias
 
 from vidrec.errors import VidrecError
+from vidrec.progress import Progress
 from vidrec.wording import count as count
+from vidrec.wording import dollars as dollars
+from vidrec.wording import moment as moment
 from vidrec.wording import plural
+from vidrec.wording import size as size
 
 if TYPE_CHECKING:
     from vidrec.table import Row
@@ -216,31 +220,7 @@ def bold(text: str) -> str:
     return f"\x1b[1m{text}\x1b[0m" if colours() else text
 
 
-def dollars(cost: float | None) -> str:
-    """Write a cost; one that no price is set for is not known."""
-    return "not known" if cost is None else f"${cost:.2f}"
-
-
-def moment(seconds: float | None) -> str:
-    """Write seconds as ``m:ss`` or ``h:mm:ss``; a dash where they are not known."""
-    if seconds is None:
-        return "–"
-    whole = int(seconds + 0.5)
-    minutes, rest = divmod(whole, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def size(count: float) -> str:
-    """Write a number of bytes for a person."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
-
-
-class Bar:
+class Bar(Progress):
     """Progress on stderr: a bar with count and estimate on a terminal, plain lines otherwise."""
 
     def __init__(self, stream: TextIO | None = None) -> None:

@@ -10,36 +10,20 @@ from urllib.request import url2pathname
 
 from vidrec.errors import MissingPackageError
 
-# Each package that a base install lacks, by the name it is imported by, and the extra it is in.
-EXTRA_OF = {
-    "tensorflow": "train",
-    "keras": "train",
-    "tf2onnx": "train",
-    "einops": "train",
-    "matplotlib": "train",
-    "remotezip": "ucf",
-    "requests": "ucf",
-    "urllib3": "ucf",
-    "boto3": "cloud",
-    "botocore": "cloud",
-    "twelvelabs": "cloud",
-    "httpx": "cloud",
-    "qdrant_client": "cloud",
-    "grpc": "cloud",
-    "qdrant_edge": "edge",
-    "pyarrow": "parquet",
-    "cv2": "demo",
-    "skimage": "demo",
-    "scipy": "demo",
-    "fastembed": "clip",
-    "fastapi": "serve",
-    "uvicorn": "serve",
-    "starlette": "serve",
-    "python_multipart": "serve",
-    "prometheus_client": "serve",
-    "mcp": "mcp",
-    "ray": "ray",
+# What a base install lacks: packages, by the names they are imported by, of each extra.
+EXTRAS = {
+    "train": ("tensorflow", "keras", "tf2onnx", "einops", "matplotlib"),
+    "ucf": ("remotezip", "requests", "urllib3"),
+    "cloud": ("boto3", "botocore", "twelvelabs", "httpx", "qdrant_client", "grpc"),
+    "edge": ("qdrant_edge",),
+    "parquet": ("pyarrow",),
+    "demo": ("cv2", "skimage", "scipy"),
+    "clip": ("fastembed",),
+    "serve": ("fastapi", "uvicorn", "starlette", "python_multipart", "prometheus_client"),
+    "mcp": ("mcp",),
+    "ray": ("ray",),
 }
+EXTRA_OF = {package: extra for extra, packages in EXTRAS.items() for package in packages}
 
 
 def missing_package(exc: ModuleNotFoundError) -> MissingPackageError | None:
@@ -48,15 +32,13 @@ def missing_package(exc: ModuleNotFoundError) -> MissingPackageError | None:
     extra = EXTRA_OF.get(package)
     if extra is None:
         return None
-    return MissingPackageError(
-        f"the package {package} is not installed: run `{install_command(extra)}`"
-    )
+    mend = f"run `{install_command(extra)}`"
+    return MissingPackageError(f"the package {package} is not installed: {mend}")
 
 
 def install_command(extra: str) -> str:
     """Return the command that adds an extra to this very installation, as one would type it."""
-    words = [sys.executable, "-m", "pip", "install", *_requirement(extra)]
-    return shlex.join(words)
+    return shlex.join([sys.executable, "-m", "pip", "install", *_requirement(extra)])
 
 
 def _requirement(extra: str) -> list[str]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 
-class Progress(Protocol):
-    """A listener that may be called from any thread."""
+class Progress:
+    """A listener, which may be called from any thread; this one ignores everything."""
 
     def start(self, task: str, total: int | None, unit: str) -> None:
         """A task begins; ``total`` counts units ("video", "B"), None where it is not known."""
@@ -26,23 +25,7 @@ class Progress(Protocol):
         """The task is over."""
 
 
-class Silent:
-    """A listener that ignores everything."""
-
-    def start(self, task: str, total: int | None, unit: str) -> None:
-        return None
-
-    def step(self, count: int = 1, detail: str = "") -> None:
-        return None
-
-    def part(self, detail: str, share: float) -> None:
-        return None
-
-    def warn(self, message: str) -> None:
-        return None
-
-    def finish(self) -> None:
-        return None
+Silent = Progress
 
 
 @contextmanager

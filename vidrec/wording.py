@@ -1,4 +1,4 @@
-"""Words for people: numbers of things, and hints at what a typo may have meant."""
+"""Words for people: numbers, times and sizes, and hints at what a typo may have meant."""
 
 from __future__ import annotations
 
@@ -14,6 +14,30 @@ def count(number: int, thing: str) -> str:
 def plural(thing: str) -> str:
     """Return the word for several: ``videos``, ``queries``, ``classes``."""
     return f"{thing}es" if thing.endswith("s") else f"{re.sub(r'(?<=[^aeiou])y$', 'ie', thing)}s"
+
+
+def dollars(cost: float | None) -> str:
+    """Write a cost; one that no price is set for is not known."""
+    return "not known" if cost is None else f"${cost:.2f}"
+
+
+def moment(seconds: float | None) -> str:
+    """Write seconds as ``m:ss`` or ``h:mm:ss``; a dash where they are not known."""
+    if seconds is None:
+        return "–"
+    whole = int(seconds + 0.5)
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def size(count: float) -> str:
+    """Write a number of bytes for a person."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

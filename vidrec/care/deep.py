@@ -132,16 +132,10 @@ def _differences(
         yield f"{count(missing, 'vector')} of the library not in {info.place}", "--recreate"
     if unknown:
         yield f"{count(len(unknown), 'point')} in {info.place}, not of the library", "--prune"
-    if vectors:
-        yield (
-            f"{count(vectors, 'point')} in {info.place} with other vectors than the library",
-            "--recreate",
-        )
-    if payloads:
-        yield (
-            f"{count(payloads, 'point')} in {info.place} with other facts than the library",
-            "--recreate",
-        )
+    for number, what in ((vectors, "vectors"), (payloads, "facts")):
+        if number:
+            points = f"{count(number, 'point')} in {info.place}"
+            yield f"{points} with other {what} than the library", "--recreate"
 
 
 def _same_vector(store: VectorStore, stored: Point, wanted: Point) -> bool:

@@ -106,11 +106,10 @@ def _disk(name: str, folder: Path) -> Check:
     there = next(path for path in (folder, *folder.parents) if exists(path))
     free = shutil.disk_usage(there).free
     detail = f"{free / 1e9:.1f} GB free at {folder}"
-    if free < NO_DISK:
-        return Check(name, "failure", detail, "free some space, or choose another folder")
-    if free < LOW_DISK:
-        return Check(name, "warning", detail, "free some space, or choose another folder")
-    return Check(name, "ok", detail)
+    if free >= LOW_DISK:
+        return Check(name, "ok", detail)
+    state: State = "failure" if free < NO_DISK else "warning"
+    return Check(name, state, detail, "free some space, or choose another folder")
 
 
 def _library(settings: Settings) -> Iterator[Check]:

@@ -13,6 +13,7 @@ from vidrec.errors import StorageError, UsageError, VidrecError
 from vidrec.files import is_file, writing
 from vidrec.search.answers import Answer, seen_in
 from vidrec.types import Recommendation
+from vidrec.wording import count, moment
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -77,16 +78,16 @@ def _painted(answer: Answer, rows: Rows) -> Image:
     draw = ImageDraw.Draw(sheet)
     large, middle, small = (ImageFont.load_default(size) for size in (30, 18, 14))
     _write(draw, (EDGE, 26), answer.query, large, INK, width - 2 * EDGE)
-    under = f"{_count(len(rows))} · {answer.embedder.partition(':')[0]} · {answer.store}"
+    under = f"{count(len(rows), 'result')} · {answer.embedder.partition(':')[0]} · {answer.store}"
     draw.text((EDGE, 64), under, fill=PALE, font=small)
     for number, (row, pictures) in enumerate(rows):
         top = TITLE + number * ROW
         draw.text((EDGE, top), str(row.rank), fill=PALE, font=large)
         left = EDGE + 48
         _write(draw, (left, top + 6), row.filename, middle, INK, TEXT - 64)
-        about = f"{_clock(row.start_sec)} - {_clock(row.end_sec)}"  # the font has no dash
+        about = f"{moment(row.start_sec)} - {moment(row.end_sec)}"  # the font has no dash
         if row.duration_sec:
-            about += f"  of {_clock(row.duration_sec)}"
+            about += f"  of {moment(row.duration_sec)}"
         draw.text((left, top + 36), about, fill=PALE, font=small)
         about = " · ".join(filter(None, (row.label, seen_in(row, words=1))))
         _write(draw, (left, top + 58), about, small, PALE, TEXT - 64)
@@ -131,7 +132,7 @@ def _write(
 
 def _page(answer: Answer, rows: Rows) -> str:
     parts = [_HEAD.replace("TITLE", html.escape(answer.query))]
-    under = f"{_count(len(rows))} · {answer.embedder.partition(':')[0]} · {answer.store}"
+    under = f"{count(len(rows), 'result')} · {answer.embedder.partition(':')[0]} · {answer.store}"
     parts.append(f"<h1>{html.escape(answer.query)}</h1><p class=u>{html.escape(under)}</p>")
     for row, pictures in rows:
         sure = ""
@@ -141,20 +142,20 @@ def _page(answer: Answer, rows: Rows) -> str:
                 f"<span class={kind}>{row.confidence:.0%} sure</span>"
                 f"<i class=b><b class={kind} style='width:{row.confidence:.1%}'></b></i>"
             )
-        moment = ""
+        place_in = ""
         if row.duration_sec:
             start = min(1.0, row.start_sec / row.duration_sec)
             long = max(0.02, min(1.0, row.end_sec / row.duration_sec) - start)
-            moment = f"<i class=b><b style='margin-left:{start:.1%};width:{long:.1%}'></b></i>"
+            place_in = f"<i class=b><b style='margin-left:{start:.1%};width:{long:.1%}'></b></i>"
         images = "".join(_inline(picture) for picture in pictures)
         name = html.escape(row.filename)
         if row.path and is_file(Path(row.path)):
             place = html.escape(Path(row.path).absolute().as_uri(), quote=True)
             name = f'<a href="{place}#t={row.start_sec:.1f}">{name}</a>'
-        span = f"{_clock(row.start_sec)} – {_clock(row.end_sec)}"
+        span = f"{moment(row.start_sec)} – {moment(row.end_sec)}"
         parts.append(
             f"<section><div class=r>{row.rank}</div><div class=t><h2>{name}</h2>"
-            f"<p>{span}{moment}</p><p>{html.escape(row.label or '')}</p>"
+            f"<p>{span}{place_in}</p><p>{html.escape(row.label or '')}</p>"
             f"<p>{html.escape(seen_in(row, words=3))}</p>"
             f"<p>score {row.score:.3f} {sure}</p></div><div class=p>{images}</div></section>"
         )
@@ -170,16 +171,6 @@ def _inline(picture: Image | None) -> str:
     ImageOps.contain(picture, (2 * WIDE, 2 * HIGH)).save(buffer, "JPEG", quality=82)
     data = base64.b64encode(buffer.getvalue()).decode()
     return f"<img alt='' src='data:image/jpeg;base64,{data}'>"
-
-
-def _count(results: int) -> str:
-    return "1 result" if results == 1 else f"{results} results"
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 _HEAD = f"""<!doctype html><meta charset=utf-8><title>TITLE</title>
