@@ -10,6 +10,7 @@ from vidrec.commands.options import (
     CheckpointFolder,
     EmbedderName,
     Library,
+    RankScope,
     ReportFormat,
     Where,
     flag,
@@ -36,9 +37,7 @@ def evaluate(
     exclude_group: bool = flag(
         "Leave out neighbours from the group of the query.", "--exclude-group"
     ),
-    scope: Literal["clip", "video", "best"] = option(
-        "Rank a video by its best clip, as a whole, or by the better of both.", default="clip"
-    ),
+    scope: RankScope = "clip",
     where: Where = None,
     min: list[str] | None = option(
         "Exit with code 1 if a metric is smaller (R@1=0.45); may be repeated.", metavar="METRIC=X"
@@ -70,10 +69,7 @@ def evaluate(
     settings = settings_for(embedder__name=embedder, resnet__checkpoint=checkpoint, library=library)
     report = stage(
         settings, captions=captions, queries=queries, by=by, exclude_group=exclude_group, seed=seed,
-        scope=scope,
-        calibrate=calibrate,
-        splits=splits,
-        conditions=parse_conditions(where or []),
+        scope=scope, calibrate=calibrate, splits=splits, conditions=parse_conditions(where or []),
     )  # fmt: skip
     show_evaluation(report, wished)
     check_minimums(report, minimums)
@@ -85,18 +81,14 @@ def show_evaluation(report: EvaluateReport, wished: Format) -> None:
         print(f"{report.fingerprint}, {count(report.videos, 'video')}")
     if text := report.text:
         if wished == "table":
-            print(
-                f"\ntext → video: {count(text.queries, 'caption')}, "
-                f"{count(text.videos, 'video')} by {text.scope}"
-            )
+            among = f"{count(text.videos, 'video')} by {text.scope}"
+            print(f"\ntext → video: {count(text.queries, 'caption')}, {among}")
             _metric_table(text.metrics)
         _note_skipped(text.skipped)
     if queries := report.queries:
         if wished == "table":
-            print(
-                f"\nqueries → videos: {count(len(queries.queries), 'query')}, "
-                f"{count(queries.videos, 'video')} by {queries.scope}"
-            )
+            among = f"{count(queries.videos, 'video')} by {queries.scope}"
+            print(f"\nqueries → videos: {count(len(queries.queries), 'query')}, {among}")
             _metric_table(queries.metrics)
             _query_table(queries.queries)
         _note_skipped(queries.skipped)
@@ -110,11 +102,8 @@ def show_evaluation(report: EvaluateReport, wished: Format) -> None:
     if near and wished == "table":
         without = ", test → train" if near.by_split else ""
         without += ", without the query's group" if near.exclude_group else ""
-        alone = (
-            f"; {count(near.alone, 'video')} without another of the same label"
-            if near.alone
-            else ""
-        )
+        lonely = f"; {count(near.alone, 'video')} without another of the same label"
+        alone = lonely if near.alone else ""
         print(
             f"\nneighbours by {near.by}{without}: {near.queries} of "
             f"{count(near.labelled, 'video')} asked with, {count(near.labels, 'label')}{alone}"
@@ -134,10 +123,8 @@ def _note_skipped(skipped: Sequence[SkippedRow]) -> None:
 def _query_table(queries: Sequence[AskedQuery]) -> None:
     columns = ["query", "fit", "AP", "P@5", "chance", "best score"]
     rows = [
-        [
-            row.query, str(row.relevant), f"{row.average_precision:.2f}",
-            f"{row.precision_5:.2f}", f"{row.chance:.2f}", f"{row.score:.3f}",
-        ]
+        [row.query, str(row.relevant), f"{row.average_precision:.2f}",
+         f"{row.precision_5:.2f}", f"{row.chance:.2f}", f"{row.score:.3f}"]
         for row in queries
     ]  # fmt: skip
     show_table(columns, rows, right=columns[1:])
@@ -147,10 +134,8 @@ def _confidence_table(measured: Sequence[ConfidenceReport]) -> None:
     print("\nconfidence, kept in the library: does the best score show whether anything fits?")
     columns = ["asked by", "queries", "ROC area", "refused: fits", "refused: none fits"]
     rows = [
-        [
-            row.kind, str(row.queries), f"{row.separation:.3f}",
-            f"{row.refused_present:.3f}", f"{row.refused_absent:.3f}",
-        ]
+        [row.kind, str(row.queries), f"{row.separation:.3f}",
+         f"{row.refused_present:.3f}", f"{row.refused_absent:.3f}"]
         for row in measured
     ]  # fmt: skip
     show_table(columns, rows, right=columns[1:])
@@ -160,10 +145,8 @@ def _metric_table(metrics: Sequence[Metric]) -> None:
     rows = []
     for metric in metrics:
         places = 1 if metric.name == "median rank" else 3
-        numbers = [
-            f"{number:.{places}f}"
-            for number in (metric.value, metric.low, metric.high, metric.chance)
-        ]
-        rows.append([metric.name, numbers[0], f"{numbers[1]}–{numbers[2]}", numbers[3]])
+        figures = (metric.value, metric.low, metric.high, metric.chance)
+        value, low, high, chance = (f"{figure:.{places}f}" for figure in figures)
+        rows.append([metric.name, value, f"{low}–{high}", chance])
     columns = ["metric", "value", "95 % interval", "chance"]
     show_table(columns, rows, right=columns[1:])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-from typer import Argument, Option
+from typer import Argument
 
 from vidrec.commands.options import (
     EmbedderName,
+    FileFormat,
     Library,
     ReportFormat,
     Where,
@@ -17,11 +18,6 @@ from vidrec.commands.options import (
     settings_for,
 )
 from vidrec.display import Bar, choose_format, count, note, show_data
-
-FileFormat = Annotated[
-    Literal["parquet", "jsonl"] | None,
-    Option("--file-format", help="Format of the file.", show_default="by its name"),
-]
 
 
 def export(

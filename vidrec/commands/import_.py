@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
-from typer import Argument, Option
+from typer import Argument
 
-from vidrec.commands.options import ReportFormat, option, settings_for
+from vidrec.commands.options import FileFormat, ReportFormat, option, settings_for
 from vidrec.display import Bar, Format, choose_format, count, note, show_data
 from vidrec.errors import PartialFailure, UsageError
 from vidrec.files import expanded
@@ -15,11 +15,6 @@ from vidrec.files import expanded
 if TYPE_CHECKING:
     from vidrec.exchange.importing import ImportReport
     from vidrec.exchange.merge import MergeReport
-
-FileFormat = Annotated[
-    Literal["parquet", "jsonl"] | None,
-    Option("--file-format", help="Format of the file.", show_default="by its name"),
-]
 
 
 def import_(

@@ -6,16 +6,14 @@ from vidrec.commands.options import (
     CheckpointFolder,
     EmbedderName,
     Library,
+    PaidQuestions,
     StoreName,
-    option,
     settings_for,
 )
 
 
 def mcp(
-    allow_paid: int = option(
-        "Pay for at most N questions (marengo).", default=0, min=0, metavar="N"
-    ),
+    allow_paid: PaidQuestions = 0,
     embedder: EmbedderName = None,
     checkpoint: CheckpointFolder = None,
     store: StoreName = None,

@@ -139,6 +139,15 @@ def _tell_of_file() -> None:
         note(f"settings from ./{IN_FOLDER}")
 
 
+FileFormat = Annotated[
+    Literal["parquet", "jsonl"] | None,
+    Option("--file-format", help="Format of the file.", show_default="by its name"),
+]
+RankScope = Annotated[
+    Literal["clip", "video", "best"],
+    Option(help="Rank a video by its best clip, as a whole, or by the better of both."),
+]
+PaidQuestions = Annotated[int, Option(min=0, help="Pay for at most N questions (marengo).")]
 NulSeparated = Annotated[
     bool, Option("--null", "-0", help="Names on stdin are separated by NUL (find -print0).")
 ]

@@ -17,6 +17,7 @@ from vidrec.commands.options import (
     EmbedderName,
     Library,
     OutputFormat,
+    RankScope,
     StoreName,
     Where,
     flag,
@@ -73,9 +74,7 @@ def recommend(
         "Leave out videos that were watched: a file of ids, names or JSON lines."
     ),
     like_history: bool = flag("Also like the latest 50 videos of the history.", "--like-history"),
-    scope: Literal["clip", "video", "best"] = option(
-        "Rank a video by its best clip, as a whole, or by the better of both.", default="clip"
-    ),
+    scope: RankScope = "clip",
     where: Where = None,
     min_score: float | None = option("Leave out results with a lower score."),
     min_confidence: float | None = option(
@@ -212,9 +211,7 @@ def _may_pay(words: str) -> bool:
     return may_ask() and typer.confirm(f"{words[0].upper()}{words[1:]}. Pay?", err=True)
 
 
-def _all_videos(
-    settings: Settings, target: Path, k: int, scope: Literal["clip", "video", "best"]
-) -> None:
+def _all_videos(settings: Settings, target: Path, k: int, scope: str) -> None:
     import sys
 
     from vidrec.search.session import open_session

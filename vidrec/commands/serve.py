@@ -8,6 +8,7 @@ from vidrec.commands.options import (
     CheckpointFolder,
     EmbedderName,
     Library,
+    PaidQuestions,
     StoreName,
     flag,
     option,
@@ -27,9 +28,7 @@ def serve(
     token: str | None = option(
         "Token that clients must send; `new` makes one. Safer in VIDREC_SERVE_TOKEN."
     ),
-    allow_paid: int = option(
-        "Pay for at most N questions (marengo).", default=0, min=0, metavar="N"
-    ),
+    allow_paid: PaidQuestions = 0,
     embedder: EmbedderName = None,
     checkpoint: CheckpointFolder = None,
     store: StoreName = None,

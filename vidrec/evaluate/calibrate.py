@@ -7,7 +7,7 @@ confidence is worth; the fit is kept in the library, where `recommend` finds it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from vidrec.calibration import MIN_QUERIES, Calibration, fit, separation
@@ -46,24 +46,17 @@ def calibrate(
         UsageError: there are too few captions and labelled videos to learn from.
     """
     reports = []
-    for kind, found in _best_scores(corpus, captions, labels, max_queries, seed):
-        present, absent = found
+    for kind, (present, absent) in _best_scores(corpus, captions, labels, max_queries, seed):
         if len(present) < MIN_QUERIES:
             continue
-        calibration = fit(present, absent)
-        corpus.library.set_calibration(corpus.fingerprint, kind, calibration)
-        reports.append(
-            ConfidenceReport(
-                kind,
-                len(present),
-                separation(present, absent),
-                _refused(calibration, present, min_confidence),
-                _refused(calibration, absent, min_confidence),
-                min_confidence,
-                calibration.slope,
-                calibration.offset,
-            )
+        found = fit(present, absent)
+        corpus.library.set_calibration(corpus.fingerprint, kind, found)
+        area = separation(present, absent)
+        lost, refused = (_refused(found, some, min_confidence) for some in (present, absent))
+        report = ConfidenceReport(
+            kind, len(present), area, lost, refused, min_confidence, found.slope, found.offset
         )
+        reports.append(report)
     if not reports:
         raise UsageError(
             f"--calibrate needs {MIN_QUERIES} captions or labelled videos at least, some with "
@@ -83,7 +76,7 @@ def _best_scores(
     labels: Mapping[str, str],
     max_queries: int,
     seed: int,
-) -> list[tuple[Modality, tuple[Floats, Floats]]]:
+) -> Iterator[tuple[Modality, tuple[Floats, Floats]]]:
     import numpy as np
 
     from vidrec.evaluate import metrics
@@ -92,24 +85,16 @@ def _best_scores(
     numbers = {video_id: at for at, video_id in enumerate(sorted(corpus.videos))}
     own = np.array([numbers[video_id] for video_id in clips.video_ids], np.int64)
     label_of = numbered([labels.get(video_id) for video_id in numbers])
-    found: list[tuple[Modality, tuple[Floats, Floats]]] = []
     if captions:
         captions = [captions[at] for at in drawn(len(captions), max_queries, seed)]
         texts = corpus.text_vectors([caption.text for caption, _ in captions])
         asked = np.array([numbers[video_id] for _, video_id in captions], np.int64)
-        found.append(("text", metrics.best_scores(texts, asked, clips.vectors, own, label_of)))
+        yield "text", metrics.best_scores(texts, asked, clips.vectors, own, label_of)
     if labels:
         kept = [at for at, video_id in enumerate(corpus.whole.video_ids) if video_id in labels]
         kept = [kept[at] for at in drawn(len(kept), max_queries, seed)]
         asked = np.array([numbers[corpus.whole.video_ids[at]] for at in kept], np.int64)
         groups = [corpus.videos[video_id].group or video_id for video_id in numbers]
-        found.append(
-            (
-                "video",
-                metrics.best_scores(
-                    corpus.whole.vectors[kept], asked, clips.vectors, own, label_of,
-                    away=numbered(groups),
-                ),
-            )
-        )  # fmt: skip
-    return found
+        asking = corpus.whole.vectors[kept]
+        away = numbered(groups)
+        yield "video", metrics.best_scores(asking, asked, clips.vectors, own, label_of, away)

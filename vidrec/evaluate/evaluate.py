@@ -86,13 +86,12 @@ def evaluate(
             ranked = _ranked(corpus, scope) if rows or asked else corpus.whole
             matched, skipped = match_captions(rows, names, set(ranked.video_ids))
             if captions and not matched:
-                raise UsageError(_unmatched(captions, skipped))
-            text = None
+                raise _unmatched(captions, skipped)
+            text = found = None
             if matched:
                 metrics = _text_metrics(corpus, ranked, matched, seed)
                 total = len(set(ranked.video_ids))
                 text = TextReport(len(matched), total, scope, metrics, skipped)
-            found = None
             if queries:
                 found = _queries(corpus, ranked, queries, asked, names, scope, seed)
             labels = _labels(corpus, by, matched)
@@ -124,6 +123,14 @@ def _ranked(corpus: Corpus, scope: QueryScope) -> Rows:
     return corpus.whole if scope == "video" else corpus.clips
 
 
+def _numbers(rows: Rows) -> tuple[dict[str, int], NDArray[np.int64]]:
+    """Return a number for each video, and that of each row's."""
+    import numpy as np
+
+    numbers = {video_id: at for at, video_id in enumerate(sorted(set(rows.video_ids)))}
+    return numbers, np.array([numbers[video_id] for video_id in rows.video_ids], np.int64)
+
+
 def _text_metrics(
     corpus: Corpus, rows: Rows, matched: Sequence[tuple[Caption, str]], seed: int
 ) -> list[Metric]:
@@ -131,13 +138,10 @@ def _text_metrics(
 
     from vidrec.evaluate import metrics
 
-    numbers = {video_id: at for at, video_id in enumerate(sorted(set(rows.video_ids)))}
-    ranks = metrics.target_ranks(
-        corpus.text_vectors([caption.text for caption, _ in matched]),
-        np.array([numbers[video_id] for _, video_id in matched]),
-        rows.vectors,
-        np.array([numbers[video_id] for video_id in rows.video_ids]),
-    ).astype(float)
+    numbers, videos = _numbers(rows)
+    texts = corpus.text_vectors([caption.text for caption, _ in matched])
+    targets = np.array([numbers[video_id] for _, video_id in matched])
+    ranks = metrics.target_ranks(texts, targets, rows.vectors, videos).astype(float)
     total = len(numbers)
     found = [
         _metric(f"R@{k}", (ranks <= k).astype(float), min(k, total) / total, seed)
@@ -165,20 +169,19 @@ def _queries(
 
     matched, skipped = match_captions(asked, names, set(rows.video_ids))
     if not matched:
-        raise UsageError(_unmatched(path, skipped))
+        raise _unmatched(path, skipped)
     texts = list(dict.fromkeys(query.text for query, _ in matched))
-    numbers = {video_id: at for at, video_id in enumerate(sorted(set(rows.video_ids)))}
+    numbers, videos = _numbers(rows)
     relevant = np.zeros((len(texts), len(numbers)), np.bool_)
     for query, video_id in matched:
         relevant[texts.index(query.text), numbers[video_id]] = True
-    videos = np.array([numbers[video_id] for video_id in rows.video_ids], np.int64)
     quality = metrics.relevant_quality(corpus.text_vectors(texts), relevant, rows.vectors, videos)
     chance = metrics.chance_precision(quality)
-    table = zip(
-        texts, quality.relevant.tolist(), quality.average_precision.tolist(),
-        quality.precision_5.tolist(), (quality.relevant / quality.candidates).tolist(),
-        quality.best.tolist(), strict=True,
+    figures = (
+        quality.relevant, quality.average_precision, quality.precision_5,
+        quality.relevant / quality.candidates, quality.best,
     )  # fmt: skip
+    table = zip(texts, *(column.tolist() for column in figures), strict=True)
     average = metrics.chance_average_precision(quality)
     found = [
         _metric("AP", quality.average_precision, average, seed),
@@ -273,9 +276,7 @@ def _how_to_share(by: str | None) -> str:
     return "label them (`vidrec embed --label-from folder`)"
 
 
-def _unmatched(captions: Path, skipped: Sequence[SkippedRow]) -> str:
+def _unmatched(captions: Path, skipped: Sequence[SkippedRow]) -> UsageError:
     first = skipped[0]
-    return (
-        f"no row of {captions} could be used; line {first.line}, {first.file or 'no file'}: "
-        f"{first.reason}"
-    )
+    where = f"line {first.line}, {first.file or 'no file'}"
+    return UsageError(f"no row of {captions} could be used; {where}: {first.reason}")

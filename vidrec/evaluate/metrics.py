@@ -142,22 +142,13 @@ def neighbour_quality(
         rank = candidate.cumsum(axis=1)
         relevant, candidates = right.sum(axis=1), rank[:, -1]
         precision = right.cumsum(axis=1) / np.maximum(rank, 1)
-        parts.append(
-            np.stack(
-                [
-                    (right & (rank <= 1)).sum(axis=1),
-                    (right & (rank <= 10)).sum(axis=1) / np.clip(candidates, 1, 10),
-                    (precision * right).sum(axis=1) / np.maximum(relevant, 1),
-                    relevant,
-                    candidates,
-                ]
-            )
-        )
+        first = (right & (rank <= 1)).sum(axis=1)
+        first_ten = (right & (rank <= 10)).sum(axis=1) / np.clip(candidates, 1, 10)
+        average = (precision * right).sum(axis=1) / np.maximum(relevant, 1)
+        parts.append(np.stack([first, first_ten, average, relevant, candidates]))
     table = np.concatenate(parts, axis=1) if parts else np.empty((5, 0))
     table = table[:, table[3] > 0]
-    return NeighbourQuality(
-        table[0], table[1], table[2], table[3].astype(np.int64), table[4].astype(np.int64)
-    )
+    return NeighbourQuality(*table[:3], *table[3:].astype(np.int64))
 
 
 def best_scores(

@@ -134,10 +134,10 @@ def check_minimums(report: EvaluateReport, minimums: Mapping[str, float]) -> Non
         BelowMinimum: a metric is smaller than asked, or was not measured.
     """
     measured = {metric.name: metric.value for metric in report.metrics}
+    needed = dict.fromkeys(TEXT_METRICS, "--captions") | dict.fromkeys(QUERY_METRICS, "--queries")
     for name in minimums:
         if name not in measured:
-            needs = "--captions" if name in TEXT_METRICS else "labels"
-            needs = "--queries" if name in QUERY_METRICS else needs
+            needs = needed.get(name, "labels")
             raise BelowMinimum(f"{name} was not measured (it needs {needs}), but --min asks for it")
     short = [
         f"{name} is {measured[name]:.3f}, below the {wanted:g} that --min asks for"

@@ -6,7 +6,6 @@ named, and what is here stays.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -52,82 +51,72 @@ def merge(settings: Settings, other: Path, progress: Progress | None = None) -> 
     ):
         total = int(theirs.read("SELECT count(*) FROM videos")[0][0])
         progress.start("merging", total, "video")
+        lengths = {}
         for fingerprint in theirs.fingerprints():
             ours.register(fingerprint)
-        lengths = {
-            str(fingerprint): theirs.clip_seconds(str(fingerprint))
-            for fingerprint in theirs.fingerprints()
-        }
+            lengths[str(fingerprint)] = theirs.clip_seconds(str(fingerprint))
         with finishing(progress):
-            for videos in _batches(theirs.videos()):
+            merging, videos = _Merge(ours, theirs, report, lengths), theirs.videos()
+            while some := list(islice(videos, VIDEOS_AT_A_TIME)):
                 with ours.transaction():
-                    for video in videos:
-                        _take(ours, theirs, video, lengths, report)
+                    for video in some:
+                        merging.take(video)
                         progress.step()
             _take_bills(ours, theirs)
     return report
 
 
-def _take(
-    ours: Library,
-    theirs: Library,
-    video: Video,
-    lengths: dict[str, dict[str, float]],
-    report: MergeReport,
-) -> None:
-    here = ours.video(video.id)
-    if here is None:
-        ours.add_video(video)
-        report.videos += 1
-    else:
-        report.known += 1
-        for fact in FACTS:
-            mine, other = getattr(here, fact), getattr(video, fact)
-            if mine is not None and other is not None and mine != other:
-                report.conflicts.append(
-                    f"{video.filename} ({video.id[:12]}): {fact} is {mine}, there {other}"
-                )
-    _take_fields(ours, theirs, video, report)
-    upload = upload_of(theirs, video.id)
-    if upload is not None and upload_of(ours, video.id) is None:
-        add_upload(ours, upload)
-    for fingerprint, by_video in lengths.items():
-        if video.id in by_video:
-            _take_embeddings(ours, theirs, video, fingerprint, by_video[video.id], report)
+@dataclass(frozen=True, slots=True)
+class _Merge:
+    ours: Library
+    theirs: Library
+    report: MergeReport
+    lengths: dict[str, dict[str, float]]  # clip seconds by fingerprint and video, of theirs
 
+    def take(self, video: Video) -> None:
+        here = self.ours.video(video.id)
+        if here is None:
+            self.ours.add_video(video)
+            self.report.videos += 1
+        else:
+            self.report.known += 1
+            for fact in FACTS:
+                mine, other = getattr(here, fact), getattr(video, fact)
+                if mine is not None and other is not None:
+                    self._compare(video, fact, mine, other)
+        self._take_fields(video)
+        upload = upload_of(self.theirs, video.id)
+        if upload is not None and upload_of(self.ours, video.id) is None:
+            add_upload(self.ours, upload)
+        for fingerprint, by_video in self.lengths.items():
+            if video.id in by_video:
+                self._take_embeddings(video, fingerprint, by_video[video.id])
 
-def _take_fields(ours: Library, theirs: Library, video: Video, report: MergeReport) -> None:
-    """The user's own fields."""
-    mine = ours.fields_of([video.id]).get(video.id, {})
-    new = {}
-    for key, value in theirs.fields_of([video.id]).get(video.id, {}).items():
-        if key not in mine:
-            new[key] = value
-        elif mine[key] != value:
-            report.conflicts.append(
-                f"{video.filename} ({video.id[:12]}): {key} is {mine[key]}, there {value}"
-            )
-    if new:
-        ours.set_fields([(video.id, new)])
-
-
-def _take_embeddings(
-    ours: Library,
-    theirs: Library,
-    video: Video,
-    fingerprint: str,
-    clip_seconds: float,
-    report: MergeReport,
-) -> None:
-    found = theirs.video_embeddings(video.id, fingerprint)
-    mine = ours.video_embeddings(video.id, fingerprint)
-    if not mine:
-        ours.save_embeddings(video.id, found, clip_seconds)
-        report.rows += len(found)
-    elif list(map(_content, mine)) != list(map(_content, found)):
-        report.conflicts.append(
-            f"{video.filename} ({video.id[:12]}): other vectors of {fingerprint}"
+    def _take_fields(self, video: Video) -> None:
+        """The user's own fields."""
+        mine, other = (
+            library.fields_of([video.id]).get(video.id, {}) for library in (self.ours, self.theirs)
         )
+        for key in filter(mine.__contains__, other):
+            self._compare(video, key, mine[key], other[key])
+        if new := {key: value for key, value in other.items() if key not in mine}:
+            self.ours.set_fields([(video.id, new)])
+
+    def _take_embeddings(self, video: Video, fingerprint: str, clip_seconds: float) -> None:
+        found = self.theirs.video_embeddings(video.id, fingerprint)
+        mine = self.ours.video_embeddings(video.id, fingerprint)
+        if not mine:
+            self.ours.save_embeddings(video.id, found, clip_seconds)
+            self.report.rows += len(found)
+        elif list(map(_content, mine)) != list(map(_content, found)):
+            self._differs(video, f"other vectors of {fingerprint}")
+
+    def _compare(self, video: Video, key: str, mine: object, other: object) -> None:
+        if mine != other:
+            self._differs(video, f"{key} is {mine}, there {other}")
+
+    def _differs(self, video: Video, how: str) -> None:
+        self.report.conflicts.append(f"{video.filename} ({video.id[:12]}): {how}")
 
 
 def _content(embedding: Embedding) -> tuple[Any, ...]:
@@ -141,8 +130,3 @@ def _take_bills(ours: Library, theirs: Library) -> None:
     rows = theirs.read(f"SELECT {columns} FROM paid WHERE job_id IS NOT NULL")
     with ours.transaction() as db:
         db.executemany(f"INSERT OR IGNORE INTO paid ({columns}) VALUES (?, ?, ?, ?, ?, ?)", rows)
-
-
-def _batches(videos: Iterator[Video]) -> Iterator[list[Video]]:
-    while some := list(islice(videos, VIDEOS_AT_A_TIME)):
-        yield some

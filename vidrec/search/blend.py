@@ -71,6 +71,7 @@ class Blend(VectorStore):
 
     name: ClassVar[str] = "library"
     keeps_bits: ClassVar[bool] = True
+    indexed: ClassVar[bool] = False
 
     def __init__(self, library: Library, searched: Sequence[tuple[str, float | None]]) -> None:
         """Prepare; nothing is read yet.

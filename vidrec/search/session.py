@@ -21,7 +21,7 @@ from vidrec.library.catalog import has_catalog
 from vidrec.records import dataclass
 from vidrec.search.answers import Answer, confidence_of, judged, row_of
 from vidrec.search.asked import Asker
-from vidrec.search.blend import Blend, open_searched
+from vidrec.search.blend import open_searched
 from vidrec.search.filters import filter_of
 from vidrec.search.gather import Gathered, Gatherer, gather_together
 from vidrec.search.moments import Moment, best_outside
@@ -246,7 +246,7 @@ class Session:
         return self.library.removed_videos(revision) if revision else set()
 
     def _unindexed(self) -> bool:
-        if isinstance(self.store, Blend):
+        if not self.store.indexed:
             return False
         followed = self.library.indexed_position(self.store.place, self.fingerprint)
         return self.library.position(self.fingerprint) != followed

@@ -50,28 +50,19 @@ def _texts(name: str, value: Any) -> Sequence[str]:
     return several
 
 
-def _switch(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise UsageError(f"{name} is true or false. Received: {value!r}")
-    return value
+def _reader(what: str, *kinds: type) -> Callable[[str, Any], Any]:
+    """Return what lets values of these very kinds pass; true and false are no numbers."""
+
+    def read(name: str, value: Any) -> Any:
+        if type(value) not in kinds:
+            raise UsageError(f"{name} is {what}. Received: {value!r}")
+        return value
+
+    return read
 
 
-def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise UsageError(f"{name} is a number. Received: {value!r}")
-    return value
-
-
-def _whole(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise UsageError(f"{name} is a whole number. Received: {value!r}")
-    return value
-
-
-def _word(name: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise UsageError(f"{name} is a word. Received: {value!r}")
-    return value
+_switch, _word = _reader("true or false", bool), _reader("a word", str)
+_whole, _number = _reader("a whole number", int), _reader("a number", int, float)
 
 
 def _conditions(name: str, value: Any) -> tuple[Condition, ...]:

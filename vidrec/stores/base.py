@@ -68,12 +68,14 @@ class VectorStore(ABC):
             of its points alone; candidates are everybody's.
         shared: whether the collection may be seen by other people.
         keeps_bits: whether a vector comes back bit for bit; else its last digits may differ.
+        indexed: whether `vidrec index` writes it.
     """
 
     name: ClassVar[str]
     owner: str = ""
     shared: bool = False
     keeps_bits: ClassVar[bool] = False
+    indexed: ClassVar[bool] = True
 
     @property
     @abstractmethod
