@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
+
 from vidrec.care.doctor import Check, guarded
 from vidrec.config import Settings
 from vidrec.errors import NoIndexError
@@ -139,8 +141,6 @@ def _differences(
 
 
 def _same_vector(store: VectorStore, stored: Point, wanted: Point) -> bool:
-    import numpy as np
-
     if np.array_equal(stored.vector, wanted.vector):
         return True
     if store.keeps_bits or stored.vector.shape != wanted.vector.shape:

@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from vidrec.calibration import MIN_QUERIES, Calibration, fit, separation
 from vidrec.errors import UsageError
+from vidrec.evaluate import metrics
 from vidrec.evaluate.captions import Caption
 from vidrec.evaluate.corpus import Corpus, drawn, numbered
 from vidrec.evaluate.quality import ConfidenceReport
 from vidrec.types import Modality
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -77,10 +79,6 @@ def _best_scores(
     max_queries: int,
     seed: int,
 ) -> Iterator[tuple[Modality, tuple[Floats, Floats]]]:
-    import numpy as np
-
-    from vidrec.evaluate import metrics
-
     clips = corpus.clips
     numbers = {video_id: at for at, video_id in enumerate(sorted(corpus.videos))}
     own = np.array([numbers[video_id] for video_id in clips.video_ids], np.int64)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from vidrec.embedders.base import Embedder
 from vidrec.errors import LibraryError
 from vidrec.library import Library
@@ -15,7 +17,6 @@ from vidrec.search.told import Told
 from vidrec.types import Condition, Scope
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -65,8 +66,6 @@ class Corpus:
 
     def rows(self, scope: Scope | None) -> Rows:
         """Load the vectors of a scope, or of all."""
-        import numpy as np
-
         total = self.library.count_embeddings(self.fingerprint)[1]
         vectors = np.empty((total, self.embedder.dim), dtype=np.float32)
         ids: list[tuple[str, str]] = []
@@ -90,15 +89,11 @@ class Corpus:
 
     def text_vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return ``(len(texts), dim)``; texts asked before are taken from the library."""
-        import numpy as np
-
         return np.stack([asked.vector for asked in asked_texts(self.library, self.embedder, texts)])
 
 
 def numbered(names: Sequence[str | None]) -> NDArray[np.int64]:
     """Return a number for each name, the same for the same name; -1 for None."""
-    import numpy as np
-
     numbers: dict[str, int] = {}
     found = [-1 if name is None else numbers.setdefault(name, len(numbers)) for name in names]
     return np.array(found, dtype=np.int64)
@@ -106,8 +101,6 @@ def numbered(names: Sequence[str | None]) -> NDArray[np.int64]:
 
 def drawn(count: int, limit: int, seed: int) -> NDArray[np.int64]:
     """Return ``limit`` of so many places, drawn at random and in order, or all if they are few."""
-    import numpy as np
-
     if count <= limit:
         return np.arange(count)
     return np.sort(np.random.default_rng(seed).choice(count, limit, replace=False))

@@ -15,9 +15,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+import numpy as np
+
 from vidrec.config import Settings
 from vidrec.embedders import load_embedder
 from vidrec.errors import UsageError
+from vidrec.evaluate import metrics
+from vidrec.evaluate.calibrate import calibrate as measure_confidence
 from vidrec.evaluate.captions import Caption, SkippedRow, VideoNames, match_captions, read_captions
 from vidrec.evaluate.corpus import Corpus, Rows, drawn, numbered
 from vidrec.evaluate.quality import (
@@ -33,7 +37,6 @@ from vidrec.search.query import QueryScope
 from vidrec.types import Condition
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 Splits: TypeAlias = Literal["auto", "ignore"]
@@ -89,9 +92,9 @@ def evaluate(
                 raise _unmatched(captions, skipped)
             text = found = None
             if matched:
-                metrics = _text_metrics(corpus, ranked, matched, seed)
+                measured = _text_metrics(corpus, ranked, matched, seed)
                 total = len(set(ranked.video_ids))
-                text = TextReport(len(matched), total, scope, metrics, skipped)
+                text = TextReport(len(matched), total, scope, measured, skipped)
             if queries:
                 found = _queries(corpus, ranked, queries, asked, names, scope, seed)
             labels = _labels(corpus, by, matched)
@@ -99,11 +102,8 @@ def evaluate(
             neighbours = _neighbours(corpus, labels, sides, by or "label", exclude_group, seed)
             confidence = []
             if calibrate:
-                from vidrec.evaluate.calibrate import calibrate as stage
-
-                confidence = stage(
-                    corpus, matched, labels, settings.embedder.min_confidence, MAX_QUERIES, seed
-                )
+                least = settings.embedder.min_confidence
+                confidence = measure_confidence(corpus, matched, labels, least, MAX_QUERIES, seed)
     finally:
         embedder.close()
     if neighbours is None and (by or not (captions or queries)):
@@ -125,8 +125,6 @@ def _ranked(corpus: Corpus, scope: QueryScope) -> Rows:
 
 def _numbers(rows: Rows) -> tuple[dict[str, int], NDArray[np.int64]]:
     """Return a number for each video, and that of each row's."""
-    import numpy as np
-
     numbers = {video_id: at for at, video_id in enumerate(sorted(set(rows.video_ids)))}
     return numbers, np.array([numbers[video_id] for video_id in rows.video_ids], np.int64)
 
@@ -134,10 +132,6 @@ def _numbers(rows: Rows) -> tuple[dict[str, int], NDArray[np.int64]]:
 def _text_metrics(
     corpus: Corpus, rows: Rows, matched: Sequence[tuple[Caption, str]], seed: int
 ) -> list[Metric]:
-    import numpy as np
-
-    from vidrec.evaluate import metrics
-
     numbers, videos = _numbers(rows)
     texts = corpus.text_vectors([caption.text for caption, _ in matched])
     targets = np.array([numbers[video_id] for _, video_id in matched])
@@ -163,10 +157,6 @@ def _queries(
     scope: QueryScope,
     seed: int,
 ) -> QueriesReport:
-    import numpy as np
-
-    from vidrec.evaluate import metrics
-
     matched, skipped = match_captions(asked, names, set(rows.video_ids))
     if not matched:
         raise _unmatched(path, skipped)
@@ -222,10 +212,6 @@ def _neighbours(
     seed: int,
 ) -> NeighbourReport | None:
     """Return None where no two videos have one label."""
-    import numpy as np
-
-    from vidrec.evaluate import metrics
-
     kept = [at for at, video_id in enumerate(corpus.whole.video_ids) if video_id in labels]
     ids = [corpus.whole.video_ids[at] for at in kept]
     groups = numbered([corpus.videos[video_id].group for video_id in ids])
@@ -264,9 +250,7 @@ def _neighbours(
 
 
 def _metric(name: str, values: NDArray[np.float64], chance: float, seed: int) -> Metric:
-    from vidrec.evaluate.metrics import bootstrap_interval
-
-    low, high = bootstrap_interval(values, seed=seed)
+    low, high = metrics.bootstrap_interval(values, seed=seed)
     return Metric(name, float(values.mean()), low, high, chance)
 
 

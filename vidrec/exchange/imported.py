@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import numpy as np
+
 from vidrec.errors import UsageError
 from vidrec.files import is_file, is_text
 from vidrec.types import Embedding, Video, VideoInfo
 from vidrec.urls import shown_url
+from vidrec.vectors import unit_rows
 
 if TYPE_CHECKING:
     from vidrec.exchange.rows import Row
@@ -127,10 +130,6 @@ def unit_vector(row: Row) -> Any:
     Raises:
         UsageError: it has no direction.
     """
-    import numpy as np
-
-    from vidrec.vectors import unit_rows
-
     name = str(row["filename"] or row["path"] or row["video_id"])
     return unit_rows(np.ascontiguousarray(row["vector"], np.float32)[None], [name])[0]
 

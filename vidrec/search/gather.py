@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from vidrec.library import Library
 from vidrec.records import dataclass
 from vidrec.search import pooling
 from vidrec.search.asked import AskedPart
 from vidrec.search.query import Query
+from vidrec.search.rank import nearest, nearest_of_each
 from vidrec.stores.base import VectorStore
 from vidrec.types import PAYLOAD_FIELDS, Candidate, Filter, Payload
+from vidrec.vectors import exact_scores
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from vidrec.search.variety import Chosen, Rule
@@ -78,8 +81,6 @@ class Gatherer:
 
         A maximum less what is disliked may take another point of a video than the nearest.
         """
-        from vidrec.search.rank import nearest
-
         query = self.query
         every_point = query.clips or not pooling.is_single(self.parts, query.pool)
         return nearest(
@@ -115,16 +116,12 @@ class Gatherer:
 
     def scores(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return how well vectors ``(n, dim)`` fit the query."""
-        from vidrec.vectors import exact_scores
-
         if pooling.is_single(self.parts, self.query.pool):
             return exact_scores(vectors, pooling.mixed(self.parts))
         return pooling.pooled_scores(self.parts, vectors)
 
     def clips_of(self, video_id: str) -> list[Candidate]:
         """Return a video's clips as the library has them, scored by the query."""
-        import numpy as np
-
         clips = self.library.video_embeddings(video_id, self.fingerprint, "clip")
         if not clips:
             return []
@@ -140,10 +137,6 @@ class Gatherer:
 
 def gather_together(gatherers: Sequence[Gatherer]) -> list[Gathered]:
     """Return what each would gather; all are plain and have one filter, ``k`` and store."""
-    import numpy as np
-
-    from vidrec.search.rank import nearest_of_each
-
     first = gatherers[0]
     found = nearest_of_each(
         first.store, np.stack([pooling.mixed(one.parts) for one in gatherers]), first.query.k,

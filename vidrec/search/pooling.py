@@ -18,13 +18,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from vidrec.errors import TransientError, UsageError
 from vidrec.search.asked import AskedPart
 from vidrec.search.query import Pool
 from vidrec.types import Candidate
+from vidrec.vectors import exact_scores, unit
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from vidrec.types import Vector
@@ -42,10 +44,6 @@ def mixed(parts: Sequence[AskedPart]) -> Vector:
     """
     if len(parts) == 1:
         return parts[0].vector
-    import numpy as np
-
-    from vidrec.vectors import unit
-
     liked = [part.part.weight * part.vector for part in parts if part.part.weight > 0]
     total = 2 * np.mean(liked, axis=0)
     disliked = [part.part.weight * part.vector for part in parts if part.part.weight < 0]
@@ -108,8 +106,6 @@ def _ranked(
 ) -> list[Candidate]:
     if not candidates:
         return []
-    import numpy as np
-
     scores = pooled_scores(parts, np.stack([candidate.vector for candidate in candidates]))
     order = sorted(range(len(candidates)), key=lambda at: (-scores[at], candidates[at].id))
     ranked, videos = [], set()
@@ -124,10 +120,6 @@ def _ranked(
 
 def pooled_scores(parts: Sequence[AskedPart], vectors: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the score by the maximum of each of ``(n, dim)`` unit vectors."""
-    import numpy as np
-
-    from vidrec.vectors import exact_scores
-
     best = np.full(len(vectors), -np.inf)
     worst = np.zeros(len(vectors))
     for part, (slope, offset) in zip(parts, scales_of(parts), strict=True):
@@ -150,8 +142,6 @@ def given(parts: Sequence[AskedPart], pool: Pool, vector: Vector) -> list[tuple[
         return [(1.0, 0.0)]
     weights = [part.part.weight for part in parts]
     if is_single(parts, pool):
-        import numpy as np
-
         liked = sum(weight > 0 for weight in weights)
         slopes = [2 * w / liked if w > 0 else w / (len(weights) - liked) for w in weights]
         wide = [

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+import numpy as np
+
 from vidrec.types import Candidate
 
 if TYPE_CHECKING:
@@ -171,8 +173,6 @@ class _Nearness:
     """How relevant the candidates that are left are, and how near to what was chosen."""
 
     def __init__(self, candidates: Sequence[Candidate]) -> None:
-        import numpy as np
-
         self._vectors = np.stack([c.vector for c in candidates]).astype(np.float64)
         scores = np.array([c.score for c in candidates])
         self._relevance = (scores - scores.min()) / (float(np.ptp(scores)) or 1.0)
@@ -184,8 +184,6 @@ class _Nearness:
         return int(gain.argmax())  # the first, which is the better one, of equals
 
     def leave(self, at: int, *, chosen: bool) -> None:
-        import numpy as np
-
         if chosen:
             near = self._vectors @ self._vectors[at]
             self._nearest = near if self._first else np.maximum(self._nearest, near)
