@@ -198,9 +198,7 @@ def failure_of(exc: Exception) -> VidrecError:
         VidrecError, ModuleNotFoundError: the failure is no single video's (a quota, a setting, the
             library, a package that is not installed): it ends the run.
     """
-    if isinstance(exc, RUN_ENDS):
-        raise exc
-    if isinstance(exc, ModuleNotFoundError):
+    if isinstance(exc, (*RUN_ENDS, ModuleNotFoundError)):
         raise exc
     if (starved := _cause(exc, _is_want)) is not None:
         reason = getattr(starved, "strerror", None) or "out of memory"

@@ -47,7 +47,7 @@ class Table:
         under: Sequence[Sequence[str]] = (),
     ) -> None:
         self._columns = list(columns)
-        self._rows = [[_cell(cell) for cell in row] for row in rows]
+        self._rows = [[Cell(c) if isinstance(c, str) else c for c in row] for row in rows]
         self._right, self._spare = set(right), list(spare)
         self._under = under
 
@@ -159,10 +159,6 @@ def _fitting(letters: Iterator[str] | str, width: int) -> str:
             break
         taken.append(letter)
     return "".join(taken)
-
-
-def _cell(cell: str | Cell) -> Cell:
-    return cell if isinstance(cell, Cell) else Cell(cell)
 
 
 def _dressed(cell: Cell) -> str:

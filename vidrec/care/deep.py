@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from dataclasses import replace
 
 import numpy as np
@@ -62,12 +63,8 @@ def _stores(
             }
         )
         found: list[Check] = []
-        with guarded(f"index of {embedder}", found):
-            store = open_store(chosen)
-            try:
-                yield from _store(store, library, embedder, progress, why_not)
-            finally:
-                store.close()
+        with guarded(f"index of {embedder}", found), closing(open_store(chosen)) as store:
+            yield from _store(store, library, embedder, progress, why_not)
         yield from found
 
 
@@ -77,10 +74,9 @@ def _store(
     name, mended = f"index of {embedder}", index_command(store.name, embedder, "--recreate")
     if library is not None:
         store.owner = library.id
-    try:
+    info = None
+    with suppress(NoIndexError):
         info = store.info()
-    except NoIndexError:
-        info = None
     if info is None:
         return
     lines = list(store.verify(progress))

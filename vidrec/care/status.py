@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,6 +71,8 @@ def status(settings: Settings) -> Status:
     """
     with Library(settings.library, create=False) as library:
         videos = list(library.videos())
+        tones = _tones(settings, library).values()
+        words = Counter(word for said in tones for word in said.split(", ") if word)
         embedders = [_embedder(settings, library, str(f), f.embedder)
                      for f in library.fingerprints()]  # fmt: skip
         return Status(
@@ -83,7 +86,7 @@ def status(settings: Settings) -> Status:
             embedders=embedders,
             checkpoints=_checkpoints(settings, embedders),
             failures=library.failures(),
-            tones=_tone_counts(_tones(settings, library)),
+            tones=dict(words.most_common()),
         )
 
 
@@ -113,11 +116,6 @@ def tones(settings: Settings) -> dict[str, str]:
         return _tones(settings, library)
 
 
-def _tone_counts(tones: Mapping[str, str]) -> dict[str, int]:
-    words = Counter(word for said in tones.values() for word in said.split(", ") if word)
-    return dict(words.most_common())
-
-
 def _tones(settings: Settings, library: Library) -> dict[str, str]:
     from vidrec.search.told import told_by
 
@@ -131,23 +129,22 @@ def _embedder(
 ) -> EmbedderStatus:
     from vidrec.stores import open_store
 
-    videos, embeddings = library.count_embeddings(fingerprint)
     indexed, stale = None, False
+    info = problem = None
     chosen = settings.model_copy(deep=True)
     chosen.embedder.name = embedder
     try:
         store = open_store(chosen)
         store.owner = library.id
-        try:
+        with closing(store):
             info = store.info()
-        finally:
-            store.close()
     except VidrecError as exc:
-        return EmbedderStatus(fingerprint, embedder, videos, embeddings, None, False, str(exc))
+        problem = str(exc)
     if info is not None and info.fingerprint == fingerprint:
         indexed = info.count
         stale = not library.is_followed(info.place, fingerprint, info.version)
-    return EmbedderStatus(fingerprint, embedder, videos, embeddings, indexed, stale)
+    counts = library.count_embeddings(fingerprint)
+    return EmbedderStatus(fingerprint, embedder, *counts, indexed, stale, problem)
 
 
 def _checkpoints(settings: Settings, embedders: Sequence[EmbedderStatus]) -> list[CheckpointStatus]:

@@ -12,6 +12,7 @@ import numpy as np
 from vidrec.embedders.base import Embedder
 from vidrec.errors import LibraryError
 from vidrec.library import Library
+from vidrec.search.query import QueryScope
 from vidrec.search.texts import asked_texts
 from vidrec.search.told import Told
 from vidrec.types import Condition, Scope
@@ -59,10 +60,11 @@ class Corpus:
         """The vectors of all clips."""
         return self.rows("clip")
 
-    @cached_property
-    def all(self) -> Rows:
-        """The vectors of clips and whole videos."""
-        return self.rows(None)
+    def ranked(self, scope: QueryScope) -> Rows:
+        """Return the vectors that a scope ranks; ``best`` those of clips and whole videos."""
+        if scope == "best":
+            return self.rows(None)
+        return self.whole if scope == "video" else self.clips
 
     def rows(self, scope: Scope | None) -> Rows:
         """Load the vectors of a scope, or of all."""

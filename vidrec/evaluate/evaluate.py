@@ -86,7 +86,7 @@ def evaluate(
         with Library(settings.library, create=False) as library:
             corpus = Corpus(library, embedder, conditions)
             names = VideoNames(corpus.videos.values())
-            ranked = _ranked(corpus, scope) if rows or asked else corpus.whole
+            ranked = corpus.ranked(scope) if rows or asked else corpus.whole
             matched, skipped = match_captions(rows, names, set(ranked.video_ids))
             if captions and not matched:
                 raise _unmatched(captions, skipped)
@@ -115,12 +115,6 @@ def evaluate(
         embedder.name, corpus.fingerprint, len(corpus.whole.video_ids), seed, text, neighbours,
         found, confidence,
     )  # fmt: skip
-
-
-def _ranked(corpus: Corpus, scope: QueryScope) -> Rows:
-    if scope == "best":
-        return corpus.all
-    return corpus.whole if scope == "video" else corpus.clips
 
 
 def _numbers(rows: Rows) -> tuple[dict[str, int], NDArray[np.int64]]:

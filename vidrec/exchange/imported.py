@@ -6,26 +6,22 @@ import hashlib
 import math
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 
 from vidrec.errors import UsageError
+from vidrec.exchange.rows import FLOATS, INTEGERS, TEXTS, Row
 from vidrec.files import is_file, is_text
 from vidrec.types import Embedding, Video, VideoInfo
 from vidrec.urls import shown_url
 from vidrec.vectors import unit_rows
 
-if TYPE_CHECKING:
-    from vidrec.exchange.rows import Row
-
 _VIDEO_ID = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-_TEXTS = ("embedder", "model", "video_id", "filename", "path", "url", "label", "group", "codec",
-          "scope", "fingerprint")  # fmt: skip
-_INTEGERS = ("size", "width", "height", "rotation")
-_FLOATS = ("duration_sec", "fps", "start_sec", "end_sec", "clip_seconds")
+_TEXTS = (*TEXTS, "fingerprint")
+_INTEGERS = tuple(name for name in INTEGERS if name != "dim")
 _LARGEST = 2.0**53  # beyond it a float is no exact integer
 
 
@@ -38,7 +34,7 @@ def checked(row: Row, where: str) -> Row:
     found = dict(row)
     for name in _TEXTS:
         found[name] = _text(row.get(name), f"{where}: {name}")
-    for name in (*_INTEGERS, *_FLOATS):
+    for name in (*_INTEGERS, *FLOATS):
         number = _number(row.get(name), f"{where}: {name}")
         found[name] = int(number) if number is not None and name in _INTEGERS else number
     if found["embedder"]:
@@ -105,7 +101,8 @@ def identity(row: Row, files: Path | None = None) -> str:
     path = row["path"]
     if files is not None and (path or row["filename"]):
         place = (files / (path or row["filename"])).resolve()
-        if place.is_relative_to(files.resolve()) and _may_be(place, row["size"]):
+        there = place.is_relative_to(files.resolve()) and is_file(place)
+        if there and row["size"] in (None, 0, place.stat().st_size):
             from vidrec.ingest.scan import hash_file
 
             row["path"] = str(place)
@@ -117,11 +114,6 @@ def identity(row: Row, files: Path | None = None) -> str:
             f"Received: {', '.join(key for key in row if row[key] is not None)}"
         )
     return hashlib.sha256(name.encode()).hexdigest()
-
-
-def _may_be(place: Path, size: int | None) -> bool:
-    """Whether a file may be the one that a row is of: its size, if it is said, is right."""
-    return is_file(place) and (not size or place.stat().st_size == size)
 
 
 def unit_vector(row: Row) -> Any:

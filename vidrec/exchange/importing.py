@@ -25,7 +25,6 @@ from vidrec.exchange.sources import ImportOptions, open_source
 from vidrec.exchange.spaces import Spaces
 from vidrec.library import Library
 from vidrec.progress import Progress, Silent, finishing
-from vidrec.types import Fingerprint
 
 if TYPE_CHECKING:
     from vidrec.exchange.rows import Row
@@ -183,7 +182,10 @@ class _Import:
         for row in rows:
             by_fingerprint.setdefault(str(row["of"]), []).append(row)
         for name, those in by_fingerprint.items():
-            self._know(those[0]["of"], name)
+            if name not in self.fingerprints:
+                self.library.register(those[0]["of"])
+                self.fingerprints.add(name)
+                self._lengths[name] = self.library.clip_seconds(name)
             embeddings = [embedding_of(video, name, row) for row in those]
             if video_id in self.seen:  # its rows do not lie together: this is a further part
                 embeddings = [*self.library.video_embeddings(video_id, name), *embeddings]
@@ -196,12 +198,6 @@ class _Import:
             else:
                 self._incomplete.pop((video_id, name), None)
         self.seen.add(video_id)
-
-    def _know(self, fingerprint: Fingerprint, name: str) -> None:
-        if name not in self.fingerprints:
-            self.library.register(fingerprint)
-            self.fingerprints.add(name)
-            self._lengths[name] = self.library.clip_seconds(name)
 
     def complete(self) -> None:
         """Add the clip or the vector of the whole that a video came without."""

@@ -64,18 +64,15 @@ def fields_of(row: Recommendation) -> dict[str, Any]:
 
 def row_of(library: Library, rank: int, found: Candidate, sure: float | None) -> Recommendation:
     """Return a candidate as a result; ``sure`` is its confidence."""
-    payload = _with_path(library, found.payload)
+    payload = found.payload
+    video = None if payload.path else library.video(payload.video_id)
+    if video and video.path:  # the store was not told where the file is
+        payload = replace(payload, path=str(video.path))
     return Recommendation(
         rank, found.score, payload.video_id, payload.path, payload.url, payload.filename,
         payload.label, payload.start_sec, payload.end_sec, payload.duration_sec, sure,
         gone=_is_gone(library, payload),
     )  # fmt: skip
-
-
-def _with_path(library: Library, payload: Payload) -> Payload:
-    """Say where the file is, where the store was not told."""
-    video = None if payload.path else library.video(payload.video_id)
-    return replace(payload, path=str(video.path)) if video and video.path else payload
 
 
 def _is_gone(library: Library, payload: Payload) -> bool:

@@ -58,9 +58,7 @@ def open_searched(settings: Settings, library: Library, embedder: Embedder) -> V
     if str(embedder.fingerprint) == kinds[0]:
         return store
     info = store.info()
-    if info is None or info.fingerprint == str(embedder.fingerprint):
-        return store
-    if info.fingerprint not in kinds:
+    if info is None or info.fingerprint not in set(kinds) - {str(embedder.fingerprint)}:
         return store
     store.close()
     return Blend(library, embedder.searched)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -102,12 +103,10 @@ class Gatherer:
         if query.clips:
             rules.append(Moments(self.clips_of))
         if seeds or query.dedupe:
-            rules.append(NoCopies(self._whole, self.copies_from, query.dedupe, seeds))
+            whole = partial(self.library.whole_vectors, fingerprint=self.fingerprint)
+            rules.append(NoCopies(whole, self.copies_from, query.dedupe, seeds))
         rules += [AtMost(key, count, self._values) for key, count in query.max_per]
         return rules
-
-    def _whole(self, video_ids: Sequence[str]) -> Mapping[str, Vector]:
-        return self.library.whole_vectors(video_ids, self.fingerprint)
 
     def _values(self, video_ids: Sequence[str], key: str) -> Mapping[str, Any]:
         if key not in PAYLOAD_FIELDS and not self.library.knows_field(key):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from vidrec.errors import UsageError
 from vidrec.files import parsed_json
@@ -25,28 +23,20 @@ def read_history(path: Path) -> tuple[str, ...]:
         lines = path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
     except OSError as exc:
         raise UsageError(f"cannot read the history {path}: {exc.strerror}") from exc
-    return tuple(_names(path, lines))
+    numbered = enumerate(map(str.strip, lines), 1)
+    return tuple(
+        _named(line, f"{path}, line {number}") if line.startswith("{") else line.removeprefix("id:")
+        for number, line in numbered
+        if line and not line.startswith("#")
+    )
 
 
-def _names(path: Path, lines: Iterable[str]) -> Iterable[str]:
-    for number, line in enumerate(lines, 1):
-        line = line.strip()
-        if line.startswith("{"):
-            yield _named(_parsed(path, number, line), path, number)
-        elif line and not line.startswith("#"):
-            yield line.removeprefix("id:")
-
-
-def _parsed(path: Path, number: int, line: str) -> dict[str, Any]:
+def _named(line: str, where: str) -> str:
     try:
-        row: dict[str, Any] = parsed_json(line)
+        row = parsed_json(line)
     except ValueError as exc:
-        raise UsageError(f"{path}, line {number} is no JSON object: {exc}") from exc
-    return row
-
-
-def _named(row: dict[str, Any], path: Path, number: int) -> str:
+        raise UsageError(f"{where} is no JSON object: {exc}") from exc
     name = next((row[key] for key in KEYS if isinstance(row.get(key), str)), None)
     if name is None:
-        raise UsageError(f"{path}, line {number} names no video: it needs one of {', '.join(KEYS)}")
+        raise UsageError(f"{where} names no video: it needs one of {', '.join(KEYS)}")
     return str(name)
