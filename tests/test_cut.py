@@ -10,10 +10,14 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from tests import videos
 from tests.clips import write_clips
+from tests.recordings import SLIDE, TEN_SECONDS, record
 from vidrec.cli import app
 from vidrec.errors import MediaError
 from vidrec.media.cut import cut, stills
+from vidrec.media.playback import make_playable, playable
+from vidrec.media.probe import probe
 
 FPS = 10
 
@@ -88,6 +92,41 @@ def test_what_is_not_there_cannot_be_cut(film: Path, tmp_path: Path) -> None:
     with pytest.raises(MediaError):
         cut(tmp_path / "no.mp4", 0, 1, tmp_path / "bad")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["no.mp4"]
+
+
+def number_at(path: Path, second: float) -> int:
+    picture = stills(path, [second])[0]
+    return -1 if picture is None else videos.frame_number(picture)
+
+
+@pytest.mark.parametrize("kind", ["mpegts", "mpeg", "matroska"])
+@pytest.mark.parametrize("sound", [False, True], ids=["mute", "sound"])
+def test_a_moment_of_a_slide_that_stands(tmp_path: Path, kind: str, sound: bool) -> None:
+    """No frame lies in the moment: what is shown there goes on screen long before."""
+    path = tmp_path / "a.bin"
+    record(path, kind, SLIDE, sound=sound)
+    made = [cut(path, 400, 404, tmp_path / "exact", exact=True), tmp_path / "film.mp4"]
+    make_playable(path, playable(path), 400, made[1], lambda _: None)
+    for film in made:
+        assert probe(film).duration_sec == pytest.approx(4, abs=0.2) or film is made[1]
+        assert [number_at(film, at) for at in (0, 3.9)] == pytest.approx([24, 24], abs=1)
+    assert number_at(path, 400) == pytest.approx(24, abs=1)
+
+
+@pytest.mark.parametrize("kind", ["mpegts", "mpeg", "flv"])
+@pytest.mark.parametrize("clocks", [(0, 0), (0, 10_800), (36_000, 0)])
+def test_moments_of_joined_recordings(tmp_path: Path, kind: str, clocks: tuple[int, int]) -> None:
+    """In the second of two, and across the joint."""
+    parts = [record(tmp_path / "part", kind, TEN_SECONDS, clock, sound=True) for clock in clocks]
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"".join(parts))
+    for exact in (True, False)[: 1 + (kind != "flv")]:  # no box takes a copy of this codec
+        made = cut(path, 14, 17, tmp_path / "one", exact=exact)
+        assert probe(made).duration_sec == pytest.approx(3, abs=0.1 if exact else 1.3)
+        assert number_at(made, 2.5) == pytest.approx(32, abs=1 if exact else 8)
+        made = cut(path, 9, 12, tmp_path / "two", exact=exact)
+        seen_then = [number_at(made, at) for at in (0.1, 2.9)]
+        assert seen_then == pytest.approx([45, 9], abs=1 if exact else 8)
 
 
 def test_an_answer_as_clips_and_sheets(tmp_path: Path) -> None:

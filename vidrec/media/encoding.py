@@ -6,7 +6,7 @@ player's: seconds from the beginning of the file. What is written begins at 0.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from vidrec.errors import MediaError
 from vidrec.media.decoding import decode, open_codec
 from vidrec.media.hdr import is_hdr
+from vidrec.media.passage import passage
+from vidrec.media.picking import pick_frames
 from vidrec.media.picture import Painter, orientation
 from vidrec.media.source import Source, open_video, origin_of, sample_aspect
 
@@ -26,9 +28,9 @@ if TYPE_CHECKING:
 TICK = Fraction(1, 90_000)
 SOUND_RATE = 48_000
 SOUND_LEAD = 0.2  # seconds by which sound may lie before the first picture
+STANDS_SEC = 1.0  # of sound without a picture: none is to come soon
+GONE_SEC = 1.0  # after the last picture nothing is left
 KEYFRAMES_SEC = 2
-MOST_WAITING = 500  # packets until one of the picture tells when it is decoded
-PRESET = "superfast"  # 30 s of 960x540 cost 7 s of processor time
 ENCODER_THREADS = 2  # of each conversion: a few may run at once
 _OUT = {"movflags": "+faststart"}
 
@@ -40,12 +42,14 @@ class Shape:
     Attributes:
         box: width and height that it fits into; it is never enlarged.
         crf: of H.264; smaller is better.
+        preset: of H.264; slower ones make smaller files.
         sound: whether there is any.
         most_fps: pictures that come faster are left out.
     """
 
     box: tuple[int, int]
     crf: int
+    preset: str
     sound: bool
     most_fps: float
 
@@ -65,7 +69,7 @@ def encode(
     try:
         with open_video(path) as source, av.open(str(target), "w", "mp4", options=_OUT) as out:
             pen = _Pen(source, out, start_sec, end_sec, shape)
-            for packet in _packets(source, start_sec, shape.sound):
+            for packet in passage(source, start_sec, source.container.streams.audio[: shape.sound]):
                 if pen.take(packet):
                     break
                 report(_share(pen.at_sec, start_sec, end_sec))
@@ -92,7 +96,7 @@ def copy(
     try:
         with open_video(path) as source, av.open(str(target), "w", "mp4", options=_OUT) as out:
             press = _Press(source, out, start_sec, keep_sound)
-            for packet in dated(_packets(source, start_sec, sound=True), source):
+            for packet in passage(source, start_sec, source.container.streams.audio[:1]):
                 if press.take(packet, end_sec):
                     break
                 report(_share(press.at_sec, start_sec, end_sec))
@@ -100,51 +104,6 @@ def copy(
                 raise MediaError(f"{path}: there is no picture from {start_sec:.2f} s on")
     except (FFmpegError, ValueError) as exc:
         raise MediaError(f"{path}: cannot be copied: {exc}") from exc
-
-
-def _packets(source: Source, start_sec: float, sound: bool) -> Iterator[Packet[Any]]:
-    """Yield packets from the keyframe at or before a moment on, of the picture and one sound."""
-    import av
-
-    container = source.container
-    streams: list[Any] = [source.stream, *(container.streams.audio[:1] if sound else ())]
-    if start_sec > 0:
-        container.seek(round((start_sec + origin_of(source)) * av.time_base), backward=True)
-    yield from container.demux(streams)
-
-
-def dated(packets: Iterable[Packet[Any]], source: Source) -> Iterator[Packet[Any]]:
-    """Yield packets, those of the picture with a time of decoding.
-
-    After a jump some containers (Matroska) do not tell that of the first ones, the keyframe among
-    them; it is reckoned back from the first that is told.
-    """
-    waiting: list[Packet[Any]] = []
-    for packet in packets:
-        waiting.append(packet)
-        pictures = [one for one in waiting if _is_picture(one, source)]
-        if pictures and pictures[-1].dts is None and len(waiting) < MOST_WAITING:
-            continue
-        yield from _dated(waiting, pictures, source)
-        waiting = []
-    yield from _dated(waiting, [one for one in waiting if _is_picture(one, source)], source)
-
-
-def _is_picture(packet: Packet[Any], source: Source) -> bool:
-    return packet.stream.index == source.stream.index and packet.pts is not None
-
-
-def _dated(
-    packets: list[Packet[Any]], pictures: list[Packet[Any]], source: Source
-) -> list[Packet[Any]]:
-    if pictures and pictures[-1].dts is None:
-        pictures[-1].dts = pictures[-1].pts
-    rate = source.stream.average_rate or Fraction(25)
-    for before, packet in enumerate(reversed(pictures)):
-        last = pictures[-1].dts
-        if packet.dts is None and last is not None:
-            packet.dts = last - before * max(1, round(1 / rate / packet.time_base))
-    return packets
 
 
 def _share(at_sec: float, start_sec: float, end_sec: float) -> float:
@@ -218,7 +177,9 @@ class _Pen:
     _picture: Any = None
     _sound: _Sound | None = None
     _before: VideoFrame | None = None  # what is on the screen when the stretch begins
-    _last: float = -1.0
+    _last: float = -1.0  # when the last picture was written, and which
+    _still: VideoFrame | None = None
+    _frame_sec: float = 0.04
     _painter: Painter | None = None
 
     def __post_init__(self) -> None:
@@ -229,6 +190,11 @@ class _Pen:
     def take(self, packet: Packet[Any]) -> bool:
         """Write what a packet holds; tell whether the end is reached."""
         if packet.stream.type == "audio":
+            if packet.pts is not None:
+                at = float(packet.pts * packet.time_base) - self._origin
+                if at > self.start_sec + STANDS_SEC and self._picture is None:
+                    self._before = self._standing()
+                    self._open()
             if self._sound is not None:
                 self._sound.take(packet, self.end_sec)
             return False
@@ -244,7 +210,11 @@ class _Pen:
         if at < self.start_sec - 1e-3:
             self._before = frame
             return False
-        if at >= self.end_sec:
+        if at >= self.end_sec - 1e-3:
+            self._open()
+            still_sec = self.end_sec - self.start_sec - self._last
+            if self._still is not None and still_sec > 2 * self._frame_sec:
+                self._write(self._still, self._last + still_sec - self._frame_sec)
             return True
         if self._before is not None and at - self.start_sec > self._closest:
             self._write(self._before, 0.0)
@@ -252,12 +222,22 @@ class _Pen:
         self._write(frame, at - self.start_sec)
         return False
 
+    def _standing(self) -> VideoFrame | None:
+        """Return the still that is on the screen then; the decoder may hold it back."""
+        picks = pick_frames(self.source.path, [self.start_sec])
+        return next((pick.frame for pick in picks if pick.sec <= self.start_sec), None)
+
+    def _open(self) -> None:
+        """Begin with what is on the screen then, where nothing else has been written."""
+        if self._picture is None and self._before is not None and self.end_sec > self.start_sec:
+            self._write(self._before, 0.0)
+
     def _write(self, frame: VideoFrame, at_sec: float) -> None:
         if self._last >= 0 and at_sec - self._last < self._closest:
             return
         if self._picture is None:
             self._begin(frame)
-        self._last = at_sec
+        self._last, self._still = at_sec, frame
         shown = self._shown(frame)
         shown.pts, shown.time_base = round(at_sec / TICK), TICK
         shown.pict_type = 0  # what the source called it says nothing of the copy
@@ -266,16 +246,17 @@ class _Pen:
     def _mux(self, packets: list[Packet[Any]]) -> None:
         for packet in packets:
             # Of the last one nothing else tells how long it is shown: it would be left out.
-            packet.duration = round(1 / self._picture.average_rate / TICK)
+            packet.duration = round(self._frame_sec / TICK)
             self.out.mux(packet)
 
     def _begin(self, frame: VideoFrame) -> None:
         """Open the streams; the size is that of the first picture."""
-        width, height = _fitted(frame, sample_aspect(self.source.stream), self.shape.box)
+        width, height = fitted(frame, sample_aspect(self.source.stream), self.shape.box)
         stream = self.source.stream
         told = stream.average_rate or stream.guessed_rate or Fraction(25)
         rate = max(Fraction(1), min(told, Fraction(self.shape.most_fps)))
-        options = {"crf": str(self.shape.crf), "preset": PRESET, "profile": "high"}
+        self._frame_sec = float(1 / rate)
+        options = {"crf": str(self.shape.crf), "preset": self.shape.preset, "profile": "high"}
         self._picture = self.out.add_stream("libx264", rate=rate, options=options)
         self._picture.width, self._picture.height = width, height
         self._picture.pix_fmt = "yuv420p"
@@ -302,8 +283,8 @@ class _Pen:
         if self.at_sec < self.end_sec:
             for frame in decode(self._context, None) or ():
                 self._see(frame)
-        if self._picture is None and self._before is not None and self.end_sec > self.start_sec:
-            self._write(self._before, 0.0)
+        if self.start_sec - self.at_sec < GONE_SEC:
+            self._open()
         if self._picture is None:
             return False
         self._mux(self._picture.encode(None))
@@ -312,7 +293,7 @@ class _Pen:
         return True
 
 
-def _fitted(frame: VideoFrame, aspect: float, box: tuple[int, int]) -> tuple[int, int]:
+def fitted(frame: VideoFrame, aspect: float, box: tuple[int, int]) -> tuple[int, int]:
     """Return (width, height) of an upright frame of square pixels that fits into a box; even."""
     width, height = frame.width * aspect, float(frame.height)
     if orientation(frame)[0] % 2:

@@ -38,7 +38,7 @@ _NEAR_BYTES = 1 << 20
 # they seem to have are guesses, and only the order in which the decoder puts frames out is right.
 _COUNTING_FORMATS = frozenset({"avi", "h264", "hevc", "m4v", "mpegvideo", "vc1", "obu", "ivf"})
 # Containers that can be joined end to end, each part with the stamps of its own.
-_RESTARTING_FORMATS = frozenset({"mpegts", "mpeg", "wtv", "pva", "ty", "flv", "live_flv", "kux"})
+RESTARTING_FORMATS = frozenset({"mpegts", "mpeg", "wtv", "pva", "ty", "flv", "live_flv", "kux"})
 
 
 @dataclass(slots=True)
@@ -94,7 +94,7 @@ class GopReader:
         self._frame_sec = frame_sec if 0 < frame_sec < _MAX_FRAME_SEC else 0.04
         self._longest_sec = limits.in_force().still_hours * 3600
         kind = source.container.format.name
-        self._restarts = kind in _RESTARTING_FORMATS  # what was joined cannot be sought in
+        self._restarts = kind in RESTARTING_FORMATS  # what was joined cannot be sought in
         self._origin: float | None = None  # the stamp at which the file begins to play
         self._read_to = 0  # where in the file the last packet whose place is told lies
         self._shift_sec = 0.0  # what restarts of the clock have added so far
@@ -200,6 +200,9 @@ class GopReader:
     def _stamp(self, gop: Gop) -> None:
         """Work out when the frames of a GOP are shown, and in what order."""
         shown = [packet for packet in gop.packets if not packet.is_discard]
+        lost = [one for one in shown if one.pts is None and one.dts is None]
+        if not self._counts and 2 * len(lost) < len(shown):  # FFmpeg drops what looks absurd in FLV
+            shown = [one for one in shown if one.pts is not None or one.dts is not None]
         stamps = [packet.pts for packet in shown if packet.pts is not None]
         ordered = sorted(stamps)
         if self._counts or len(set(stamps)) < len(shown):

@@ -1,0 +1,148 @@
+"""The packets of a passage, picture and sound, stamped by the clock of a player."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from functools import lru_cache
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from vidrec.media.gops import RESTARTING_FORMATS, GopReader
+from vidrec.media.source import Source, open_video, origin_of
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+
+_MOST_WAITING = 500  # packets until one of the picture tells when it is decoded
+_BACK_SEC = 10.0  # where a jump leads beyond a moment: to so much before it, then to ever more
+_PLACING_FORMATS = frozenset({"mpegts", "mpeg"})  # in which any place can be sought
+_LEAD_BYTES = 1 << 18  # sound lies at most so much before the picture that it belongs to
+
+
+class _Group(NamedTuple):
+    """A group of pictures: where it lies, when it is shown, and what its stamps lack for that."""
+
+    place: int
+    start_sec: float
+    shift_sec: float
+
+
+def passage(source: Source, start_sec: float, sounds: Iterable[Any]) -> Iterator[Packet[Any]]:
+    """Yield packets, from those on that the picture at a moment needs, with times of decoding.
+
+    Raises:
+        MediaError: the file cannot be read.
+        TransientError: it cannot be read now.
+    """
+    streams = [source.stream, *sounds]
+    groups: list[_Group] = []
+    if source.container.format.name in RESTARTING_FORMATS:
+        groups = _groups(source.path, source.path.stat().st_mtime_ns)
+    if groups:
+        packets = _placed(source, start_sec, streams, groups)
+    else:
+        packets = _sought(source, start_sec, streams)
+    yield from _dated(packets, source)
+
+
+def _sought(source: Source, start_sec: float, streams: list[Any]) -> Iterator[Packet[Any]]:
+    import av
+
+    packets = source.container.demux(streams)
+    sec, back_sec = start_sec, 0.0
+    while sec > 0:
+        sec = max(0.0, start_sec - back_sec)
+        source.container.seek(round((sec + origin_of(source)) * av.time_base), backward=True)
+        begun: list[Packet[Any]] = []
+        for packet in source.container.demux(streams):
+            begun.append(packet)
+            if _is_picture(packet, source):
+                break
+        packets = chain(begun, source.container.demux(streams))
+        if begun and _is_picture(begun[-1], source) and _at_sec(begun[-1], source) <= start_sec:
+            break
+        back_sec = max(_BACK_SEC, 6 * back_sec)  # a still stands there
+    yield from packets
+
+
+def _placed(
+    source: Source, start_sec: float, streams: list[Any], groups: list[_Group]
+) -> Iterator[Packet[Any]]:
+    """Find the packets by their place in the file, as stamps may come twice, and date them anew."""
+    places = [group.place for group in groups]
+    number = bisect_right([group.start_sec for group in groups], start_sec) - 1
+    if source.container.format.name == "mpeg":  # where not every packet tells its place
+        number -= 1
+    first = groups[max(0, number)]
+    if source.container.format.name in _PLACING_FORMATS:
+        source.container.seek(max(0, first.place - _LEAD_BYTES), unsupported_byte_offset=True)
+    place = 0
+    decoded: dict[int, int] = {}  # when the last packet of each stream was
+    for packet in source.container.demux(streams):
+        place = packet.pos or place
+        if place < first.place or packet.pts is None:
+            continue
+        group = groups[max(0, bisect_right(places, place) - 1)]
+        shift = round(group.shift_sec / float(packet.time_base))
+        packet.pts += shift
+        if packet.dts is not None:  # at a joint it may be one of the clock before
+            dts = min(packet.dts + shift, packet.pts)
+            packet.dts = max(dts, decoded.get(packet.stream_index, dts - 1) + 1)
+            packet.pts = max(packet.pts, packet.dts)
+            decoded[packet.stream_index] = packet.dts
+        yield packet
+
+
+@lru_cache(maxsize=64)
+def _groups(path: Path, _changed: int) -> list[_Group]:
+    """Return the groups of pictures of a file whose clock may start anew."""
+    groups: list[_Group] = []
+    with open_video(path) as source:
+        reader = GopReader(source)
+        while (gop := reader.next()) is not None:
+            place = next((packet.pos for packet in gop.packets if packet.pos), None)
+            if gop.stamps and place:
+                stamped_sec = gop.stamps[0] * float(source.stream.time_base or 1)
+                shift_sec = gop.times[0] + origin_of(source) - stamped_sec
+                groups.append(_Group(place, gop.times[0], shift_sec))
+    return groups
+
+
+def _at_sec(packet: Packet[Any], source: Source) -> float:
+    return float((packet.pts or 0) * packet.time_base) - origin_of(source)
+
+
+def _is_picture(packet: Packet[Any], source: Source) -> bool:
+    return packet.stream.index == source.stream.index and packet.pts is not None
+
+
+def _dated(packets: Iterable[Packet[Any]], source: Source) -> Iterator[Packet[Any]]:
+    """Yield packets, those of the picture with a time of decoding.
+
+    After a jump some containers (Matroska) do not tell that of the first ones, the keyframe among
+    them; it is reckoned back from the first that is told.
+    """
+    waiting: list[Packet[Any]] = []
+    for packet in packets:
+        waiting.append(packet)
+        pictures = [one for one in waiting if _is_picture(one, source)]
+        if pictures and pictures[-1].dts is None and len(waiting) < _MOST_WAITING:
+            continue
+        _date(pictures, source)
+        yield from waiting
+        waiting = []
+    _date([one for one in waiting if _is_picture(one, source)], source)
+    yield from waiting
+
+
+def _date(pictures: list[Packet[Any]], source: Source) -> None:
+    if pictures and pictures[-1].dts is None:
+        pictures[-1].dts = pictures[-1].pts
+    rate = source.stream.average_rate or Fraction(25)
+    for before, packet in enumerate(reversed(pictures)):
+        last = pictures[-1].dts
+        if packet.dts is None and last is not None:
+            packet.dts = last - before * max(1, round(1 / rate / packet.time_base))
