@@ -19,7 +19,7 @@ from vidrec.errors import LibraryError, NoIndexError, UsageError
 from vidrec.ingest.index import index
 from vidrec.library import Library
 from vidrec.search.query import Part, Query
-from vidrec.search.session import Answer, open_session
+from vidrec.search.session import Answer, Session, open_session
 
 ROOT = Path(__file__).parents[1]
 
@@ -106,6 +106,23 @@ def test_a_locked_catalog_is_not_waited_for(words: Settings) -> None:
         other.execute("ROLLBACK")
         assert session.library.cached_queries(["red dog"], str(FINGERPRINT)) == {}
     other.close()
+
+
+def test_other_moments_are_those_of_the_library(words: Settings) -> None:
+    def told(session: Session) -> dict[str, list[tuple[float, float, float]]]:
+        answer, moments = session.recommend_with_moments(Query((text("green cat"),)), 8)
+        return {
+            row.filename: [(one.start_sec, one.score, one.confidence or 0.0) for one in some]
+            for row, some in zip(answer.results, moments, strict=True)
+        }
+
+    with open_session(words) as session:
+        assert session.store.clips_of([]) == {}  # the store has them at hand
+        indexed = told(session)
+        assert [len(indexed[name]) for name in ("cat.mp4", "dog.mp4", "wall.mp4")] == [1, 1, 0]
+        with Library(words.library) as library:
+            put(library, "late.mp4", ["blue"])  # the library knows more than the store now
+        assert told(session) == indexed
 
 
 def test_confidence_is_a_value(words: Settings) -> None:

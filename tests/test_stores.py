@@ -9,7 +9,7 @@ import fnmatch
 import math
 import random
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -435,6 +435,25 @@ def test_random_histories_end_in_the_same_library(store: VectorStore, seed: int)
         find(store, vector, k=99, by_video=False),
         oracle(list(held.values()), vector, 99, None, False),
     )
+    assert_clips(store, pool, held)
+
+
+def assert_clips(store: VectorStore, pool: Sequence[Point], held: dict[str, Point]) -> None:
+    """A store either has no clips at hand or all that it holds, by start, bit for bit."""
+    found = store.clips_of([*{point.payload.video_id for point in pool}, "unknown"])
+    if found is None:
+        return
+    clips: dict[str, list[tuple[float, float, bytes]]] = {}
+    for point in held.values():
+        if point.payload.scope == "clip":
+            span = point.payload.start_sec, point.payload.end_sec
+            clips.setdefault(point.payload.video_id, []).append((*span, point.vector.tobytes()))
+    assert found.keys() == clips.keys()
+    for video, some in found.items():
+        spans = list(zip(some.starts.tolist(), some.ends.tolist(), strict=True))
+        assert spans == sorted(spans)
+        told = [(*span, vector.tobytes()) for span, vector in zip(spans, some.vectors, strict=True)]
+        assert sorted(told) == sorted(clips[video])
 
 
 def test_the_command_that_mends_an_index_is_of_that_index() -> None:

@@ -80,6 +80,15 @@ class Clip:
 
 
 @dataclass(frozen=True, slots=True)
+class Clips:
+    """A video's clips by start: where each starts and ends ``(n,)``, and vectors ``(n, dim)``."""
+
+    starts: NDArray[np.float64]
+    ends: NDArray[np.float64]
+    vectors: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
 class Fingerprint:
     """Names everything that changes an embedder's vectors.
 

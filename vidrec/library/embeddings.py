@@ -11,12 +11,9 @@ from vidrec.batches import in_batches
 from vidrec.errors import LibraryError
 from vidrec.files import parsed_json
 from vidrec.library.catalog import Catalog
-from vidrec.types import Clip, Embedding, Fingerprint, Scalar, Scope
+from vidrec.types import Clips, Embedding, Fingerprint, Scalar, Scope
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from vidrec.types import Vector
 
     # number, video id, scope, start, end (seconds), vector, extra
@@ -152,10 +149,8 @@ class Embeddings(Catalog):
         )  # fmt: skip
         return [_embedding(fingerprint, _row(row)) for row in rows]
 
-    def clips_of(
-        self, video_ids: Sequence[str], fingerprint: str
-    ) -> dict[str, tuple[list[Clip], NDArray[np.float32]]]:
-        """Return the clips of some videos by start, and their vectors ``(n, dim)``, by video."""
+    def clips_of(self, video_ids: Sequence[str], fingerprint: str) -> dict[str, Clips]:
+        """Return the clips of those of some videos that have any, by video."""
         import numpy as np
 
         rows: dict[str, list[tuple[float, float, bytes]]] = {}
@@ -165,13 +160,12 @@ class Embeddings(Catalog):
             self._fingerprint_id(fingerprint), then="ORDER BY video_id, start_sec, end_sec",
         ):  # fmt: skip
             rows.setdefault(video_id, []).append(tuple(row))
-        return {
-            video_id: (
-                [Clip(start, end) for start, end, _ in clips],
-                np.frombuffer(b"".join(blob for *_, blob in clips), "<f4").reshape(len(clips), -1),
-            )
-            for video_id, clips in rows.items()
-        }
+        found = {}
+        for video_id, clips in rows.items():
+            starts, ends, blobs = zip(*clips, strict=True)
+            vectors = np.frombuffer(b"".join(blobs), "<f4").reshape(len(clips), -1)
+            found[video_id] = Clips(np.array(starts), np.array(ends), vectors)
+        return found
 
     def whole_vectors(self, video_ids: Sequence[str], fingerprint: str) -> dict[str, Vector]:
         """Return the whole-video vectors of those of some videos that have one, by video id."""

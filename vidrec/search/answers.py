@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vidrec.files import exists
 from vidrec.library import Library
@@ -14,6 +14,9 @@ from vidrec.records import dataclass
 from vidrec.search.asked import AskedPart
 from vidrec.search.query import Pool, Query
 from vidrec.types import Candidate, Payload, Recommendation
+
+if TYPE_CHECKING:
+    from vidrec.types import Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +87,10 @@ def _is_gone(library: Library, payload: Payload) -> bool:
     return is_gone(video)
 
 
-def confidence_of(found: Candidate, parts: Sequence[AskedPart], pool: Pool) -> float | None:
-    """Return how sure it is that a result fits; None where that is not known of a liked part.
+def confidence_of(
+    score: float, vector: Vector, parts: Sequence[AskedPart], pool: Pool
+) -> float | None:
+    """Return how sure it is that what scores so fits; None where that is not known of a liked part.
 
     Of several liked parts it is their own confidences' weighted mean, or the largest.
     """
@@ -94,9 +99,9 @@ def confidence_of(found: Candidate, parts: Sequence[AskedPart], pool: Pool) -> f
         return None
     sure = []
     for part in liked:
-        score = found.score if len(parts) == 1 else float(found.vector @ part.vector)
+        own = score if len(parts) == 1 else float(vector @ part.vector)
         assert part.calibration is not None
-        sure.append(part.calibration.confidence(score) * part.understood)
+        sure.append(part.calibration.confidence(own) * part.understood)
     if pool == "max":
         return round(max(sure), 4)
     weights = [part.part.weight for part in liked]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import field, replace
+from typing import TYPE_CHECKING
 
 from vidrec.records import dataclass
-from vidrec.types import Candidate, Clip, Recommendation
+from vidrec.types import Candidate, Clips, Recommendation
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 # A neighbour belongs to a moment if it reaches this share of the best clip's score.
 SHARE = 0.9
@@ -59,15 +63,14 @@ class Moments:
 
 
 def best_outside(
-    clips: Sequence[Clip], scores: Sequence[float], row: Recommendation, most: int
+    clips: Clips, scores: NDArray[np.float64], row: Recommendation, most: int
 ) -> list[int]:
     """Return the numbers of the best clips outside a result's own moment, the best first."""
-    outside = [
-        number
-        for number, clip in enumerate(clips)
-        if clip.end_sec <= row.start_sec or clip.start_sec >= row.end_sec
-    ]
-    return heapq.nsmallest(most, outside, key=lambda number: (-scores[number], number))
+    import numpy as np
+
+    outside = np.flatnonzero((clips.ends <= row.start_sec) | (clips.starts >= row.end_sec))
+    best: list[int] = outside[np.argsort(-scores[outside], kind="stable")[:most]].tolist()
+    return best
 
 
 def moment_around(candidate: Candidate, clips: Sequence[Candidate]) -> tuple[float, float]:

@@ -28,7 +28,7 @@ from vidrec.search.moments import Moment, best_outside
 from vidrec.search.query import Part, Query, check_query
 from vidrec.search.texts import AskedText
 from vidrec.search.told import Told, with_embedder
-from vidrec.types import PAYLOAD_FIELDS, Candidate, Filter, Payload
+from vidrec.types import PAYLOAD_FIELDS, Filter
 
 __all__ = ["Answer", "Session", "open_session"]
 
@@ -123,21 +123,22 @@ class Session:
 
     def _moments(self, gatherer: Gatherer, answer: Answer, most: int) -> list[list[Moment]]:
         ids = list({row.video_id for row in answer.results})
-        known = self.library.clips_of(ids, self.fingerprint)
-        scored = {
-            video_id: (clips, vectors, gatherer.scores(vectors).tolist())
-            for video_id, (clips, vectors) in known.items()
-        }
+        # A store that has followed the library has its clips at hand: a film has hundreds.
+        known = None if answer.unindexed else self.store.clips_of(ids)
+        if known is None:
+            known = self.library.clips_of(ids, self.fingerprint)
+        scored = {video_id: gatherer.scores(clips.vectors) for video_id, clips in known.items()}
         moments: list[list[Moment]] = []
         for row in answer.results:
-            clips, vectors, scores = scored.get(row.video_id, ([], [], []))
             moments.append([])
+            if row.video_id not in known:
+                continue
+            clips, scores = known[row.video_id], scored[row.video_id]
             for number in best_outside(clips, scores, row, most):
-                clip, score = clips[number], scores[number]
-                payload = Payload(row.video_id, "", "clip", clip.start_sec, clip.end_sec)
-                found = Candidate("", score, payload, vectors[number])
-                sure = confidence_of(found, gatherer.parts, gatherer.query.pool)
-                moments[-1].append(Moment(clip.start_sec, clip.end_sec, score, sure))
+                score, vector = float(scores[number]), clips.vectors[number]
+                sure = confidence_of(score, vector, gatherer.parts, gatherer.query.pool)
+                span = float(clips.starts[number]), float(clips.ends[number])
+                moments[-1].append(Moment(*span, score, sure))
         return moments
 
     def recommend_each(self, queries: Sequence[Query]) -> list[Answer | VidrecError]:
@@ -194,10 +195,10 @@ class Session:
     def _answered(self, asked: _Asked, found: Gathered) -> Answer:
         query, parts = asked.gatherer.query, asked.gatherer.parts
         meanings = parts if asked.gatherer.filter.scope == "clip" else []
-        rows = [
-            row_of(self.library, rank, candidate, confidence_of(candidate, meanings, query.pool))
-            for rank, candidate in enumerate(found.candidates, 1)
-        ]
+        rows = []
+        for rank, one in enumerate(found.candidates, 1):
+            sure = confidence_of(one.score, one.vector, meanings, query.pool)
+            rows.append(row_of(self.library, rank, one, sure))
         notes = [*self._notes, *found.notes]
         if len(parts) > 1 and rows and rows[0].confidence is not None:
             which = "largest" if query.pool == "max" else "mean"

@@ -16,7 +16,7 @@ from vidrec.batches import in_batches
 from vidrec.errors import FingerprintError, StoreError, UsageError
 from vidrec.progress import Progress, Silent, finishing
 from vidrec.records import dataclass
-from vidrec.types import Candidate, Condition, Filter, Point
+from vidrec.types import Candidate, Clips, Condition, Filter, Point
 from vidrec.vectors import is_unit
 from vidrec.wording import count
 
@@ -127,6 +127,13 @@ class VectorStore(ABC):
     @abstractmethod
     def get(self, ids: Sequence[str]) -> list[Point]:
         """Return the points that exist, in the order of ``ids``."""
+
+    def clips_of(self, video_ids: Sequence[str]) -> dict[str, Clips] | None:
+        """Return the clips of those of some videos that have any, by video.
+
+        None where a store does not have them at hand as they are in the library.
+        """
+        return None
 
     @abstractmethod
     def delete(self, ids: Iterable[str]) -> int:

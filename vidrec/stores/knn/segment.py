@@ -115,19 +115,44 @@ class Segment:
     def payload(self, number: int) -> Payload:
         """Return what a row's point says."""
         row = self.rows[number]
-        no = int(row["payload"])
+        body = self._body(int(row["payload"]))
+        times = {"start_sec": float(row["start"]), "end_sec": float(row["end"])}
+        return Payload.from_dict({**body, "scope": SCOPES[int(row["scope"])], **times})
+
+    def _body(self, no: int) -> dict[str, Any]:
         body = self._parsed.get(no)
         if body is None:
             if len(self._parsed) >= CACHED:
                 self._parsed = {}  # another thread may still fill the old one: no harm
             body = self._parsed[no] = json.loads(self.text(no))
-        times = {"start_sec": float(row["start"]), "end_sec": float(row["end"])}
-        return Payload.from_dict({**body, "scope": SCOPES[int(row["scope"])], **times})
+        return body
 
     @cached_property
     def id_keys(self) -> NDArray[np.uint64]:
         """A number for each row's id: different ids hardly ever share one."""
         return id_keys(self.rows["id"])
+
+    @cached_property
+    def _by_video(self) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
+        """The videos' numbers in order, and the row of each."""
+        videos = self.rows["video"]
+        order = np.argsort(videos, kind="stable")
+        return videos[order], order.astype(np.int32)
+
+    def rows_of_video(self, video_id: str) -> NDArray[np.int32]:
+        """Return the rows of a video, by place; one that is dead may be among them.
+
+        Raises:
+            StoreError: what a row says is damaged.
+        """
+        videos, order = self._by_video
+        number = np.uint64(video_hash(video_id))
+        numbers = order[np.searchsorted(videos, number) : np.searchsorted(videos, number, "right")]
+        payloads = set(self.rows["payload"][numbers].tolist())
+        mine = [no for no in payloads if self._body(no)["video_id"] == video_id]
+        if len(mine) == len(payloads):
+            return numbers
+        return numbers[np.isin(self.rows["payload"][numbers], mine)]
 
     @cached_property
     def columns(self) -> dict[str, tuple[int, int, int]]:

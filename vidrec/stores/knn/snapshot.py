@@ -16,9 +16,17 @@ from vidrec.stores.base import Found
 from vidrec.stores.conditions import check_keys
 from vidrec.stores.knn.filter import allowed_rows
 from vidrec.stores.knn.manifest import Manifest
-from vidrec.stores.knn.segment import Part, Segment, damaged, id_text, read_dead, rows_of
+from vidrec.stores.knn.segment import (
+    SCOPES,
+    Part,
+    Segment,
+    damaged,
+    id_text,
+    read_dead,
+    rows_of,
+)
 from vidrec.stores.knn.shortlist import shortlist
-from vidrec.types import Candidate, Filter, Point
+from vidrec.types import Candidate, Clips, Filter, Point
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -121,6 +129,28 @@ class Snapshot:
         if scores.size and not -LARGEST <= scores.min() <= scores.max() <= LARGEST:
             raise damaged(segment.folder, "a score is no cosine")
         return scores
+
+    def clips_of(self, video_ids: Sequence[str]) -> dict[str, Clips]:
+        """Return the clips of those of some videos that have any, by video.
+
+        Damaged vectors are told by their scores alone: no checksum of each is made.
+        """
+        found: dict[str, Clips] = {}
+        for video_id in video_ids:
+            rows, vectors = [], []
+            for segment, dead in zip(self.segments, self._dead, strict=True):
+                numbers = segment.rows_of_video(video_id)
+                alive = segment.rows["scope"][numbers] == SCOPES.index("clip")
+                numbers = numbers[alive & ~np.isin(numbers, dead)]
+                rows.append(segment.rows[numbers])
+                vectors.append(segment.vectors[numbers])
+            every = np.concatenate(rows)
+            if len(every):
+                order = np.lexsort((every["end"], every["start"]))
+                found[video_id] = Clips(
+                    every["start"][order], every["end"][order], np.concatenate(vectors)[order]
+                )
+        return found
 
     def points(self, wanted: Sequence[bytes]) -> list[Point]:
         """Return the points of those ids that are there, in that order."""

@@ -26,7 +26,7 @@ from vidrec.stores.knn.manifest import MANIFEST, Manifest, read_manifest
 from vidrec.stores.knn.segment import id_text
 from vidrec.stores.knn.snapshot import Snapshot, open_snapshot
 from vidrec.stores.knn.together import Together
-from vidrec.types import Filter, Point
+from vidrec.types import Clips, Filter, Point
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -86,6 +86,10 @@ class KnnStore(VectorStore):
         wanted = [id_bytes(text) for text in ids]
         snapshot = self._now()
         return [] if snapshot is None else snapshot.points(wanted)
+
+    def clips_of(self, video_ids: Sequence[str]) -> dict[str, Clips] | None:
+        snapshot = self._now()
+        return None if snapshot is None else snapshot.clips_of(video_ids)
 
     def ids(self) -> Iterator[str]:
         snapshot = self._now()
