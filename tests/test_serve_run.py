@@ -143,7 +143,7 @@ HOLDS = """
 import re, sys, threading
 from pathlib import Path
 import numpy as np
-from vidrec.serve.heap import keep_little
+from vidrec.serve.thrift import keep_little
 
 def held():
     text = Path("/proc/self/status").read_text()
@@ -174,3 +174,14 @@ def test_large_arrays_of_many_threads_are_given_back() -> None:
         for how in ("much", "little")
     }
     assert grown["little"] < 15 < grown["much"], grown
+
+
+def test_the_products_threads_are_told_to_rest_before_numpy_comes() -> None:
+    code = (
+        "import os, sys, vidrec.cli\nfrom vidrec.commands.serve import serve\n"
+        "from vidrec.serve import thrift\nassert 'numpy' not in sys.modules\n"
+        "try:\n    serve(host='0.0.0.0')\nexcept Exception as exc:\n    pass\n"
+        "print(os.environ['OPENBLAS_THREAD_TIMEOUT'], 'numpy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("4 True\n"), done.stdout

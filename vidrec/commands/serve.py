@@ -38,6 +38,9 @@ def serve(
 
     Example: vidrec serve --open
     """
+    from vidrec.serve.thrift import rest_soon
+
+    rest_soon()
     from vidrec.serve.app import Options
     from vidrec.serve.run import serve as stage
 

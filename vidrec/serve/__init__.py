@@ -1,7 +1,7 @@
 """The page and its API, over HTTP: one session, kept open, asked by many.
 
     run       the server: where it listens, how it ends, what slow clients may cost
-    heap      memory that is freed is given back
+    thrift    memory that is freed is given back, processors that are not needed, too
     app       the application: its parts put together
     guard     who may ask: Host, Origin, token, rate, size and time of a request
     asking    recommend and similar; ``parts`` makes a query of what was sent

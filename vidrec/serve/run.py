@@ -20,7 +20,7 @@ from vidrec.config import Settings
 from vidrec.errors import UsageError, VidrecError
 from vidrec.serve.app import Options, make_app
 from vidrec.serve.guard import LOOPBACK
-from vidrec.serve.heap import keep_little
+from vidrec.serve.thrift import keep_little
 
 HEADER_SECONDS = 10.0  # for a request to come whole
 IDLE_SECONDS = 15  # between two requests of a connection

@@ -31,8 +31,6 @@ from vidrec.types import Candidate, Clips, Filter, Point
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from vidrec.stores.knn.filter import Mask
-
 # Below this share of points that may match, their rows are gathered instead of scanning all.
 SELECTIVE = 1 / 8
 ROWS_AT_A_TIME = 16_384
@@ -67,18 +65,22 @@ class Snapshot:
         self, vectors: NDArray[np.float32], n: int, where: Filter, *, by_video: bool
     ) -> list[Found]:
         """See ``VectorStore.candidates``; ``vectors`` have the right size."""
-        check_keys(where, self.manifest.keys)
-        if not self.n_rows:
-            return [Found(()) for _ in vectors]
-        masks = [allowed_rows(segment, where) for segment in self.segments]
-        found = []
-        step = max(1, SCORES_AT_A_TIME // self.n_rows)
-        for start in range(0, len(vectors), step):
-            for scores in self._scores(vectors[start : start + step], masks):
-                found.append(self._found(scores, n, by_video))
-        return found
+        step = self.at_a_time
+        return [
+            self.found(scores, n, by_video=by_video)
+            for start in range(0, len(vectors), step)
+            for scores in self.scores(vectors[start : start + step], where)
+        ]
 
-    def _found(self, scores: NDArray[np.float32], n: int, by_video: bool) -> Found:
+    @property
+    def at_a_time(self) -> int:
+        """How many queries' scores may be held together."""
+        return max(1, SCORES_AT_A_TIME // max(1, self.n_rows))
+
+    def found(self, scores: NDArray[np.float32], n: int, *, by_video: bool) -> Found:
+        """Return the candidates of one query by its scores."""
+        if not self.n_rows:
+            return Found(())
         near, best_left = shortlist(
             scores, n, self.manifest.dim, self._videos if by_video else None
         )
@@ -98,10 +100,10 @@ class Snapshot:
             ]  # fmt: skip
         return Found(candidates, best_left)
 
-    def _scores(
-        self, vectors: NDArray[np.float32], masks: Sequence[Mask | None]
-    ) -> NDArray[np.float32]:
+    def scores(self, vectors: NDArray[np.float32], where: Filter) -> NDArray[np.float32]:
         """Return ``(q, n_rows)`` float32 scores; -inf may not match."""
+        check_keys(where, self.manifest.keys)
+        masks = [allowed_rows(segment, where) for segment in self.segments]
         scores = np.empty((len(vectors), self.n_rows), np.float32)
         for segment, span, dead, mask in zip(
             self.segments, self._spans, self._dead, masks, strict=True

@@ -75,10 +75,13 @@ class KnnStore(VectorStore):
         info = self._info(snapshot.manifest)
         check_vectors(info, vectors)
         check_fingerprint(info, fingerprint, self.name, self.collection)
-        alike = (id(snapshot), n, where, by_video)
-        return self._together(
-            alike, vectors, lambda asked: snapshot.candidates(asked, n, where, by_video=by_video)
+        most = snapshot.at_a_time
+        if len(vectors) > most:
+            return snapshot.candidates(vectors, n, where, by_video=by_video)
+        scores = self._together(
+            (id(snapshot), where), vectors, most, lambda asked: snapshot.scores(asked, where)
         )
+        return [snapshot.found(row, n, by_video=by_video) for row in scores]
 
     def get(self, ids: Sequence[str]) -> list[Point]:
         from vidrec.stores.knn.writer import id_bytes

@@ -8,18 +8,16 @@ for one.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vidrec.stores.base import Found
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MOST = 32  # queries of a scan, beyond those of one caller
+    Matrix = NDArray[np.float32]
 
 
 @dataclass(eq=False)
@@ -27,48 +25,66 @@ class _Wish:
     """What a thread waits for."""
 
     key: Hashable
-    vectors: NDArray[np.float32]
-    found: Sequence[Found] | None = None
-    error: Exception | None = None
+    vectors: Matrix
+    woken: threading.Event = field(default_factory=threading.Event)
+    scores: Matrix | None = None
+    error: BaseException | None = None
 
 
 class Together:
-    """Lets one thread scan at a time, for all that wait for the same kind of scan."""
+    """Lets one thread scan at a time, for all that wait for the same kind of scan.
+
+    Who is answered goes on at once; of those that are not, the first that waits scans next.
+    """
 
     def __init__(self) -> None:
-        self._turn, self._mutex = threading.Lock(), threading.Lock()
+        self._mutex = threading.Lock()
         self._waiting: list[_Wish] = []
+        self._scanning = False
 
     def __call__(
-        self,
-        key: Hashable,
-        vectors: NDArray[np.float32],
-        scan: Callable[[NDArray[np.float32]], Sequence[Found]],
-    ) -> list[Found]:
-        """Return what ``scan`` finds for ``(q, dim)`` vectors; scans of one key are alike."""
+        self, key: Hashable, vectors: Matrix, most: int, scan: Callable[[Matrix], Matrix]
+    ) -> Matrix:
+        """Return the scores ``(q, n)`` that ``scan`` gives to ``(q, dim)`` vectors.
+
+        Scans of one key are alike; no more than ``most`` vectors are scanned together.
+        """
         mine = _Wish(key, vectors)
         with self._mutex:
             self._waiting.append(mine)
-        with self._turn:
-            if mine.found is None and mine.error is None:
-                self._answer(mine, scan)
+            waits, self._scanning = self._scanning, True
+        if waits:
+            mine.woken.wait()
+        if mine.scores is None and mine.error is None:
+            self._answer(self._taken(mine, most), scan)
         if mine.error is not None:
             raise mine.error
-        assert mine.found is not None
-        return list(mine.found)
+        assert mine.scores is not None
+        return mine.scores
 
-    def _answer(self, mine: _Wish, scan: Callable[[NDArray[np.float32]], Sequence[Found]]) -> None:
+    def _taken(self, mine: _Wish, most: int) -> list[_Wish]:
+        """Return a thread's own wish and those that can be answered with it; they wait no more."""
+        wishes, count = [mine], len(mine.vectors)
         with self._mutex:
-            others = [wish for wish in self._waiting if wish.key == mine.key and wish is not mine]
-            wishes = [mine, *others[:MOST]]
+            for wish in self._waiting:
+                if wish.key == mine.key and wish is not mine and count + len(wish.vectors) <= most:
+                    wishes.append(wish)
+                    count += len(wish.vectors)
             self._waiting = [wish for wish in self._waiting if wish not in wishes]
+        return wishes
+
+    def _answer(self, wishes: list[_Wish], scan: Callable[[Matrix], Matrix]) -> None:
         try:
-            found = scan(np.concatenate([wish.vectors for wish in wishes]))
-        except Exception as exc:
+            scores = scan(np.concatenate([wish.vectors for wish in wishes]))
+            start = 0
+            for wish in wishes:
+                wish.scores = scores[start : start + len(wish.vectors)]
+                start += len(wish.vectors)
+        except BaseException as exc:  # whoever waits is told, whatever it is
             for wish in wishes:
                 wish.error = exc
-            return
-        start = 0
-        for wish in wishes:
-            wish.found = found[start : start + len(wish.vectors)]
-            start += len(wish.vectors)
+        with self._mutex:
+            self._scanning = bool(self._waiting)
+            following = self._waiting[:1]
+        for wish in (*wishes, *following):
+            wish.woken.set()
