@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from tests import videos
+from tests.clip_frames import iter_clip_frames, repeated
 from vidrec.errors import MediaError
 from vidrec.media import gops
 from vidrec.media.picking import Report, pick_frames
 from vidrec.media.probe import measure_duration, probe
-from vidrec.media.sampling import frames_at, iter_clip_frames
+from vidrec.media.sampling import frames_at
 
 FPS = 25
 SIZE = (64, 96)
@@ -131,7 +132,7 @@ def test_one_frame_stands_for_all_instants(tmp_path: Path, name: str) -> None:
     (clip,) = iter_clip_frames(path, 10.0, 8, SIZE)
 
     assert clip.counts == (8,) and numbers(clip.frames) == [27]
-    assert numbers(clip.repeated(8)) == [27] * 8
+    assert numbers(repeated(clip, 8)) == [27] * 8
 
 
 def test_truncated_files_give_what_is_left_evenly_spaced(tmp_path: Path) -> None:
@@ -177,7 +178,7 @@ def test_long_videos_are_sampled_at_keyframes_where_they_lie_densely(tmp_path: P
     assert len(exact) == len(keyed) == 6
     assert numbers(exact[0].frames) == [10, 30, 50, 70 - 64, 90 - 64]
     assert keyed[0].times == pytest.approx([2.0, 6.0, 8.0])
-    assert numbers(keyed[0].repeated(6)) == [20, 20, 60, 60, 80 - 64, 80 - 64]
+    assert numbers(repeated(keyed[0], 6)) == [20, 20, 60, 60, 80 - 64, 80 - 64]
     assert [c.clip for c in exact] == [c.clip for c in keyed]
 
 

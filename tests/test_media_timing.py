@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from tests import videos
+from tests.clip_frames import iter_clip_frames
 from vidrec.errors import MediaError
 from vidrec.media import limits
 from vidrec.media.probe import measure_duration, probe
-from vidrec.media.sampling import clips_of, frames_at, iter_clip_frames
+from vidrec.media.sampling import clips_of, frames_at
 from vidrec.sections import MediaSettings
 
 SIZE = (64, 96)

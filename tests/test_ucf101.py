@@ -19,7 +19,7 @@ import pytest
 import remotezip  # noqa: F401  (what reads the archive)
 
 from tests.range_server import Handler, RangeServer, serving
-from vidrec.datasets.split import apportion, split_groups
+from vidrec.datasets.split import Wish, apportion, split_groups
 from vidrec.datasets.ucf101 import Choice, Member, choose, download, read_directory
 from vidrec.errors import DatasetError
 
@@ -54,7 +54,8 @@ def server(tmp_path: Path) -> Iterator[RangeServer]:
 def fetch(server: RangeServer, dest: Path, **wishes: object) -> list[Path]:
     wishes = {"classes": 3, "per_class": 10, "split": (6, 2, 2)} | wishes
     members = read_directory(server.url, retry_seconds=0.01)
-    return download(server.url, choose(members, **wishes), dest, retry_seconds=0.01)  # type: ignore[arg-type]
+    choice = choose(members, Wish(**wishes))  # type: ignore[arg-type]
+    return download(server.url, choice, dest, retry_seconds=0.01)
 
 
 def clips_in(dest: Path) -> dict[str, Path]:
@@ -94,7 +95,7 @@ def test_moves_no_byte_beyond_the_members_and_the_directory(
     with zipfile.ZipFile(server.path) as archive:
         directory = server.path.stat().st_size - archive.start_dir
     assert server.body_bytes == directory
-    choice = choose(members, classes=["Cricket"], per_class=10)
+    choice = choose(members, Wish(classes=["Cricket"], per_class=10))
     download(server.url, choice, tmp_path / "data")
     chosen = sum(member.end - member.start for _, member in choice.members)
     assert server.body_bytes == directory + chosen
@@ -123,7 +124,7 @@ def test_another_choice_does_not_mix_into_the_same_folder(
 
 def test_groups_stay_on_one_side_and_seeds_differ(server: RangeServer) -> None:
     members = read_directory(server.url)
-    choices = [choose(members, classes=3, per_class=10, seed=seed) for seed in (0, 0, 1)]
+    choices = [choose(members, Wish(classes=3, per_class=10, seed=seed)) for seed in (0, 0, 1)]
     assert choices[0] == choices[1] != choices[2]
     for choice in choices:
         assert not choice.short
@@ -134,9 +135,8 @@ def test_groups_stay_on_one_side_and_seeds_differ(server: RangeServer) -> None:
 
 
 def test_split_by_file_takes_the_clips_in_order(server: RangeServer) -> None:
-    choice = choose(
-        read_directory(server.url), classes=1, per_class=5, split=(3, 1, 1), split_by="file"
-    )
+    wish = Wish(classes=1, per_class=5, split=(3, 1, 1), split_by="file")
+    choice = choose(read_directory(server.url), wish)
     assert [(side, Path(m.name).name[-11:-4]) for side, m in choice.members] == [
         ("train", "g01_c01"),
         ("train", "g01_c02"),
@@ -147,7 +147,7 @@ def test_split_by_file_takes_the_clips_in_order(server: RangeServer) -> None:
 
 
 def test_says_when_groups_do_not_allow_the_counts(server: RangeServer) -> None:
-    choice = choose(read_directory(server.url), classes=1, per_class=None, split=(8, 4, 3))
+    choice = choose(read_directory(server.url), Wish(classes=1, per_class=None, split=(8, 4, 3)))
     assert choice.short == {"Archery": (8, 3, 3)} or sum(choice.short["Archery"]) == 14
 
 
@@ -171,7 +171,7 @@ def test_an_impossible_wish_is_refused_before_anything_is_written(
 def test_too_few_groups() -> None:
     members = [Member(f"v_A_g01_c0{i}.avi", "A", "01", 1, 0, 0, i, i + 1) for i in range(9)]
     with pytest.raises(DatasetError, match=r"only 1 group, too few for 3 splits"):
-        choose(members, classes=1, per_class=5)
+        choose(members, Wish(classes=1, per_class=5))
 
 
 def test_a_server_without_ranges(server: RangeServer, tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_nobody_listens_and_no_such_scheme() -> None:
 def test_what_opens_a_url_is_not_told(server: RangeServer, tmp_path: Path) -> None:
     signed = f"{server.url}?X-Amz-Signature=s3cret"
     members = read_directory(signed)
-    choice = choose(members, classes=1, per_class=3, split=(1, 1, 1))
+    choice = choose(members, Wish(classes=1, per_class=3, split=(1, 1, 1)))
     download(signed, choice, tmp_path / "data")
     assert json.loads((tmp_path / "data" / "manifest.json").read_text())["url"] == server.url
     for url in (signed.replace("http", "gopher"), "http://me:s3cret@127.0.0.1:9/a.zip"):
@@ -250,7 +250,7 @@ def test_dropped_connections_are_taken_up_where_they_broke(
 
     whole = read_directory(server.url)
     directory, server.body_bytes, server.fault = server.body_bytes, 0, drop
-    choice = choose(whole, classes=3, per_class=10)
+    choice = choose(whole, Wish(classes=3, per_class=10))
     download(server.url, choice, tmp_path / "data", retry_seconds=0.001)
     assert_whole(clips_in(tmp_path / "data"))
     assert server.body_bytes <= choice.n_bytes + directory
@@ -274,7 +274,7 @@ def test_throttling_is_waited_out(server: RangeServer, tmp_path: Path) -> None:
 
 def test_what_never_comes_fails_alone(server: RangeServer, tmp_path: Path) -> None:
     members = read_directory(server.url)
-    choice = choose(members, classes=1, per_class=10)
+    choice = choose(members, Wish(classes=1, per_class=10))
     bad = choice.members[3][1]
 
     def hang_up(handler: Handler, start: int, end: int) -> bool:
@@ -294,7 +294,7 @@ def test_what_never_comes_fails_alone(server: RangeServer, tmp_path: Path) -> No
 
 
 def test_a_wrong_checksum_never_becomes_a_file(server: RangeServer, tmp_path: Path) -> None:
-    choice = choose(read_directory(server.url), classes=["Archery", "Bowling"], per_class=10)
+    choice = choose(read_directory(server.url), Wish(classes=["Archery", "Bowling"], per_class=10))
     content = bytearray(server.path.read_bytes())
     bad = [next(m for _, m in choice.members if m.label == label) for label in CLASSES[:2]]
     for member in bad:
@@ -310,9 +310,10 @@ def test_a_wrong_checksum_never_becomes_a_file(server: RangeServer, tmp_path: Pa
 CHILD = """
 import sys
 from pathlib import Path
+from vidrec.datasets.split import Wish
 from vidrec.datasets.ucf101 import choose, download, read_directory
 url, dest = sys.argv[1:]
-download(url, choose(read_directory(url), classes=3, per_class=10), Path(dest), workers=2)
+download(url, choose(read_directory(url), Wish(classes=3, per_class=10)), Path(dest), workers=2)
 """
 
 
@@ -387,7 +388,7 @@ def test_shares_follow_the_ratio() -> None:
     assert apportion(50, (30, 10, 10)) == (30, 10, 10)
     assert apportion(33, (30, 10, 10)) == (20, 7, 6)
     assert apportion(7, (1, 0, 0)) == (7, 0, 0)
-    assert Choice((), (1, 0, 0), "group", 0, {}).n_bytes == 0
+    assert Choice((), Wish(), {}).n_bytes == 0
 
 
 def test_the_command_line(

@@ -45,6 +45,7 @@ def fetch_ucf(
 
     Example: vidrec fetch-ucf --classes 5 --dest ucf101
     """
+    from vidrec.datasets.split import Wish
     from vidrec.training import fetch_ucf as stage
 
     wished = choose_format(format)
@@ -52,14 +53,14 @@ def fetch_ucf(
     if list_:
         show_classes(stage.list_classes(url), wished)
         return
-    options = stage.FetchOptions(
+    wish = Wish(
         class_ or classes,
         stage.parse_per_class(per_class),
         stage.parse_split(split),
         split_by,
         seed,
     )
-    report = stage.fetch_ucf(url, dest, options, workers=workers, progress=Bar())
+    report = stage.fetch_ucf(url, dest, wish, workers=workers, progress=Bar())
     show_data(wished, report)
     show_fetch_report(report)
 

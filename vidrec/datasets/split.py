@@ -9,13 +9,33 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 
-__all__ = ["SPLITS", "apportion", "split_groups"]
+__all__ = ["SPLITS", "Wish", "apportion", "split_groups"]
 
 MANIFEST = "manifest.json"  # of a folder that was fetched: what was chosen, and how it was split
 SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Which clips are wished for, and how each class is split into train, val and test.
+
+    Attributes:
+        classes: how many, in alphabetical order, or which.
+        per_class: clips of each class; None takes all there are.
+        split: the ratio in which `per_class` is shared out, by largest remainder.
+        split_by: "group" keeps a group on one side; "file" takes clips in the order of their
+            names, as the published notebooks do, and so lets near-duplicates stand on both sides.
+    """
+
+    classes: int | Sequence[str] = 10
+    per_class: int | None = 50
+    split: tuple[int, int, int] = (30, 10, 10)
+    split_by: str = "group"
+    seed: int = 0
 
 
 def apportion(total: int, ratio: Sequence[int]) -> tuple[int, ...]:

@@ -24,13 +24,13 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from vidrec.datasets.http_range import RemoteFile
-from vidrec.datasets.split import MANIFEST, SPLITS, apportion, split_groups
+from vidrec.datasets.split import MANIFEST, SPLITS, Wish, apportion, split_groups
 from vidrec.errors import DatasetError
 from vidrec.files import parsed_json
 from vidrec.urls import stable_url
@@ -68,12 +68,10 @@ class Member:
 
 @dataclass(frozen=True)
 class Choice:
-    """The clips of a subset with their splits, and how they were chosen."""
+    """The clips of a subset with their splits, and what was wished for."""
 
     members: tuple[tuple[str, Member], ...]  # (split, member)
-    split: tuple[int, int, int]
-    split_by: str
-    seed: int
+    wish: Wish
     short: dict[str, tuple[int, ...]]
     """For every class whose groups do not allow the counts asked for: the counts it got."""
 
@@ -129,27 +127,13 @@ def read_directory(url: str, *, retry_seconds: float = 1.0) -> list[Member]:
     return sorted(members, key=lambda member: member.name)
 
 
-def choose(
-    members: Sequence[Member],
-    *,
-    classes: int | Sequence[str] = 10,
-    per_class: int | None = 50,
-    split: tuple[int, int, int] = (30, 10, 10),
-    split_by: str = "group",
-    seed: int = 0,
-) -> Choice:
-    """Chooses clips of some classes and splits each class into train, val and test.
-
-    Args:
-        classes: how many, in alphabetical order, or which.
-        per_class: clips of each class; None takes all there are.
-        split: the ratio in which `per_class` is shared out, by largest remainder.
-        split_by: "group" keeps a group on one side; "file" takes clips in the order of their
-            names, as the published notebooks do, and so lets near-duplicates stand on both sides.
+def choose(members: Sequence[Member], wish: Wish) -> Choice:
+    """Choose clips of some classes and split each class.
 
     Raises:
         DatasetError: a class that is not there, or too few clips, groups or classes for the wish.
     """
+    split, split_by = wish.split, wish.split_by
     if min(split) < 0 or split[0] < 1 or split_by not in ("group", "file"):
         raise DatasetError(
             "a split is three counts, the first above 0, made by group or file. "
@@ -159,13 +143,13 @@ def choose(
     for member in members:
         by_label.setdefault(member.label, {}).setdefault(member.group, []).append(member)
     chosen, short = [], {}
-    for label in _wanted(by_label, classes):
+    for label in _wanted(by_label, wish.classes):
         groups = by_label[label]
-        targets = _targets(label, groups, per_class, split, split_by)
+        targets = _targets(label, groups, wish)
         named = {m.name: m for clips in groups.values() for m in clips}
         if split_by == "group":
             names = {group: [m.name for m in clips] for group, clips in groups.items()}
-            sides = split_groups(names, targets, seed)
+            sides = split_groups(names, targets, wish.seed)
         else:
             ordered = sorted(named)
             bounds = [sum(targets[:i]) for i in range(4)]
@@ -175,7 +159,7 @@ def choose(
             short[label] = counts
         for side, clips in zip(SPLITS, sides, strict=True):
             chosen += [(side, named[name]) for name in clips]
-    return Choice(tuple(chosen), split, split_by, seed, short)
+    return Choice(tuple(chosen), wish, short)
 
 
 def _wanted(by_label: dict[str, Any], classes: int | Sequence[str]) -> list[str]:
@@ -194,24 +178,18 @@ def _wanted(by_label: dict[str, Any], classes: int | Sequence[str]) -> list[str]
     return sorted(set(classes))
 
 
-def _targets(
-    label: str,
-    groups: dict[str, list[Member]],
-    per_class: int | None,
-    split: tuple[int, int, int],
-    split_by: str,
-) -> tuple[int, ...]:
+def _targets(label: str, groups: dict[str, list[Member]], wish: Wish) -> tuple[int, ...]:
     """How many clips of a class go to each split."""
     total = sum(map(len, groups.values()))
-    wanted = total if per_class is None else per_class
+    wanted = total if wish.per_class is None else wish.per_class
     if not 1 <= wanted <= total:
         raise DatasetError(
             f"class {label} has {count(total, 'clip')}: ask for at most that many of each "
             f"class, or for `--per-class all`. Received: --per-class {wanted}"
         )
-    targets = apportion(wanted, split)
+    targets = apportion(wanted, wish.split)
     n_sides = sum(target > 0 for target in targets)
-    if split_by == "group" and len(groups) < n_sides:
+    if wish.split_by == "group" and len(groups) < n_sides:
         raise DatasetError(
             f"class {label} has only {count(len(groups), 'group')}, too few for {n_sides} splits: "
             "`--split-by file` splits without regard to groups"
@@ -300,20 +278,20 @@ def _prepare(url: str, choice: Choice, dest: Path) -> list[tuple[Path, Member]]:
 
 
 def _manifest(url: str, choice: Choice) -> dict[str, Any]:
-    clips = []
-    for side, m in choice.members:
-        fields = {
-            key: value for key, value in asdict(m).items() if key in ("label", "group", "size")
+    clips = [
+        {
+            "file": f"{side}/{m.label}/{Path(m.name).name}",
+            "split": side,
+            "label": m.label,
+            "group": m.group,
+            "size": m.size,
+            "crc32": f"{m.crc32:08x}",
         }
-        file = f"{side}/{m.label}/{Path(m.name).name}"
-        clips.append({"file": file, "split": side, **fields, "crc32": f"{m.crc32:08x}"})
-    return {
-        "url": stable_url(url),
-        "seed": choice.seed,
-        "split": list(choice.split),
-        "split_by": choice.split_by,
-        "clips": clips,
-    }
+        for side, m in choice.members
+    ]
+    wish = choice.wish
+    how = {"seed": wish.seed, "split": list(wish.split), "split_by": wish.split_by}
+    return {"url": stable_url(url), **how, "clips": clips}
 
 
 def _clips_of(manifest: Path) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,20 +64,8 @@ def encode(
     Raises:
         MediaError: the video cannot be read, or has no picture there.
     """
-    import av
-    from av.error import FFmpegError
-
-    try:
-        with open_video(path) as source, av.open(str(target), "w", "mp4", options=_OUT) as out:
-            pen = _Pen(source, out, start_sec, end_sec, shape)
-            for packet in passage(source, start_sec, source.container.streams.audio[: shape.sound]):
-                if pen.take(packet):
-                    break
-                report(_share(pen.at_sec, start_sec, end_sec))
-            if not pen.finish():
-                raise MediaError(f"{path}: there is no picture from {start_sec:.2f} s on")
-    except (FFmpegError, ValueError) as exc:
-        raise MediaError(f"{path}: cannot be encoded: {exc}") from exc
+    tool = partial(_Pen, start_sec=start_sec, end_sec=end_sec, shape=shape)
+    _convert(path, target, report, tool)
 
 
 def copy(
@@ -90,24 +79,29 @@ def copy(
     Raises:
         MediaError: the video cannot be read, or has no picture there.
     """
+    tool = partial(_Press, start_sec=start_sec, end_sec=end_sec, keep_sound=keep_sound)
+    _convert(path, target, report, tool)
+
+
+def _convert(
+    path: Path, target: Path, report: Callable[[float], None],
+    tool_for: Callable[[Source, OutputContainer], _Pen | _Press],
+) -> None:  # fmt: skip
     import av
     from av.error import FFmpegError
 
     try:
         with open_video(path) as source, av.open(str(target), "w", "mp4", options=_OUT) as out:
-            press = _Press(source, out, start_sec, keep_sound)
-            for packet in passage(source, start_sec, source.container.streams.audio[:1]):
-                if press.take(packet, end_sec):
+            tool = tool_for(source, out)
+            start, length = tool.start_sec, max(0.1, tool.end_sec - tool.start_sec)
+            for packet in passage(source, start, source.container.streams.audio[:1]):
+                if tool.take(packet):
                     break
-                report(_share(press.at_sec, start_sec, end_sec))
-            if not press.finish():
-                raise MediaError(f"{path}: there is no picture from {start_sec:.2f} s on")
+                report(min(1.0, max(0.0, (tool.at_sec - start) / length)))
+            if not tool.finish():
+                raise MediaError(f"{path}: there is no picture from {start:.2f} s on")
     except (FFmpegError, ValueError) as exc:
-        raise MediaError(f"{path}: cannot be copied: {exc}") from exc
-
-
-def _share(at_sec: float, start_sec: float, end_sec: float) -> float:
-    return min(1.0, max(0.0, (at_sec - start_sec) / max(0.1, end_sec - start_sec)))
+        raise MediaError(f"{path}: cannot be converted: {exc}") from exc
 
 
 @dataclass
@@ -309,12 +303,13 @@ class _Press:
     source: Source
     out: OutputContainer
     start_sec: float
+    end_sec: float
     keep_sound: frozenset[str]
     at_sec: float = 0.0
     _picture: Any = None
     _sound: Any = None  # a stream that is copied to, or a _Sound
 
-    def take(self, packet: Packet[Any], end_sec: float) -> bool:
+    def take(self, packet: Packet[Any]) -> bool:
         """Write a packet; tell whether the end is reached."""
         if packet.pts is None:
             return False
@@ -328,7 +323,7 @@ class _Press:
             self._hear(packet, at)
             return False
         self.at_sec = at
-        if at >= end_sec and packet.is_keyframe:
+        if at >= self.end_sec and packet.is_keyframe:
             return True
         self._write(packet, self._picture)
         return False

@@ -57,11 +57,6 @@ class ClipFrames:
     counts: tuple[int, ...]
     later: Mapping[int, NDArray[np.uint8]] = field(default_factory=dict)
 
-    def repeated(self, n_frames: int) -> Frames:
-        """Return ``(n_frames, h, w, 3)``: each frame as often as its share of the instants is."""
-        order = [i for i, count in enumerate(self.counts) for _ in range(count)]
-        return self.frames[[order[i * len(order) // n_frames] for i in range(n_frames)]]
-
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
@@ -154,44 +149,7 @@ def open_film(
     warnings: list[str] | None = None,
     cancelled: Callable[[], bool] = never,
 ) -> Iterator[Film]:
-    """Open a video that is to be sampled; the arguments are those of ``iter_clip_frames``."""
-    if n_frames < 1:
-        raise ValueError(f"n_frames must be positive. Received: n_frames={n_frames}")
-    notes = warnings if warnings is not None else []
-    with open_video(path, cancelled) as source:
-        end_sec = info.duration_sec if info else None
-        if end_sec is None and header_end(source, 0.0) is None:
-            end_sec = measure_duration(path, cancelled)
-        reach_sec = 0.0
-        if sparing == "auto" and (end_sec or header_end(source, 0.0) or 0) >= SPARING_MIN_SEC:
-            n_frames = (n_frames + 1) // 2
-            reach_sec = min(SPARING_REACH_SEC, clip_sec / n_frames / 2)
-        reader = GopReader(source, exact=reach_sec <= 0)
-        start_sec = reader.start_sec
-        end_sec = end_sec or header_end(source, start_sec) or measure_duration(path, cancelled)
-        end_sec = max(end_sec, start_sec + 0.001)
-        plan = _Plan(
-            path, clip_sec, n_frames, size, fit, reach_sec, lag_sec, threads, cancelled, notes
-        )
-        yield Film(source, _clips(start_sec, end_sec, clip_sec), end_sec, plan, reader, tell)
-
-
-def iter_clip_frames(
-    path: Path,
-    clip_sec: float,
-    n_frames: int,
-    size: tuple[int, int],
-    *,
-    fit: Fit = "squash",
-    sparing: Literal["auto", "never"] = "auto",
-    lag_sec: float = 0.0,
-    threads: int = 1,
-    info: VideoInfo | None = None,
-    tell: Callable[[VideoInfo], None] | None = None,
-    warnings: list[str] | None = None,
-    cancelled: Callable[[], bool] = never,
-) -> Iterator[ClipFrames]:
-    """Yield ``n_frames`` evenly spaced frames of each clip, clip by clip, in bounded memory.
+    """Open a video of which ``n_frames`` evenly spaced frames of each clip are to be sampled.
 
     The instants are the middles of ``n_frames`` equal parts of the clip. Clips are those of
     ``split_clips`` over the time that the picture is there; the packets are believed before the
@@ -215,19 +173,29 @@ def iter_clip_frames(
         cancelled: true once this is to end.
 
     Raises:
-        MediaError: the file is no video, or not a single frame can be decoded.
+        MediaError: the file is no video.
         TransientError: it cannot be read now.
         Cancelled: ``cancelled`` said so.
     """
-    with open_film(
-        path, clip_sec, n_frames, size, fit=fit, sparing=sparing, lag_sec=lag_sec, threads=threads,
-        info=info, tell=tell, warnings=warnings, cancelled=cancelled,
-    ) as film:  # fmt: skip
-        found = False
-        for sample in film.sample():
-            found = True
-            yield sample
-        film.conclude(found)
+    if n_frames < 1:
+        raise ValueError(f"n_frames must be positive. Received: n_frames={n_frames}")
+    notes = warnings if warnings is not None else []
+    with open_video(path, cancelled) as source:
+        end_sec = info.duration_sec if info else None
+        if end_sec is None and header_end(source, 0.0) is None:
+            end_sec = measure_duration(path, cancelled)
+        reach_sec = 0.0
+        if sparing == "auto" and (end_sec or header_end(source, 0.0) or 0) >= SPARING_MIN_SEC:
+            n_frames = (n_frames + 1) // 2
+            reach_sec = min(SPARING_REACH_SEC, clip_sec / n_frames / 2)
+        reader = GopReader(source, exact=reach_sec <= 0)
+        start_sec = reader.start_sec
+        end_sec = end_sec or header_end(source, start_sec) or measure_duration(path, cancelled)
+        end_sec = max(end_sec, start_sec + 0.001)
+        plan = _Plan(
+            path, clip_sec, n_frames, size, fit, reach_sec, lag_sec, threads, cancelled, notes
+        )
+        yield Film(source, _clips(start_sec, end_sec, clip_sec), end_sec, plan, reader, tell)
 
 
 def clips_of(path: Path, clip_sec: float, info: VideoInfo | None = None) -> list[Clip]:

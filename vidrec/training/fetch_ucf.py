@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vidrec.datasets.split import SPLITS, Wish
 from vidrec.errors import UsageError
 from vidrec.progress import Progress, Silent
 
 if TYPE_CHECKING:
     from vidrec.datasets.ucf101 import FetchProgress
-
-
-@dataclass(frozen=True, slots=True)
-class FetchOptions:
-    """Which clips. `classes`: how many from A on, or names; `per_class`: None takes all."""
-
-    classes: int | Sequence[str] = 10
-    per_class: int | None = 50
-    split: tuple[int, int, int] = (30, 10, 10)
-    split_by: str = "group"
-    seed: int = 0
 
 
 @dataclass(slots=True)
@@ -64,7 +53,7 @@ def list_classes(url: str) -> list[ClassCount]:
 def fetch_ucf(
     url: str,
     dest: Path,
-    options: FetchOptions | None = None,
+    wish: Wish | None = None,
     *,
     workers: int = 8,
     progress: Progress | None = None,
@@ -74,18 +63,10 @@ def fetch_ucf(
     Raises:
         DatasetError: the wish cannot be met, or not all could be fetched; what was fetched stays.
     """
-    from vidrec.datasets.split import SPLITS
     from vidrec.datasets.ucf101 import choose, download, read_directory
 
-    options, progress = options or FetchOptions(), progress or Silent()
-    choice = choose(
-        read_directory(url),
-        classes=options.classes,
-        per_class=options.per_class,
-        split=options.split,
-        split_by=options.split_by,
-        seed=options.seed,
-    )
+    progress = progress or Silent()
+    choice = choose(read_directory(url), wish or Wish())
     told = 0
 
     def tell(state: FetchProgress) -> None:
