@@ -80,6 +80,11 @@ class Catalog:
         """The library's own id (a UUID): copies and moves of the folder keep it."""
         return str(self.read("SELECT value FROM about WHERE name = 'id'")[0][0])
 
+    @property
+    def data_version(self) -> int:
+        """A number that changes whenever anybody else writes to the catalog."""
+        return int(self.read("PRAGMA data_version")[0][0])
+
     def is_empty(self) -> bool:
         """Whether it holds no video."""
         return not self.read("SELECT 1 FROM videos LIMIT 1")

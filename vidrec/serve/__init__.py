@@ -6,6 +6,7 @@
     guard     who may ask: Host, Origin, token, rate, size and time of a request
     asking    recommend and similar; ``parts`` makes a query of what was sent
     browsing  videos, status, suggestions, health, metrics
+    recent    pages of the list, as they were a moment ago
     playing   videos, posters and previews; ``workshop`` makes what browsers can play
     models    what is sent and answered, and with it the OpenAPI document
     agents    the same for agents, over stdin and stdout (MCP)

@@ -32,11 +32,17 @@ async def videos(
 ) -> Response:
     """List videos by name, with a label or a text in their name or label."""
 
-    def look() -> Response:
-        total, found = served.library.page_of_videos(offset, limit, label=label, text=q.strip())
-        return models.sent(models.Videos(total=total, videos=shown_videos(served, found)))
+    text = q.strip()
 
-    return await served.files.run(look)
+    def look() -> bytes:
+        total, found = served.library.page_of_videos(offset, limit, label=label, text=text)
+        page = models.Videos(total=total, videos=shown_videos(served, found))
+        return page.model_dump_json().encode()
+
+    def page() -> bytes:
+        return served.pages.get((offset, limit, label, text), served.library.data_version, look)
+
+    return Response(await served.files.run(page), media_type="application/json")
 
 
 @router.get("/api/videos/{video_id}", responses=models.errors(404))

@@ -27,6 +27,7 @@ IDLE_SECONDS = 15  # between two requests of a connection
 STALL_SECONDS = 180.0  # in which a client must take something of its answer
 LAST_SECONDS = 0.4  # that answers have to end in: an interrupt is answered within a second
 MOST_CONNECTIONS = 8192
+UNSENT = 64 << 10  # bytes of answers that wait in the system until a client takes them
 SPARE_FILES = 256  # descriptors for files, beside those of connections
 LEAST_TOKEN = 16  # letters
 
@@ -137,6 +138,8 @@ def listen(host: str, port: int) -> socket.socket:
         # that the body of an answer waits 40 ms for the client's word that its head has come.
         heard = socket.socket(family, kind, protocol)
         heard.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(AttributeError, OSError):  # who does not read is not worked for in advance
+            heard.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
         heard.bind(address)
         heard.listen(2048)
     except OSError as exc:

@@ -25,6 +25,7 @@ from vidrec.library.catalog import has_catalog
 from vidrec.media.playback import Playable, playable
 from vidrec.serve.paid import Purse
 from vidrec.serve.problems import Problem
+from vidrec.serve.recent import Recent
 from vidrec.serve.workshop import Workshop
 from vidrec.types import Scalar, Video
 
@@ -32,9 +33,11 @@ if TYPE_CHECKING:
     from vidrec.search.session import Session
 
 T = TypeVar("T")
-AT_ONCE = 16  # questions that are answered, each in a thread of its own, and
+AT_ONCE = 16  # questions that are answered, each in a thread of its own
+LOOKING = 4  # lists and files that are looked up beside them: cheap each, so few do
 MOST_KNOWN = 10_000  # videos of which is remembered how they are played
 FRESH_SECONDS = 10.0
+PAGE_SECONDS = 2.0  # in which a file may come or go unseen
 MOST_VALUES = 50  # of a field
 WAITING = 256  # how many may wait for one
 
@@ -99,6 +102,7 @@ class Served:
     sending: int = 0  # how many forms with files are being received or asked with
     questions: Threads = field(init=False)
     files: Threads = field(init=False)
+    pages: Recent = field(default_factory=lambda: Recent(PAGE_SECONDS))
     library: Library = field(init=False)  # a connection of its own: who looks holds nobody up
     _choices: tuple[float, Choices] | None = None
     _plays: dict[tuple[str, int], Playable] = field(default_factory=dict)
@@ -106,7 +110,7 @@ class Served:
     def __post_init__(self) -> None:
         seconds = self.settings.serve.timeout_sec
         self.questions = Threads("ask", AT_ONCE, WAITING, seconds)
-        self.files = Threads("file", AT_ONCE // 2, WAITING, seconds)
+        self.files = Threads("file", LOOKING, WAITING, seconds)
         own = self.settings.library if has_catalog(self.settings.library) else None
         self.library = Library(own, create=False) if own else self.session.library
 
