@@ -4,11 +4,18 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.clips import write_clips
+from vidrec.config import load_settings
+from vidrec.errors import NoIndexError
+from vidrec.stores import begin, open_store
+from vidrec.stores.knn.store import KnnStore
+from vidrec.types import Filter, Payload, Point
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {
@@ -82,3 +89,21 @@ def test_an_interrupt_while_importing_is_no_traceback(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_a_store_that_was_begun_answers_as_any_other(tmp_path: Path) -> None:
+    """It is handed out once, damaged or not, and sees what was indexed since."""
+    settings = load_settings(overrides={"library": tmp_path})
+    begin(settings)  # nothing is there yet
+    with pytest.raises(NoIndexError):
+        open_store(settings).candidates(np.eye(1, 4, dtype=np.float32), 1, Filter())
+    store = KnnStore(tmp_path / "knn", "conse")
+    for row in range(2):
+        begin(settings)
+        vector = np.eye(2, 4, dtype=np.float32)[row]
+        with store.rebuild("f", 4) as writer:
+            writer.upsert([Point(str(uuid.UUID(int=1)), vector, Payload("v", "v", "clip", 0, 1))])
+        begun, other = open_store(settings), open_store(settings)
+        assert begun is not other
+        for one in (begun, other):
+            assert one.candidates(vector[None], 1, Filter())[0].candidates[0].score == 1.0

@@ -164,6 +164,9 @@ def _check_together(many: Mapping[str, object], one: Mapping[str, object]) -> No
 
 
 def _answer(settings: Settings, options: Mapping[str, Any]) -> Answer:
+    from vidrec.stores import begin
+
+    begin(settings)
     from vidrec.search.last import keep_last
     from vidrec.search.session import open_session
     from vidrec.search.wished import wished

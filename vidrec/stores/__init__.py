@@ -11,8 +11,21 @@ from vidrec.wording import did_you_mean
 if TYPE_CHECKING:
     from vidrec.config import Settings
     from vidrec.stores.base import VectorStore
+    from vidrec.stores.knn.store import KnnStore
 
 BUILT_IN = ("knn", "qdrant")
+_begun: dict[str, VectorStore] = {}  # by place
+
+
+def begin(settings: Settings) -> None:
+    """Have the local index made ready by another thread, for whoever opens that store next.
+
+    For a question asked once, before the rest of what answers it is imported.
+    """
+    if settings.store.name == "knn":
+        store = _local(settings)
+        store.begin()
+        _begun[store.place] = store
 
 
 def open_store(settings: Settings) -> VectorStore:
@@ -27,16 +40,21 @@ def open_store(settings: Settings) -> VectorStore:
     """
     match settings.store.name:
         case "knn":
-            from vidrec.stores.knn.store import KnnStore
-
-            folder = expanded(settings.knn.path or settings.library / "knn")
-            return KnnStore(folder, settings.embedder.name)
+            store = _local(settings)
+            return _begun.pop(store.place, store)
         case "qdrant":
             from vidrec.stores.qdrant import open_qdrant
 
             return open_qdrant(settings)
         case name:
             return _third_party(name, settings)
+
+
+def _local(settings: Settings) -> KnnStore:
+    from vidrec.stores.knn.store import KnnStore
+
+    folder = expanded(settings.knn.path or settings.library / "knn")
+    return KnnStore(folder, settings.embedder.name)
 
 
 def _third_party(name: str, settings: Settings) -> VectorStore:

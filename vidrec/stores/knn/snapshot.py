@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 SELECTIVE = 1 / 8
 ROWS_AT_A_TIME = 16_384
 SCORES_AT_A_TIME = 1 << 25  # of many queries: 128 MiB
+# In numbers of 4 bytes: a system maps the pages around one that is touched, up to 64 kB; no more
+# than a gigabyte is looked at ahead, which may not stay in memory.
+TOUCH_EACH, TOUCHED = 1 << 14, 1 << 28
 LARGEST = 1.001  # a cosine of unit vectors, with room for rounding
 
 
@@ -60,6 +63,11 @@ class Snapshot:
             only: NDArray[np.uint64] = self.segments[0].rows["video"]
             return only
         return np.concatenate([segment.rows["video"] for segment in self.segments])
+
+    def touch(self) -> None:
+        """Touch the vectors' pages, so that they are mapped (and read, where they must be)."""
+        for segment in self.segments:
+            segment.vectors.reshape(-1).view(np.int32)[:TOUCHED:TOUCH_EACH].max(initial=0)
 
     def candidates(
         self, vectors: NDArray[np.float32], n: int, where: Filter, *, by_video: bool

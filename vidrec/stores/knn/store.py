@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,6 +57,15 @@ class KnnStore(VectorStore):
         return str(self.folder)
 
     # Reading
+
+    def begin(self) -> None:
+        """Open what is served now, and let a thread see to the pages that a scan would wait for.
+
+        What is wrong with it is told when something is asked.
+        """
+        with suppress(StoreError):
+            if (found := self._now()) is not None:
+                threading.Thread(target=found.touch, name="pages", daemon=True).start()
 
     def info(self) -> CollectionInfo | None:
         found = self._now()
