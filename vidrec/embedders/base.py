@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from vidrec.embedders.checks import checked, sound
-from vidrec.embedders.context import EmbedContext, Embedded, JobLog, NoJobs
+from vidrec.embedders.context import EmbedContext, Embedded
 from vidrec.errors import (
     Cancelled,
     CapabilityError,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from vidrec.sections import Section
     from vidrec.types import Vector
 
-__all__ = ["EmbedContext", "EmbedOne", "Embedded", "Embedder", "JobLog", "NoJobs"]
+__all__ = ["EmbedContext", "EmbedOne", "Embedded", "Embedder"]
 
 EmbedOne: TypeAlias = "Callable[[Video], Embedded | None]"
 

@@ -3,83 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import field
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from vidrec.errors import EmbedderError, VidrecError
 from vidrec.records import dataclass
-from vidrec.types import Copy, Embedding, Job, Video, VideoInfo
+from vidrec.types import Embedding, Video, VideoInfo
 
-
-class JobLog(Protocol):
-    """Where jobs are written down before anything depends on them (the catalog).
-
-    A job is claimed before anything of it is asked for, and reserved before it is paid for.
-    """
-
-    def get(self, video_id: str, fingerprint: str) -> Job | None: ...
-
-    def put(self, job: Job) -> None: ...
-
-    def close(self, video_id: str, fingerprint: str) -> None: ...
-
-    def knows(self, job_id: str) -> bool: ...
-
-    def rivals(self, job: Job) -> bool: ...
-
-    def claim(self, video_id: str, fingerprint: str) -> str | None: ...
-
-    def release(self, video_id: str, fingerprint: str) -> None: ...
-
-    def reserve(self, job: Job) -> None: ...
-
-    def unmade(self, job: Job) -> None: ...
-
-    def add_copy(self, copy: Copy) -> None: ...
-
-    def forget_copy(self, name: str) -> None: ...
-
-    def copies(self) -> list[Copy]: ...
-
-
-class NoJobs:
-    """A job log for embedders that have no jobs."""
-
-    def get(self, video_id: str, fingerprint: str) -> Job | None:
-        return None
-
-    def put(self, job: Job) -> None:
-        raise EmbedderError("this run keeps no job log")
-
-    def close(self, video_id: str, fingerprint: str) -> None:
-        return None
-
-    def knows(self, job_id: str) -> bool:
-        return False
-
-    def rivals(self, job: Job) -> bool:
-        return False
-
-    def claim(self, video_id: str, fingerprint: str) -> str | None:
-        return None
-
-    def release(self, video_id: str, fingerprint: str) -> None:
-        return None
-
-    def reserve(self, job: Job) -> None:
-        raise EmbedderError("this run keeps no job log")
-
-    def unmade(self, job: Job) -> None:
-        return None
-
-    def add_copy(self, copy: Copy) -> None:
-        raise EmbedderError("this run keeps no job log")
-
-    def forget_copy(self, name: str) -> None:
-        return None
-
-    def copies(self) -> list[Copy]:
-        return []
+if TYPE_CHECKING:
+    from vidrec.library.jobs import CatalogJobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +20,7 @@ class EmbedContext:
     Attributes:
         clip_seconds: the wished length of a clip.
         workers: how many videos may be in work at once.
-        jobs: the job log; an id is stored there before the first poll.
+        jobs: where paid jobs are written down before anything depends on them, if any can be.
         url_for: a URL from which the provider can fetch the video, or None.
         sent_sec: how long what is sent of a video is; a copy that fits may be longer.
         probed: called with what a video is, where that shows while it is embedded.
@@ -100,13 +31,24 @@ class EmbedContext:
 
     clip_seconds: float = 10.0
     workers: int = 1
-    jobs: JobLog = field(default_factory=NoJobs)
+    jobs: CatalogJobs | None = None
     url_for: Callable[[Video], str | None] = lambda video: None
     sent_sec: Callable[[Video], float | None] = lambda video: video.duration_sec
     probed: Callable[[VideoInfo], None] = lambda info: None
     progress: Callable[[Video, float], None] = lambda video, share: None
     cancelled: Callable[[], bool] = lambda: False
     force: bool = False
+
+    @property
+    def job_log(self) -> CatalogJobs:
+        """Return where jobs are written down.
+
+        Raises:
+            EmbedderError: nowhere.
+        """
+        if self.jobs is None:
+            raise EmbedderError("this run keeps no job log")
+        return self.jobs
 
 
 @dataclass(frozen=True, slots=True)

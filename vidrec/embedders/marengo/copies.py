@@ -14,12 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vidrec.embedders.base import JobLog
 from vidrec.embedders.marengo.client import Gone, Service, Unsure
 from vidrec.embedders.marengo.pace import Clock, Stopped
 from vidrec.embedders.marengo.profiles import ASSET_BYTES, Requests
 from vidrec.embedders.marengo.replies import clean
 from vidrec.errors import EmbedderError, JobError, TransientError
+from vidrec.library.jobs import CatalogJobs
 from vidrec.types import Copy, Video
 
 SLOW_BYTES = 4 << 20  # to send more may take more than two seconds
@@ -32,7 +32,7 @@ class Copies:
 
     service: Service
     requests: Requests
-    log: JobLog
+    log: CatalogJobs
     clock: Clock
 
     def send(self, video: Video, path: Path) -> Copy:

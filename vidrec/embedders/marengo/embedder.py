@@ -119,7 +119,7 @@ class MarengoEmbedder(Embedder):
         return None if each is None else count / 1000 * each
 
     def pays_for(self, video: Video, context: EmbedContext) -> bool:
-        job = context.jobs.get(video.id, self._requests.job_key)
+        job = context.job_log.get(video.id, self._requests.job_key)
         if job is None or job.state == "creating":
             return True
         kept = job.state == "done" and job.result is not None and not context.force
@@ -129,18 +129,18 @@ class MarengoEmbedder(Embedder):
         return self._settings.jobs
 
     def clean(self, context: EmbedContext) -> None:
-        Copies(self.service, self._requests, context.jobs, self._clock).sweep()
+        Copies(self.service, self._requests, context.job_log, self._clock).sweep()
 
     def stored(self, outcome: Embedded, context: EmbedContext) -> None:
         if outcome.error is None:
-            context.jobs.close(outcome.video.id, self._requests.job_key)
+            context.job_log.close(outcome.video.id, self._requests.job_key)
 
     @contextmanager
     def _run(self, context: EmbedContext) -> Iterator[EmbedOne]:
         clock = replace(self._clock, stopped=context.cancelled)
         service = self._new_service(clock)
         jobs = Jobs(
-            service, self._requests, context.jobs, clock, context.url_for, context.sent_sec,
+            service, self._requests, context.job_log, clock, context.url_for, context.sent_sec,
             context.force,
         )  # fmt: skip
         try:

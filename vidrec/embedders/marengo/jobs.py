@@ -17,7 +17,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
 
-from vidrec.embedders.base import JobLog
 from vidrec.embedders.marengo.client import Gone, Service, Unsure
 from vidrec.embedders.marengo.copies import Copies
 from vidrec.embedders.marengo.lost import LostJobs, unsigned
@@ -26,6 +25,7 @@ from vidrec.embedders.marengo.profiles import Requests
 from vidrec.embedders.marengo.replies import clean
 from vidrec.errors import EmbedderError, JobError, TransientError, VidrecError
 from vidrec.files import is_file
+from vidrec.library.jobs import CatalogJobs
 from vidrec.types import Job, Video
 
 WEEK_SECONDS = 7 * 24 * 3600.0
@@ -50,7 +50,7 @@ class Jobs:
 
     service: Service
     requests: Requests
-    log: JobLog
+    log: CatalogJobs
     clock: Clock
     url_for: Callable[[Video], str | None]
     sent_sec: Callable[[Video], float | None]

@@ -14,11 +14,11 @@ from itertools import count
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from vidrec.embedders.base import JobLog
 from vidrec.embedders.marengo.client import Gone, Service
 from vidrec.embedders.marengo.pace import Clock
 from vidrec.embedders.marengo.profiles import Requests
 from vidrec.errors import JobError, TransientError
+from vidrec.library.jobs import CatalogJobs
 from vidrec.types import Job
 from vidrec.urls import stable_url
 
@@ -33,7 +33,7 @@ class LostJobs:
 
     service: Service
     requests: Requests
-    log: JobLog
+    log: CatalogJobs
     clock: Clock
 
     def find(self, job: Job, since: float) -> str | None:
