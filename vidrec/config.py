@@ -182,11 +182,7 @@ def secret_settings() -> dict[str, tuple[str, ...]]:
 
 
 def _unknown_variables() -> dict[str, str]:
-    """Return variables under the prefix that name no setting of ours: a plug-in's, or typos.
-
-    Raises:
-        ConfigError: one names a section.
-    """
+    """Return variables under the prefix that name no setting of ours: a plug-in's, or typos."""
     unknown: dict[str, str] = {}
     for name, value in os.environ.items():
         if not name.startswith(ENV_PREFIX) or name.startswith(NOT_SETTINGS):

@@ -255,6 +255,12 @@ class Candidate:
     payload: Payload
     vector: Vector
 
+    @classmethod
+    def of(cls, clip: Embedding, score: float) -> Candidate:
+        """Return a clip of the library, of whose video nothing more is said, as a candidate."""
+        payload = Payload(clip.video_id, "", clip.scope, clip.start_sec, clip.end_sec)
+        return cls(clip.point_id, score, payload, clip.vector)
+
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:

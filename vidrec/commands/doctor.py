@@ -46,17 +46,17 @@ def doctor(
     try:
         settings = settings_for(embedder__name=embedder, store__name=store, library=library)
         if fetch:
-            fetch_for(settings)
+            _fetch_for(settings)
         checks = stage(settings, config_in_use())
         if deep:
             checks = chain(checks, deep_stage(settings, Bar()))
     except ConfigError as exc:
         checks = iter([Check("config", "failure", str(exc))])
-    if show_checks(checks, wished):
+    if _show_checks(checks, wished):
         raise typer.Exit(1)
 
 
-def fetch_for(settings: Settings) -> None:
+def _fetch_for(settings: Settings) -> None:
     """Download what the embedder lacks; how much that may be is said before."""
     from vidrec.embedders import load_embedder
 
@@ -66,7 +66,7 @@ def fetch_for(settings: Settings) -> None:
     note(f"{embedder.name}: {embedder.fetch()}")
 
 
-def show_checks(checks: Iterable[Check], wished: Format) -> bool:
+def _show_checks(checks: Iterable[Check], wished: Format) -> bool:
     """Write each check as it is made; return whether one of them is a failure."""
     failed = False
     rows = []

@@ -160,7 +160,7 @@ def embed(
         options = replace(options, allow_paid=True, force=False)
         report = stage.embed(settings, named, options, Bar(), told)
     if dry_run:
-        show_plan(report, wished)
+        _show_plan(report, wished)
     else:
         show_embed_report(report, wished, rows)
     if report.interrupted:
@@ -276,8 +276,7 @@ def _paid(report: EmbedReport) -> str:
     return f"{some}, {unclear} of unclear fate counted" if unclear else some
 
 
-def show_plan(report: EmbedReport, wished: Format) -> None:
-    """List what `embed` would do."""
+def _show_plan(report: EmbedReport, wished: Format) -> None:
     video = {"schema": SCHEMA, "event": "video", "status": "planned"}
     rows = [{**video, "source": path, "duration_sec": seconds} for path, seconds in report.todo]
     if not show_data(wished, rows, rows):

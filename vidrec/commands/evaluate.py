@@ -71,11 +71,11 @@ def evaluate(
         settings, captions=captions, queries=queries, by=by, exclude_group=exclude_group, seed=seed,
         scope=scope, calibrate=calibrate, splits=splits, conditions=parse_conditions(where or []),
     )  # fmt: skip
-    show_evaluation(report, wished)
+    _show_evaluation(report, wished)
     check_minimums(report, minimums)
 
 
-def show_evaluation(report: EvaluateReport, wished: Format) -> None:
+def _show_evaluation(report: EvaluateReport, wished: Format) -> None:
     """Write what `evaluate` measured: as a table, one object, or one metric a line."""
     if not show_data(wished, report, report.metrics):
         print(f"{report.fingerprint}, {count(report.videos, 'video')}")

@@ -51,7 +51,7 @@ def fetch_ucf(
     wished = choose_format(format)
     settings_for()  # has no setting of its own, but a wrong config file is told here, too
     if list_:
-        show_classes(stage.list_classes(url), wished)
+        _show_classes(stage.list_classes(url), wished)
         return
     wish = Wish(
         class_ or classes,
@@ -62,18 +62,16 @@ def fetch_ucf(
     )
     report = stage.fetch_ucf(url, dest, wish, workers=workers, progress=Bar())
     show_data(wished, report)
-    show_fetch_report(report)
+    _show_fetch(report)
 
 
-def show_classes(classes: Sequence[ClassCount], wished: Format) -> None:
-    """List the classes of an archive."""
+def _show_classes(classes: Sequence[ClassCount], wished: Format) -> None:
     if not show_data(wished, {"classes": classes}, classes):
         cells = [[row.label, str(row.clips), str(row.groups)] for row in classes]
         show_table(["class", "clips", "groups"], cells, right=("clips", "groups"))
 
 
-def show_fetch_report(report: FetchReport) -> None:
-    """Sum up a run of `fetch-ucf`."""
+def _show_fetch(report: FetchReport) -> None:
     counts = "/".join(map(str, report.counts))
     note(
         f"fetched {count(report.new, 'clip')} ({size(report.n_bytes)}), {report.there} were there; "

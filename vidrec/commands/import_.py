@@ -68,7 +68,7 @@ def import_(
     if source is None or has_catalog(other):
         from vidrec.exchange.merge import merge
 
-        show_merge(merge(settings, expanded(other), Bar()), wished)
+        _show_merge(merge(settings, expanded(other), Bar()), wished)
         return
     from vidrec.exchange.importing import import_vectors as stage
     from vidrec.exchange.reading import parse_columns
@@ -77,11 +77,10 @@ def import_(
     options = ImportOptions(
         file_format, embedder, model, space, parse_columns(columns or []), vector, files
     )
-    show_import(stage(settings, source, options, progress=Bar()), wished)
+    _show_import(stage(settings, source, options, progress=Bar()), wished)
 
 
-def show_import(report: ImportReport, wished: Format) -> None:
-    """Say what came in, and what could not."""
+def _show_import(report: ImportReport, wished: Format) -> None:
     show_data(wished, report)
     note(
         f"imported {count(report.rows, 'embedding')} of {count(report.videos, 'video')} from "
@@ -95,8 +94,7 @@ def show_import(report: ImportReport, wished: Format) -> None:
         raise PartialFailure(f"{count(report.bad, 'row')} could not be taken")
 
 
-def show_merge(report: MergeReport, wished: Format) -> None:
-    """Say what came in, and what differs."""
+def _show_merge(report: MergeReport, wished: Format) -> None:
     show_data(wished, report)
     for line in report.conflicts:
         note(f"differs: {line}")

@@ -49,7 +49,7 @@ def index(
     gc.set_threshold(10_000)  # a batch's points are no garbage: rarely look through them
     report = stage(settings, recreate=recreate, prune=prune, agree=agreement(yes), progress=Bar())
     show_data(wished, report)
-    show_index_report(report)
+    _show_index(report)
 
 
 def agreement(yes: bool) -> Callable[[str], bool] | None:
@@ -59,8 +59,7 @@ def agreement(yes: bool) -> Callable[[str], bool] | None:
     return (lambda question: typer.confirm(question, err=True)) if may_ask() else None
 
 
-def show_index_report(report: IndexReport) -> None:
-    """Sum up a run of `index`."""
+def _show_index(report: IndexReport) -> None:
     rate = report.written / report.seconds if report.seconds else 0.0
     note(
         f"indexed {count(report.written, 'point')} in {report.seconds:.1f} s "

@@ -41,13 +41,12 @@ def jobs(
         note(f"gave up the job of {given.filename or given.video_id}: the next run pays for a new "
              "one (with --retry-failed, if it had failed for good)")  # fmt: skip
     cleaned = stage.clean_copies(settings) if clean_assets else None
-    show_jobs(stage.list_jobs(settings, closed=closed), wished)
+    _show_jobs(stage.list_jobs(settings, closed=closed), wished)
     if cleaned is not None and _show_cleaned(cleaned):
         raise typer.Exit(PartialFailure.exit_code)
 
 
-def show_jobs(rows: Sequence[JobRow], wished: Format) -> None:
-    """List jobs."""
+def _show_jobs(rows: Sequence[JobRow], wished: Format) -> None:
     if not show_data(wished, rows, rows):
         show_table(
             ["job", "video", "state", "age", "minutes", "process", "problem"],

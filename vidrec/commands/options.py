@@ -62,24 +62,11 @@ Where = Annotated[
     ),
 ]
 AllowPaid = Annotated[bool, Option("--allow-paid", help="Pay without asking (marengo).")]
-OutputFormat = Annotated[
-    Format,
-    Option(
-        "--format",
-        "-f",
-        help="auto: a table on a terminal, JSON lines in a pipe.",
-        show_default=False,
-    ),
-]
-ReportFormat = Annotated[
-    Literal["auto", "table", "json", "jsonl"],
-    Option(
-        "--format",
-        "-f",
-        help="auto: a table on a terminal, JSON lines in a pipe.",
-        show_default=False,
-    ),
-]
+_FORMAT = Option(
+    "--format", "-f", help="auto: a table on a terminal, JSON lines in a pipe.", show_default=False
+)
+OutputFormat = Annotated[Format, _FORMAT]
+ReportFormat = Annotated[Literal["auto", "table", "json", "jsonl"], _FORMAT]
 
 
 def option(help: str, *names: str, default: Any = None, **more: Any) -> Any:

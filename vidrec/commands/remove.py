@@ -61,14 +61,13 @@ def remove(
         for video, doubt in report.kept:
             note(f"{video.path or video.filename}: {doubt}")
         if typer.confirm(f"Forget {count(len(report.kept), 'such video')} as well?", err=True):
-            show_removed(report, wished)
+            _show_removed(report, wished)
             ids = [f"id:{video.id}" for video, _ in report.kept]
             report = stage(settings, ids)
-    show_removed(report, wished)
+    _show_removed(report, wished)
 
 
-def show_removed(report: RemoveReport, wished: Format) -> None:
-    """Say what was removed."""
+def _show_removed(report: RemoveReport, wished: Format) -> None:
     from vidrec.commands.rows import Removed
 
     videos = [_named(video) for video in report.videos]

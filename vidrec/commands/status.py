@@ -23,11 +23,10 @@ def status(format: ReportFormat = "auto", library: Library = None) -> None:
     wished = choose_format(format)
     found = stage(settings_for(library=library))
     if not show_data(wished, found):
-        show_status(found, config_in_use())
+        _show_status(found, config_in_use())
 
 
-def show_status(status: Status, config: Path | None) -> None:
-    """Describe the library."""
+def _show_status(status: Status, config: Path | None) -> None:
     print(f"library  {status.library} ({size(status.library_bytes)}, "
           f"catalog {size(status.catalog_bytes)})")  # fmt: skip
     print(f"config   {config or 'none (defaults)'}")

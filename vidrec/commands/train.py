@@ -67,14 +67,14 @@ def train(
         out, frames, frame_step, size, learning_rate, patience, resume, init
     )
     report = stage.train(settings, dataset, options, Bar())
-    show_train_report(report, wished)
+    _show_train(report, wished)
     if report.interrupted:
         raise typer.Exit(130)
     if report.skipped:
         raise typer.Exit(PartialFailure.exit_code)
 
 
-def show_train_report(report: TrainReport, wished: Format) -> None:
+def _show_train(report: TrainReport, wished: Format) -> None:
     """Sum up a run of `train`: figures on the test clips, beside random weights."""
     show_data(wished, report)
     found, test = report.metrics, report.metrics["test"]

@@ -48,14 +48,14 @@ def upload(
         note("note: --public: anyone who knows an object's URL can read it, for good")
     report = stage(settings, with_stdin(paths), dry_run=dry_run, verify=verify, progress=Bar())
     show_data(wished, report)
-    show_upload_report(report, dry_run, wished)
+    _show_upload(report, dry_run, wished)
     if report.interrupted:
         raise typer.Exit(130)
     if report.failed:
         raise typer.Exit(PartialFailure.exit_code)
 
 
-def show_upload_report(report: UploadReport, dry_run: bool, wished: Format) -> None:
+def _show_upload(report: UploadReport, dry_run: bool, wished: Format) -> None:
     """Sum up a run of `upload`, or list what it would send."""
     for path, n_bytes, url in report.planned if wished == "table" else ():
         print(f"{size(n_bytes):>9}  {plain(str(path))}  {url}")

@@ -21,11 +21,10 @@ def usage(format: ReportFormat = "auto", library: Library = None) -> None:
     wished = choose_format(format)
     found = stage(settings_for(library=library))
     if not show_data(wished, found):
-        show_usage(found)
+        _show_usage(found)
 
 
-def show_usage(usage: Usage) -> None:
-    """Say what was paid for."""
+def _show_usage(usage: Usage) -> None:
     if usage.spent:
         show_table(
             ["embedder", "model", "jobs", "unclear", "minutes", "cost", "texts", "for texts"],

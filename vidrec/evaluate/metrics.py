@@ -28,6 +28,7 @@ BLOCK_SCORES = 1 << 22
 BLOCK_ROWS = 8192
 # float64 sums of float32 products err by about 1e-15; what differs by less than this is equal.
 DECIMALS = 12
+RESAMPLES, LEVEL = 2000, 0.95  # of the bootstrap
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,24 +214,19 @@ def harmonic_numbers(count: int) -> Floats:
 
 
 def bootstrap_interval(
-    values: Floats,
-    statistic: Callable[..., Any] = np.mean,
-    *,
-    seed: int,
-    resamples: int = 2000,
-    level: float = 0.95,
+    values: Floats, statistic: Callable[..., Any] = np.mean, *, seed: int
 ) -> tuple[float, float]:
-    """Return the percentile interval of a statistic over queries drawn with replacement.
+    """Return the 95 % interval of a statistic over queries drawn with replacement.
 
     ``statistic`` reduces the last axis of an array, as ``np.mean`` does with ``axis=-1``.
     """
     random = np.random.default_rng(seed)
     rows = max(1, BLOCK_SCORES // max(len(values), 1))
     drawn = []
-    for start in range(0, resamples, rows):
-        size = (min(rows, resamples - start), len(values))
+    for start in range(0, RESAMPLES, rows):
+        size = (min(rows, RESAMPLES - start), len(values))
         drawn.append(statistic(values[random.integers(len(values), size=size)], axis=-1))
-    tail = (1 - level) / 2
+    tail = (1 - LEVEL) / 2
     low, high = np.quantile(np.concatenate(drawn), [tail, 1 - tail])
     return float(low), float(high)
 

@@ -69,11 +69,7 @@ def export(
 def _choose(
     library: Library, settings: Settings, wished: str | None
 ) -> tuple[Fingerprint, tuple[str, ...]]:
-    """Return what is to be written, and what else there is of the same embedder.
-
-    Raises:
-        NoIndexError: the library holds no such embeddings.
-    """
+    """Return what is to be written, and what else there is of the same embedder."""
     filled = [f for f in library.fingerprints() if library.count_embeddings(str(f))[1]]
     embedder = settings.embedder.name
     searched = wished or _searched(settings)

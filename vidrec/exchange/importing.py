@@ -152,11 +152,7 @@ class _Checked:
 
 
 def _of_one(rows: Iterable[tuple[str, Row]]) -> list[Row]:
-    """Return the rows of one video that lie together.
-
-    Raises:
-        UsageError: they are more than a video has clips.
-    """
+    """Return the rows of one video that lie together."""
     found = [row for _, row in islice(rows, ROWS_OF_A_VIDEO + 1)]
     if len(found) > ROWS_OF_A_VIDEO:
         name = found[0]["filename"] or found[0]["path"] or found[0]["video_id"]

@@ -7,10 +7,10 @@ named, and what is here stays.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from vidrec.batches import in_batches
 from vidrec.config import Settings
 from vidrec.errors import UsageError
 from vidrec.library import Library
@@ -56,8 +56,8 @@ def merge(settings: Settings, other: Path, progress: Progress | None = None) -> 
             ours.register(fingerprint)
             lengths[str(fingerprint)] = theirs.clip_seconds(str(fingerprint))
         with finishing(progress):
-            merging, videos = _Merge(ours, theirs, report, lengths), theirs.videos()
-            while some := list(islice(videos, VIDEOS_AT_A_TIME)):
+            merging = _Merge(ours, theirs, report, lengths)
+            for some in in_batches(theirs.videos(), VIDEOS_AT_A_TIME):
                 with ours.transaction():
                     for video in some:
                         merging.take(video)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from vidrec.batches import in_batches
 from vidrec.errors import UsageError
 from vidrec.exchange.reading import Bad, Reading
 from vidrec.exchange.rows import FLOATS, INTEGERS, TEXTS, VECTOR_NAMES, Row
@@ -35,9 +35,9 @@ def write_parquet(file: BinaryIO, rows: Iterable[Row], dim: int) -> int:
     fields += [pa.field(name, pa.int64()) for name in INTEGERS]
     fields += [pa.field(name, pa.float64()) for name in FLOATS]
     schema = pa.schema(fields)
-    count, iterator = 0, iter(rows)
+    count = 0
     with pq.ParquetWriter(file, schema, compression="zstd") as writer:
-        while batch := list(islice(iterator, ROWS_AT_A_TIME)):
+        for batch in in_batches(rows, ROWS_AT_A_TIME):
             flat = pa.array(np.concatenate([row["vector"] for row in batch]), pa.float32())
             columns = [pa.FixedSizeListArray.from_arrays(flat, dim)]
             for field in fields[1:]:
@@ -87,11 +87,7 @@ def _is_text(pa: Any, kind: Any) -> bool:
 
 
 def _columns(pa: Any, schema: Any, name: str, left_out: set[str]) -> list[str]:
-    """Return the columns to read: vectors, and what holds one plain value a row.
-
-    Raises:
-        UsageError: two columns have one name.
-    """
+    """Return the columns to read: vectors, and what holds one plain value a row."""
     twice = [column for column, count in Counter(schema.names).items() if count > 1]
     if twice:
         raise UsageError(f"{name} has the column {twice[0]!r} more than once: rename one")
@@ -108,11 +104,7 @@ def _columns(pa: Any, schema: Any, name: str, left_out: set[str]) -> list[str]:
 
 
 def _check_size(metadata: Any, name: str) -> None:
-    """Refuse a file that unpacks to far more than it can mean.
-
-    Raises:
-        UsageError: it does; the message has the figure.
-    """
+    """Refuse a file that unpacks to far more than it can mean."""
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
         for index in range(group.num_columns):

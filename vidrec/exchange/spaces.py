@@ -95,11 +95,7 @@ class Spaces:
             self.lengths[str(fingerprint)] = length
 
     def _asked_for(self, dim: int | None) -> Fingerprint:
-        """Return the fingerprint that the embedder has that a text query will use.
-
-        Raises:
-            UsageError: there is none of so many numbers.
-        """
+        """Return the fingerprint that the embedder has that a text query will use."""
         if dim not in self._asked:
             assert self._space is not None
             name, *rest = self._space.split(":", 2)

@@ -189,12 +189,7 @@ class Asker:
         raise UsageError(f"{video.filename} gave no embedding")
 
     def _allowed(self, video: Video, gate: Gate) -> Video:
-        """Return the video as it may be sent, once whoever asks agrees to pay.
-
-        Raises:
-            UsageError: nobody agrees.
-            OverCapError: this month nothing more may be paid for.
-        """
+        """Return the video as it may be sent, once whoever asks agrees to pay."""
         gate.admit(video, write=False)
         minutes = gate.would_pay(video)
         if minutes is not None and not self.settings.paid.queries:

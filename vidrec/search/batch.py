@@ -11,10 +11,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
+from vidrec.batches import in_batches
 from vidrec.errors import UsageError, VidrecError
 from vidrec.search.answers import Answer
 from vidrec.search.query import Query
@@ -74,8 +74,7 @@ def _lines(file: BinaryIO) -> Iterator[Lines]:
 
 def _parts(lines: Iterable[tuple[int, bytes]]) -> Iterator[Lines]:
     filled = ((number, line) for number, line in lines if line.strip())
-    while some := list(islice(filled, AT_ONCE)):
-        yield some
+    return in_batches(filled, AT_ONCE)
 
 
 def _asked(

@@ -132,11 +132,7 @@ class Blend(VectorStore):
         return np.asarray(blended, np.float32)
 
     def _current(self) -> _Loaded:
-        """Return what the library holds now; it is read again where that has changed.
-
-        Raises:
-            NoIndexError: it holds nothing of one of the kinds.
-        """
+        """Return what the library holds now; it is read again where that has changed."""
         with self._mutex:
             positions = tuple(map(self._library.position, self._fingerprints))
             if self._loaded is None or self._loaded.positions != positions:

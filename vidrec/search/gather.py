@@ -15,7 +15,7 @@ from vidrec.search.asked import AskedPart
 from vidrec.search.query import Query
 from vidrec.search.rank import nearest, nearest_of_each
 from vidrec.stores.base import VectorStore
-from vidrec.types import PAYLOAD_FIELDS, Candidate, Filter, Payload
+from vidrec.types import PAYLOAD_FIELDS, Candidate, Filter
 from vidrec.vectors import exact_scores
 
 if TYPE_CHECKING:
@@ -125,13 +125,7 @@ class Gatherer:
         if not clips:
             return []
         scores = self.scores(np.stack([clip.vector for clip in clips]))
-        return [
-            Candidate(
-                clip.point_id, float(score),
-                Payload(video_id, "", "clip", clip.start_sec, clip.end_sec), clip.vector,
-            )
-            for clip, score in zip(clips, scores, strict=True)
-        ]  # fmt: skip
+        return list(map(Candidate.of, clips, scores.tolist()))
 
 
 def gather_together(gatherers: Sequence[Gatherer]) -> list[Gathered]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
-from itertools import islice
+from contextlib import closing
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from vidrec.batches import in_batches
 from vidrec.errors import StorageError, UsageError
 from vidrec.files import writing
 from vidrec.progress import Progress, finishing
@@ -40,21 +40,16 @@ def write_all_nearest(
     names = dict(zip(table.ids, table.names, strict=True))
     found = AllNearest(table, k, session.embedder.copies_from)
     write = _write_json if kind == ".jsonl" else _write_parquet
-    place: AbstractContextManager[Path | None] = nullcontext(None)
-    if str(target) != "-":
-        place = writing(target, durable=False)
     try:
-        with finishing(progress), place as draft:
-            if draft is None:
+        with finishing(progress), closing(table):
+            if str(target) == "-":
                 return write(out, found.rows(progress), names)
-            with draft.open("wb") as file:
+            with writing(target, durable=False) as draft, draft.open("wb") as file:
                 return write(file, found.rows(progress), names)
     except BrokenPipeError:
         raise
     except OSError as exc:
         raise StorageError(f"cannot write {target}: {exc.strerror or exc}") from exc
-    finally:
-        table.close()
 
 
 def _write_json(file: BinaryIO, rows: Iterable[Neighbours], names: dict[str, str]) -> int:
@@ -81,14 +76,11 @@ def _write_parquet(file: BinaryIO, rows: Iterable[Neighbours], names: dict[str, 
         "start_sec": pa.float64(), "end_sec": pa.float64(),
     }  # fmt: skip
     schema = pa.schema(list(fields.items()))
-    count, iterator = 0, iter(rows)
+    count = 0
     with pq.ParquetWriter(file, schema, compression="zstd") as writer:
-        while some := list(islice(iterator, AT_A_TIME)):
+        for some in in_batches(rows, AT_A_TIME):
             columns = list(zip(*_flat(some, names), strict=True)) or [()] * len(fields)
-            arrays = [
-                pa.array(column, kind)
-                for column, kind in zip(columns, fields.values(), strict=True)
-            ]
+            arrays = list(map(pa.array, columns, fields.values()))
             writer.write_batch(pa.record_batch(arrays, schema=schema))
             count += len(some)
     return count
@@ -96,7 +88,5 @@ def _write_parquet(file: BinaryIO, rows: Iterable[Neighbours], names: dict[str, 
 
 def _flat(rows: Iterable[Neighbours], names: dict[str, str]) -> Iterator[tuple[Any, ...]]:
     for row in rows:
-        for rank, (video, score, start, end) in enumerate(row.results, 1):
-            yield (
-                row.video_id, names[row.video_id], rank, video, names[video], score, start, end,
-            )  # fmt: skip
+        for rank, (video, *found) in enumerate(row.results, 1):
+            yield row.video_id, names[row.video_id], rank, video, names[video], *found

@@ -19,7 +19,7 @@ from vidrec.search import pooling
 from vidrec.search.asked import AskedPart
 from vidrec.search.moments import SHARE, moment_around
 from vidrec.search.query import Pool
-from vidrec.types import Candidate, Embedding, Payload
+from vidrec.types import Candidate, Embedding
 from vidrec.vectors import exact_scores
 
 if TYPE_CHECKING:
@@ -110,12 +110,7 @@ def _words(embedder: Embedder, vector: Vector) -> list[dict[str, Any]]:
 def _moments(asked: Vector, clips: Sequence[Embedding]) -> list[dict[str, float]]:
     """Return where a video is most like a part: the best moment, and others nearly as good."""
     scores = exact_scores(np.stack([clip.vector for clip in clips]), asked).tolist()
-    left = [
-        Candidate(
-            "", score, Payload(clip.video_id, "", "clip", clip.start_sec, clip.end_sec), clip.vector
-        )
-        for clip, score in zip(clips, scores, strict=True)
-    ]
+    left = list(map(Candidate.of, clips, scores))
     found: list[dict[str, float]] = []
     least = SHARE * max(scores)
     while left and len(found) < MOMENTS:
