@@ -14,13 +14,15 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from onnx import numpy_helper
 
 from vidrec.errors import EmbedderError
 from vidrec.models import conse, conse_space, efficientnet_lite
 from vidrec.models.artifacts import installed_file, prepared
 from vidrec.models.conse import Conse, recipe_id
 from vidrec.models.efficientnet_lite import FrameClassifier
-from vidrec.models.serving import open_session
+from vidrec.models.quantised import sum_check
+from vidrec.models.serving import adds_exactly, open_session
 from vidrec.models.text import TextEncoder
 from vidrec.models.torch_checkpoint import MAGIC_NUMBER, PROTOCOL_VERSION, read_torch_checkpoint
 
@@ -84,7 +86,7 @@ def test_folded_stem_equals_convolution_then_batch_norm() -> None:
     """The graph's first layer against the textbook formula, on one output pixel off the border."""
     weights = efficientnet_lite.read_weights()
     frame = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), np.uint8)
-    graph = efficientnet_lite.build_graph(weights)
+    graph = efficientnet_lite.build_graph(weights, quantised=False)
     graph.graph.output[0].name = "_conv_stem"
     del graph.graph.output[1:]
     graph.graph.output[0].ClearField("type")
@@ -97,6 +99,51 @@ def test_folded_stem_equals_convolution_then_batch_norm() -> None:
     expected = (sums - weights["_bn0.running_mean"]) / spread
     expected = expected * weights["_bn0.weight"] + weights["_bn0.bias"]
     np.testing.assert_allclose(got, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("quantised", "least"),
+    [
+        pytest.param(False, 0.97, id="floats"),
+        pytest.param(True, 0.99, id="bytes by a runtime that has no kernels for them"),
+    ],
+)
+def test_bytes_instead_of_floats_change_little(
+    classifier: FrameClassifier,
+    recipe: Conse,
+    photos: NDArray[np.uint8],
+    quantised: bool,
+    least: float,
+) -> None:
+    weights = efficientnet_lite.read_weights()
+    graph = efficientnet_lite.build_graph(weights, quantised=quantised).SerializeToString()
+    other = open_session(graph, as_is=True).run(("logits", "features"), {"frames": photos})
+    for *mine, logits, features in zip(*classifier(photos), *other, strict=True):
+        got = recipe.frames_to_vector(*(part[None] for part in mine))
+        assert got @ recipe.frames_to_vector(logits[None], features[None]) > least
+
+
+def test_every_x86_comes_to_the_same_bytes(
+    classifier: FrameClassifier, photos: NDArray[np.uint8]
+) -> None:
+    """With the kernels for CPUs whose fast ones are not exact, which differ in nothing else."""
+    graph = efficientnet_lite.build_graph(efficientnet_lite.read_weights()).SerializeToString()
+    wide = open_session(graph, wide_sums=True).run(("logits", "features"), {"frames": photos})
+    for mine, other in zip(classifier(photos), wide, strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
+def test_sums_that_are_not_exact_are_noticed(tmp_path: Path) -> None:
+    check, said = sum_check(), tmp_path / "check.onnx"
+    said.write_bytes(check.SerializeToString())
+    cpu = Path("/proc/cpuinfo")
+    if cpu.exists() and "vnni" in cpu.read_text():
+        assert adds_exactly(said)
+    expected = next(part for part in check.graph.initializer if part.name == "expected")
+    short = np.full((64, 64), 64 // 2 * 32767, np.int32)  # what AVX2 would make of it
+    expected.CopyFrom(numpy_helper.from_array(short, "expected"))
+    said.write_bytes(check.SerializeToString())
+    assert not adds_exactly(said)
 
 
 def _old_checkpoint(state: object, *storages: tuple[str, bytes]) -> bytes:

