@@ -11,11 +11,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from vidrec.config import Settings
@@ -31,8 +30,7 @@ from vidrec.ingest.remove import forget_failures_of_gone
 from vidrec.ingest.scan import NOT_THERE, LabelFrom, Source, note
 from vidrec.ingest.work import FirstComes, Outcome, Worker
 from vidrec.interrupts import first_interrupt
-from vidrec.library import FileStamp, Library
-from vidrec.library.catalog import has_catalog
+from vidrec.library import FileStamp, Library, opened
 from vidrec.library.jobs import Bill
 from vidrec.media.source import load_decoder
 from vidrec.progress import Progress, Silent
@@ -246,7 +244,7 @@ def embed(
     cancel = threading.Event()
     with ExitStack() as until_the_end:
         enter = until_the_end.enter_context
-        library = enter(_opened(settings, dry_run=options.dry_run))
+        library = enter(opened(settings.library, dry_run=options.dry_run))
         if not options.dry_run:
             enter(library.lock(f"embed-{embedder.name}", wait=options.wait))
             for fingerprint in embedder.fingerprints:
@@ -269,17 +267,6 @@ def embed(
                 report.bill = run.gate.jobs.bill()
                 report.price = embedder.price(report.bill.minutes)
     return report
-
-
-@contextmanager
-def _opened(settings: Settings, *, dry_run: bool) -> Iterator[Library]:
-    """Open the library; for a dry run where there is none, one that leaves no trace."""
-    if not dry_run or has_catalog(settings.library):
-        with Library(settings.library, create=not dry_run) as library:
-            yield library
-        return
-    with TemporaryDirectory() as nowhere, Library(Path(nowhere)) as library:
-        yield library
 
 
 def _run(
@@ -314,10 +301,7 @@ def _run(
 
 
 def _drain(
-    run: _Run,
-    settings: Settings,
-    paths: Iterable[str | Path] | None,
-    cancel: threading.Event,
+    run: _Run, settings: Settings, paths: Iterable[str | Path] | None, cancel: threading.Event
 ) -> None:
     options, embedder, planner = run.options, run.embedder, run.planner
     sources = list(

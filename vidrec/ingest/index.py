@@ -132,26 +132,17 @@ class _Difference:
     unknown: list[str]
 
 
+@dataclass(frozen=True, slots=True)
 class _Sync:
     """One run over one collection."""
 
-    def __init__(
-        self,
-        library: Library,
-        store: VectorStore,
-        fingerprint: str,
-        dim: int,
-        total: int,
-        agree: Agree | None,
-        progress: Progress,
-    ) -> None:
-        self.library = library
-        self.store = store
-        self.fingerprint = fingerprint
-        self.dim = dim
-        self.total = total
-        self.agree = agree
-        self.progress = progress
+    library: Library
+    store: VectorStore
+    fingerprint: str
+    dim: int
+    total: int
+    agree: Agree | None
+    progress: Progress
 
     def run(self, *, recreate: bool, prune: bool) -> IndexReport:
         position = self.library.position(self.fingerprint)
@@ -302,9 +293,8 @@ class _Sync:
 
     def _numbered(self, numbers: list[int]) -> Iterator[Point]:
         if len(numbers) == self.total:
-            yield from self._points()
-        else:
-            yield from self._made(self.library.embeddings_numbered(numbers))
+            return self._points()
+        return self._made(self.library.embeddings_numbered(numbers))
 
     def _points(self, after: int = 0) -> Iterator[Point]:
         """Yield the library's points under this fingerprint, in bounded memory."""

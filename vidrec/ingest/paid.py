@@ -12,7 +12,7 @@ from vidrec.errors import MediaError, StorageError, TransientError
 from vidrec.files import is_file
 from vidrec.library import Library
 from vidrec.library.jobs import Allowance, CatalogJobs, month_minutes, upload_of
-from vidrec.media.probe import whole_seconds
+from vidrec.media.probe import probe, whole_seconds
 from vidrec.storage.s3 import S3Storage, parse_s3_url
 from vidrec.types import Video
 
@@ -153,8 +153,6 @@ class Gate:
             return video
         if video.path is None:
             raise MediaError("its length and size are not known, and it is not on this machine")
-        from vidrec.media.probe import probe
-
         return replace(video, info=probe(video.path))
 
     def _copy(self, video: Video) -> Video:
@@ -163,17 +161,14 @@ class Gate:
 
         assert video.path is not None and video.info is not None
         limits = self.embedder.limits
-        problem = None if limits else "its embedder knows no limits"
+        if limits is None:
+            raise TransientError("cannot be repaired: its embedder knows no limits")
         target = self.settings.cache / "repaired" / f"{video.id}.mp4"
-        if limits is not None and not is_file(target):
+        if not is_file(target):
             repair(video.path, target, video.info, limits)
-        if limits is not None:
-            from vidrec.media.probe import probe
-
-            info = probe(target)
-            problem = self.embedder.refusal(info, target.stat().st_size)
-            self._seconds[video.id] = max(info.duration_sec, whole_seconds(target))
-        if problem is not None:
+        info = probe(target)
+        self._seconds[video.id] = max(info.duration_sec, whole_seconds(target))
+        if problem := self.embedder.refusal(info, target.stat().st_size):
             raise TransientError(f"cannot be repaired: {problem}")
         self.repaired.add(video.id)
         return replace(video, path=target)

@@ -17,13 +17,7 @@ from typing import TypeGuard
 from urllib.parse import unquote, urlsplit
 
 from vidrec.config import Settings
-from vidrec.errors import (
-    ConfigError,
-    MediaError,
-    StorageError,
-    TransientError,
-    UsageError,
-)
+from vidrec.errors import ConfigError, MediaError, StorageError, TransientError, UsageError
 from vidrec.files import writing
 from vidrec.ingest.scan import Source, find_sources, left_out
 from vidrec.library import FileStamp
@@ -254,14 +248,3 @@ def _at_most(limit: int) -> Callable[[int], None]:
             raise MediaError("it is larger than the cache may hold: raise [remote] cache_mb")
 
     return guard
-
-
-def refuse_remote(names: Iterable[str | Path]) -> None:
-    """Refuse URLs where only files of this machine make sense.
-
-    Raises:
-        UsageError: one is given.
-    """
-    for name in names:
-        if is_remote(name):
-            raise UsageError(f"{name} is no file of this machine")

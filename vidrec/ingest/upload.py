@@ -6,28 +6,17 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from vidrec.config import Settings
 from vidrec.errors import Cancelled, LibraryError, MediaError, StorageError, UsageError
 from vidrec.files import is_text
-from vidrec.ingest.remote import refuse_remote
-from vidrec.ingest.scan import (
-    NOT_THERE,
-    Source,
-    find_sources,
-    hash_file,
-    identify,
-    peek,
-    stamp_of,
-)
+from vidrec.ingest.remote import is_remote
+from vidrec.ingest.scan import NOT_THERE, Source, find_sources, hash_file, identify, peek, stamp_of
 from vidrec.interrupts import first_interrupt
-from vidrec.library import Library
-from vidrec.library.catalog import has_catalog
+from vidrec.library import Library, opened
 from vidrec.library.jobs import Upload, add_upload
 from vidrec.progress import Progress, Silent
 from vidrec.storage.s3 import S3Storage, key_for, s3_url
@@ -73,26 +62,18 @@ def upload(
     storage = S3Storage(settings.s3, settings.cache, (progress or Silent()).warn)
     report = UploadReport(f"s3://{storage.bucket}/{settings.s3.prefix}", settings.s3.public)
     names = list(paths)
-    refuse_remote(names)
+    if remote := next(filter(is_remote, names), None):
+        raise UsageError(f"{remote} is no file of this machine")
     sources = list(find_sources(names))
     if not sources:
         raise UsageError("nothing to upload: name files or folders, or - for a list on stdin")
     storage.check()
     started = time.monotonic()
-    with _library(settings, dry_run) as library, library.lock(STAGE):
+    with opened(settings.library, dry_run=dry_run) as library, library.lock(STAGE):
         run = _Run(library, storage, report, progress or Silent(), dry_run, verify)
         run.all(sources, settings.s3.workers)
     report.seconds = time.monotonic() - started
     return report
-
-
-@contextmanager
-def _library(settings: Settings, dry_run: bool) -> Iterator[Library]:
-    """The library; a dry run makes none where there is none."""
-    with TemporaryDirectory() as nowhere:
-        absent = dry_run and not has_catalog(settings.library)
-        with Library(Path(nowhere) if absent else settings.library) as library:
-            yield library
 
 
 def _size(source: Source) -> int:
@@ -102,26 +83,18 @@ def _size(source: Source) -> int:
         return 0
 
 
+@dataclass(slots=True)
 class _Run:
     """One run; its threads share the library, the bucket and the report."""
 
-    def __init__(
-        self,
-        library: Library,
-        storage: S3Storage,
-        report: UploadReport,
-        progress: Progress,
-        dry_run: bool,
-        verify: bool,
-    ) -> None:
-        self.library = library
-        self.storage = storage
-        self.report = report
-        self.progress = progress
-        self.dry_run = dry_run
-        self.verify = verify
-        self.mutex = threading.Lock()
-        self.cancel = threading.Event()
+    library: Library
+    storage: S3Storage
+    report: UploadReport
+    progress: Progress
+    dry_run: bool
+    verify: bool
+    mutex: threading.Lock = field(default_factory=threading.Lock)
+    cancel: threading.Event = field(default_factory=threading.Event)
 
     def all(self, sources: list[Source], workers: int) -> None:
         """Upload so many at once; the first Ctrl-C lets those in hand finish."""

@@ -22,12 +22,7 @@ from vidrec.errors import (
 )
 from vidrec.ingest.plan import Shard, Task, Verdict, in_shard
 from vidrec.ingest.remote import Remote
-from vidrec.ingest.scan import (
-    described,
-    hash_file,
-    stamp_of,
-    stamp_of_source,
-)
+from vidrec.ingest.scan import described, hash_file, stamp_of, stamp_of_source
 from vidrec.library import FileStamp
 from vidrec.media.probe import probe
 from vidrec.types import Embedding, Video
