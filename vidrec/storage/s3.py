@@ -21,8 +21,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from vidrec.errors import StorageError, UsageError
 from vidrec.storage.resume import Passing, Patience, Stream, download
-from vidrec.storage.s3_client import Clients, ends_before
-from vidrec.storage.s3_errors import Doing
+from vidrec.storage.s3_client import Clients
 from vidrec.storage.s3_parts import PART_BYTES, PartedUpload
 
 if TYPE_CHECKING:
@@ -107,7 +106,9 @@ class S3Storage:
         self.settings = settings
         self._clients = Clients(settings, cache and cache / "s3-regions.json", say)
         self._pool = ThreadPoolExecutor(PARTS_AT_ONCE, thread_name_prefix="part")
-        self._payer = {"RequestPayer": "requester"} if settings.requester_pays else {}
+        self._payer = self._clients.payer
+        self.doing = self._clients.doing
+        self.shortened = self._clients.shortened
 
     @property
     def bucket(self) -> str:
@@ -119,10 +120,6 @@ class S3Storage:
         if not self.settings.bucket:
             raise UsageError("no bucket: name one with --bucket or as [s3] bucket in the config")
         return self.settings.bucket
-
-    def doing(self, action: str, bucket: str | None) -> Doing:
-        """A block whose botocore errors become StorageErrors that name the action."""
-        return self._clients.doing(action, bucket)
 
     def check(self, bucket: str | None = None) -> None:
         """Find out at once whether the credentials, the bucket and its region are good.
@@ -295,10 +292,6 @@ class S3Storage:
             )
         return signed
 
-    def shortened(self, seconds: int) -> str:
-        """Say that URLs made now will not live so long, as the credentials do not; or nothing."""
-        return ends_before(self._clients.session_ends(), seconds)
-
 
 def _chunks(body: Any, bucket: str, key: str) -> Iterator[bytes]:
     """Yield bytes as they come.
@@ -327,10 +320,6 @@ def _object(bucket: str, key: str, found: dict[str, Any]) -> S3Object:
     name = metadata.get("filename")
     sha256 = metadata.get("sha256", "")
     return S3Object(
-        bucket,
-        key,
-        found["ContentLength"],
-        found.get("ETag", "").strip('"'),
-        sha256 if re.fullmatch(r"[0-9a-f]{64}", sha256) else None,
-        unquote(name) if name else None,
-    )
+        bucket, key, found["ContentLength"], found.get("ETag", "").strip('"'),
+        sha256 if re.fullmatch(r"[0-9a-f]{64}", sha256) else None, unquote(name) if name else None,
+    )  # fmt: skip

@@ -11,13 +11,14 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from vidrec.errors import StorageError
+from vidrec.errors import StorageError, UsageError
 from vidrec.files import writing
 from vidrec.reach import REACH_SECONDS, reach
 from vidrec.storage.s3_errors import Doing, wrong_region
@@ -39,6 +40,7 @@ class Clients:
         """``memory``: a file that remembers where buckets lie. Nothing is opened yet."""
         self.settings = settings
         self.where = shown_url(settings.endpoint_url) if settings.endpoint_url else "AWS S3"
+        self.payer = {"RequestPayer": "requester"} if settings.requester_pays else {}
         self.profile = settings.profile or os.environ.get("AWS_PROFILE")
         self._memory = memory
         self._say = say
@@ -48,9 +50,18 @@ class Clients:
         self._regions: dict[str, str] = {}
         self._reached = False
 
-    def doing(self, action: str, bucket: str | None) -> Doing:
+    @contextmanager
+    def doing(self, action: str, bucket: str | None) -> Iterator[None]:
         """A block whose botocore errors become StorageErrors that name the action."""
-        return Doing(action, bucket, self.settings, self.where, self.profile)
+        try:
+            yield
+        except (StorageError, UsageError):
+            raise
+        except Exception as exc:
+            doing = Doing(action, bucket, self.settings, self.where, self.profile)
+            if (error := doing.told(exc)) is None:
+                raise
+            raise error from exc
 
     def of(self, bucket: str, *, asks: bool = True) -> Any:
         """Return the client for a bucket, in its region; ``asks``: a request will be made.
@@ -95,10 +106,9 @@ class Clients:
 
         # boto3 follows a bucket to its region by itself, but presigned URLs would not.
         client.meta.events.register("before-send.s3.ListObjectsV2", note_region)
-        payer = {"RequestPayer": "requester"} if self.settings.requester_pays else {}
         try:
             with self.doing("list", bucket):
-                client.list_objects_v2(Bucket=bucket, MaxKeys=1, Prefix=prefix, **payer)
+                client.list_objects_v2(Bucket=bucket, MaxKeys=1, Prefix=prefix, **self.payer)
         except StorageError as exc:
             if exc.code != "AccessDenied":
                 raise
@@ -200,7 +210,22 @@ class Clients:
                 )
         return given
 
-    def session_ends(self) -> float | None:
+    def shortened(self, seconds: int) -> str:
+        """Say that URLs made now will not live so long, as the credentials do not; or nothing."""
+        ends = self._session_ends()
+        if ends is None:
+            return (
+                "the URLs are signed with temporary AWS credentials, and open nothing once those "
+                "end"
+            )
+        if ends >= time.time() + seconds:
+            return ""
+        at = time.strftime("%Y-%m-%d %H:%M", time.localtime(ends))
+        return (
+            f"the URLs end at {at} with the AWS session that signs them, before the time asked for"
+        )
+
+    def _session_ends(self) -> float | None:
         """Return when the credentials end, in Unix seconds; None where nobody says.
 
         Those that last end at infinity.
@@ -289,13 +314,3 @@ def _is_set(name: str, said: dict[str, Any]) -> bool:
 def _bytes(headers: Any) -> bytes:
     value = headers.get("Authorization", b"")
     return value if isinstance(value, bytes) else str(value).encode()
-
-
-def ends_before(ends: float | None, seconds: int) -> str:
-    """Say that a URL will not live as long as asked for, or nothing where it will."""
-    if ends is None:
-        return "the URLs are signed with temporary AWS credentials, and open nothing once those end"
-    if ends >= time.time() + seconds:
-        return ""
-    at = time.strftime("%Y-%m-%d %H:%M", time.localtime(ends))
-    return f"the URLs end at {at} with the AWS session that signs them, before the time asked for"

@@ -6,12 +6,10 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vidrec.errors import StorageError, UsageError
+from vidrec.errors import StorageError
 from vidrec.urls import shown_url
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from vidrec.sections import S3Settings
 
 BAD_CREDENTIALS = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken",
@@ -29,9 +27,9 @@ def wrong_region(bucket: str | None, region: str | None) -> StorageError:
     )
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Doing:
-    """A block in which botocore's errors become a ``StorageError`` with its ``code``."""
+    """What was being done when an error of botocore's came."""
 
     action: str
     bucket: str | None
@@ -39,32 +37,19 @@ class Doing:
     where: str
     profile: str | None
 
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None or isinstance(error, (StorageError, UsageError)):
-            return
-        import boto3.exceptions
+    def told(self, error: Exception) -> StorageError | None:
+        """Return the error as a ``StorageError`` with its ``code``; None if it is no such one."""
         from botocore.exceptions import BotoCoreError, ClientError
 
-        if isinstance(error, boto3.exceptions.S3UploadFailedError):
-            # boto3 keeps only the text of the error; the first one is its context.
-            error = error.__context__ or error
         if isinstance(error, ClientError):
             code, problem = self._answered(error)
-        elif isinstance(error, (BotoCoreError, boto3.exceptions.Boto3Error, ValueError)):
+        elif isinstance(error, (BotoCoreError, ValueError)):
             code, problem = type(error).__name__, self._unanswered(error)
         elif isinstance(error, OSError):
             code, problem = "OSError", f"cannot {self.action} {self.target}: {error}"
         else:
-            return
-        raise StorageError(" ".join(problem.split()), code=code) from error
+            return None
+        return StorageError(" ".join(problem.split()), code=code)
 
     @property
     def target(self) -> str:
@@ -75,9 +60,8 @@ class Doing:
         return f" of profile {self.profile}" if self.profile else ""
 
     def _answered(self, error: Any) -> tuple[str, str]:
-        detail = error.response.get("Error", {})
-        code = str(detail.get("Code", ""))
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        detail, about = (error.response.get(name, {}) for name in ("Error", "ResponseMetadata"))
+        code, status = str(detail.get("Code", "")), about.get("HTTPStatusCode")
         if code in BAD_CREDENTIALS:
             secret = "secret key" if code == "SignatureDoesNotMatch" else "access key"
             secret = "session token" if "Token" in code else secret
@@ -86,7 +70,8 @@ class Doing:
                 "(`aws configure`, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or --profile)"
             )
         if code in WRONG_REGION or status == 301:
-            region = detail.get("Region") or self._region_header(error)
+            header = about.get("HTTPHeaders", {}).get("x-amz-bucket-region")
+            region = detail.get("Region") or header
             return "WrongRegion", str(wrong_region(self.bucket, region))
         if code == "NoSuchBucket":
             return code, f"no bucket {self.bucket} on {self.where}: create it, or name another"
@@ -98,10 +83,11 @@ class Doing:
                 "or allow ACLs and public access on the bucket"
             )
         if code in ("AccessDenied", "403", "AllAccessDisabled", "AccountProblem"):
+            payer = "; of a bucket whose readers pay, say so by [s3] requester_pays"
             return "AccessDenied", (
                 f"no permission to {self.action} {self.target}: the credentials{self.who} need "
                 "s3:PutObject, s3:GetObject and, to see what is there, s3:ListBucket"
-                f"{self._payer}"
+                f"{'' if self.settings.requester_pays else payer}"
             )
         if code in BUSY:
             return code, f"{self.where} is busy ({code}): run the same command again later"
@@ -109,23 +95,6 @@ class Doing:
             return code, f"no such object in {self.target}"
         message = detail.get("Message") or f"HTTP {status}"
         return code, f"cannot {self.action} {self.target}: {code}: {message}"
-
-    @property
-    def _payer(self) -> str:
-        if self.settings.requester_pays:
-            return ""
-        return "; of a bucket whose readers pay, say so by [s3] requester_pays"
-
-    @staticmethod
-    def _region_header(error: Any) -> str | None:
-        headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-        region: str | None = headers.get("x-amz-bucket-region")
-        return region
-
-    @property
-    def _endpoint(self) -> str:
-        named = [os.environ.get(name) for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")]
-        return next((shown_url(name) for name in named if name), self.where)
 
     def _unanswered(self, error: BaseException) -> str:
         match type(error).__name__:
@@ -146,7 +115,9 @@ class Doing:
             case "ParamValidationError" if "bucket name" in str(error).lower():
                 return f"{self.bucket} is no bucket name: 3 to 63 small letters, digits, - and ."
             case "ValueError":
-                return f"{self._endpoint} is no endpoint: http(s)://host[:port]"
+                named = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+                endpoint = shown_url(named) if named else self.where
+                return f"{endpoint} is no endpoint: http(s)://host[:port]"
             case "InvalidRegionError":
                 return f"{self.settings.region} is no region: for example eu-west-1"
             case _:

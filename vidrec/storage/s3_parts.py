@@ -10,12 +10,12 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, wait
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vidrec.errors import Cancelled, StorageError
-from vidrec.storage.s3_errors import Doing
 
 PART_BYTES = 16 << 20
 MOST_PARTS = 10_000
@@ -34,7 +34,7 @@ class PartedUpload:
     """One file on its way into a bucket."""
 
     client: Any
-    doing: Callable[[str, str], Doing]
+    doing: Callable[[str, str], AbstractContextManager[None]]
     pool: Executor
     bucket: str
     key: str
@@ -44,6 +44,10 @@ class PartedUpload:
     progress: Callable[[int], None]
     cancelled: Callable[[], bool]
     resumed: bool = field(default=False, init=False)
+    place: dict[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.place = {"Bucket": self.bucket, "Key": self.key}
 
     def send(self) -> None:
         """Upload what is missing and make the object.
@@ -63,9 +67,8 @@ class PartedUpload:
             ]
             with self.doing("upload to", self.bucket):
                 self.client.complete_multipart_upload(
-                    Bucket=self.bucket, Key=self.key, UploadId=upload,
-                    MultipartUpload={"Parts": done},
-                )  # fmt: skip
+                    **self.place, UploadId=upload, MultipartUpload={"Parts": done}
+                )
         except StorageError:
             for part in sent:
                 part.cancel()
@@ -79,10 +82,7 @@ class PartedUpload:
 
     def _new(self) -> str:
         with self.doing("upload to", self.bucket):
-            made = self.client.create_multipart_upload(
-                Bucket=self.bucket, Key=self.key, **self.extra
-            )
-        return str(made["UploadId"])
+            return str(self.client.create_multipart_upload(**self.place, **self.extra)["UploadId"])
 
     def _begun(self) -> tuple[str, dict[int, dict[str, Any]]] | None:
         """Return the upload of this object that was begun and has most parts, with those."""
@@ -90,34 +90,28 @@ class PartedUpload:
         return max(found, key=lambda one: len(one[1]), default=None)
 
     def _uploads(self) -> list[str]:
+        rows = self._rows("list_multipart_uploads", "Uploads", Bucket=self.bucket, Prefix=self.key)
+        return [str(row["UploadId"]) for row in rows if row["Key"] == self.key]
+
+    def _parts(self, upload: str) -> dict[int, dict[str, Any]]:
+        rows = self._rows("list_parts", "Parts", **self.place, UploadId=upload)
+        return {int(row["PartNumber"]): row for row in rows}
+
+    def _rows(self, listing: str, name: str, **asked: str) -> list[dict[str, Any]]:
+        """Return the rows of a listing; none where the store does not tell."""
         try:
             with self.doing("list", self.bucket):
-                rows = self.client.list_multipart_uploads(Bucket=self.bucket, Prefix=self.key)
+                pages = self.client.get_paginator(listing).paginate(**asked)
+                return [row for page in pages for row in page.get(name, [])]
         except StorageError as exc:
             if exc.code not in _UNASKED:
                 raise
             return []
-        rows = rows.get("Uploads", [])
-        return [str(row["UploadId"]) for row in rows if row["Key"] == self.key]
 
     def _drop_others(self) -> None:
         """Drop what else was begun of this object: parts cost money, unseen."""
         for upload in self._uploads():
             self._abort(upload)
-
-    def _parts(self, upload: str) -> dict[int, dict[str, Any]]:
-        try:
-            with self.doing("list", self.bucket):
-                pages = self.client.get_paginator("list_parts").paginate(
-                    Bucket=self.bucket, Key=self.key, UploadId=upload
-                )
-                return {
-                    int(row["PartNumber"]): row for page in pages for row in page.get("Parts", [])
-                }
-        except StorageError as exc:
-            if exc.code not in _UNASKED:
-                raise
-            return {}
 
     def _part(self, upload: str, number: int, length: int, there: dict[str, Any] | None) -> str:
         """Upload one part, unless it is there; return its ETag."""
@@ -132,7 +126,7 @@ class PartedUpload:
         else:
             with self.doing("upload to", self.bucket):
                 etag = self.client.upload_part(
-                    Bucket=self.bucket, Key=self.key, UploadId=upload, PartNumber=number, Body=body
+                    **self.place, UploadId=upload, PartNumber=number, Body=body
                 )["ETag"]
         self.progress(len(body))
         return str(etag)
@@ -140,7 +134,7 @@ class PartedUpload:
     def _is_there(self) -> bool:
         try:
             with self.doing("look at", self.bucket):
-                found = self.client.head_object(Bucket=self.bucket, Key=self.key)
+                found = self.client.head_object(**self.place)
         except StorageError:
             return False
         same = found.get("Metadata", {}).get("sha256") == self.extra["Metadata"]["sha256"]
@@ -148,10 +142,5 @@ class PartedUpload:
 
     def _abort(self, upload: str) -> None:
         """Leave nothing where nothing went through."""
-        try:
-            with self.doing("upload to", self.bucket):
-                self.client.abort_multipart_upload(
-                    Bucket=self.bucket, Key=self.key, UploadId=upload
-                )
-        except StorageError:
-            pass  # what is to be told is why it failed
+        with suppress(StorageError), self.doing("upload to", self.bucket):  # told is why it failed
+            self.client.abort_multipart_upload(**self.place, UploadId=upload)
