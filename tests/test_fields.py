@@ -135,10 +135,14 @@ def test_labels_and_what_has_none(words: Settings, tmp_path: Path) -> None:
     assert vidrec("list", "--unlabelled")[0] == ""
     table = tmp_path / "labels.csv"
     table.write_text("file,label\na.mp4,007\nb.mkv,\n")
-    vidrec("label", "--from", table)
+    assert "set 2 values of 2 videos" in vidrec("label", "--from", table)[1]
     with Library(words.library) as library:
         assert [video.label for video in library.videos()] == ["007", None, "Birds", "Cats"]
     assert "changed since it was indexed" in vidrec("recommend", "green")[1]
+    vidrec("index")
+    again = vidrec("label", "--from", table)[1]  # every night, say: the index need not follow
+    assert "set 0 values of 2 videos" in again
+    assert "index" not in again + vidrec("recommend", "green")[1]
     for wrong in ([], ["a.mp4"], ["--label", "x"], ["a.mp4", "--label", "x", "--from", table]):
         vidrec("label", *wrong, code=2)
 

@@ -46,6 +46,6 @@ def label(
         report = metadata.tag(settings, names, {"label": label})
     else:
         raise UsageError("label which videos? Name some")
-    if report.videos:
+    if report.values:
         note("run `vidrec index` to take the labels over into the index")
     show_metadata(report, wished)

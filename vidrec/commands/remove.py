@@ -83,10 +83,8 @@ def _show_removed(report: RemoveReport, wished: Format) -> None:
         note(f"kept {video.path} ({video.id[:12]}): {doubt}; --yes forgets it")
     for reason in report.behind:
         note(f"the index is not up to date, `vidrec index` will be: {reason}")
-    note(
-        f"{verb} {count(len(report.videos), 'video')} and {count(report.points, 'point')}; "
-        "the files stay"
-    )
+    points = "" if report.dry_run else f" and {count(report.points, 'point')}"
+    note(f"{verb} {count(len(report.videos), 'video')}{points}; the files stay")
 
 
 def _named(video: Video, reason: str = "") -> NamedVideo:

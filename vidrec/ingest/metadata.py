@@ -22,7 +22,10 @@ Reading = Callable[[str], Scalar]
 
 @dataclass(slots=True)
 class MetadataReport:
-    """What was said of how many videos; ``unknown`` names are not in the library, or several."""
+    """What was set of how many videos; ``unknown`` names are not in the library, or several.
+
+    A label counts where it is another than before.
+    """
 
     videos: int = 0
     values: int = 0
@@ -97,8 +100,8 @@ def _apply(library: Library, rows: Sequence[tuple[str, Mapping[str, Scalar]]]) -
         for video_id, fields in rows:
             if "label" in fields:
                 value = fields["label"]
-                library.set_label(video_id, None if value in (None, "") else str(value))
-                report.values += 1
+                label = None if value in (None, "") else str(value)
+                report.values += library.set_label(video_id, label)
     return report
 
 

@@ -105,11 +105,20 @@ class Videos(Catalog):
             raise UsageError(f"{what} with {prefix}: `vidrec list` shows them")
         return video_of(rows[0])
 
-    def set_label(self, video_id: str, label: str | None) -> None:
-        """Give a video a label, or none; each store that shows the video has to follow."""
+    def set_label(self, video_id: str, label: str | None) -> bool:
+        """Give a video a label, or none; each store that shows the video has to follow.
+
+        Returns:
+            Whether it had another one.
+        """
         with self.transaction():
+            if not self.read(
+                "SELECT 1 FROM videos WHERE id = ? AND label IS NOT ?", video_id, label
+            ):
+                return False
             values = (label, self._next_revision(), video_id)
             self.write("UPDATE videos SET label = ?, revision = ? WHERE id = ?", *values)
+        return True
 
     def ids_of(self, names: Sequence[str]) -> dict[str, list[str]]:
         """Return the ids of all videos that have such a file name, path, URL or whole id, by it."""
