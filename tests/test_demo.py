@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from vidrec.cli import app
 from vidrec.config import load_settings
 from vidrec.datasets import demo_clips
-from vidrec.datasets.demo_clips import CLIPS, DemoClip, Shot, View, render_clip, shot_frames
+from vidrec.datasets.demo_clips import CLIPS, DemoClip, Shot, render_clip, shot_frames
 from vidrec.demo import CLIP, prepare
 from vidrec.errors import DatasetError
 
@@ -41,7 +41,8 @@ def test_every_clip_can_be_rendered_from_what_the_wheel_holds() -> None:
         for shot in clip.shots:
             assert next(shot_frames(shot, photos)).shape == (270, 480, 3)
             for view in (shot.start, shot.end):
-                assert 0 <= view.x <= 1 and 0 <= view.y <= 1 and 0 < view.width <= 1
+                x, y, width = view
+                assert 0 <= x <= 1 and 0 <= y <= 1 and 0 < width <= 1
 
 
 def test_a_clip_is_rendered_once_with_its_cut(tmp_path: Path) -> None:
@@ -61,8 +62,8 @@ def test_a_clip_is_rendered_once_with_its_cut(tmp_path: Path) -> None:
 
 def test_the_camera_shows_what_it_looks_at() -> None:
     photos = demo_clips.photographs()
-    still = View(0, 0, 1)
-    first, *_, last = shot_frames(Shot("color.png", 0.2, still, View(1, 1, 0.5)), photos)
+    still = (0, 0, 1)
+    first, *_, last = shot_frames(Shot("color.png", 0.2, still, (1, 1, 0.5)), photos)
     again = next(shot_frames(Shot("color.png", 1, still, still), photos))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, last)
@@ -71,7 +72,7 @@ def test_the_camera_shows_what_it_looks_at() -> None:
 
 
 def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clip = DemoClip("a/b.mp4", (Shot("absent.png", 1, View(0, 0, 1), View(0, 0, 1)),))
+    clip = DemoClip("a/b.mp4", (Shot("absent.png", 1, (0, 0, 1), (0, 0, 1)),))
     with pytest.raises(DatasetError, match=r"absent\.png is missing"):
         render_clip(clip, tmp_path, demo_clips.photographs())
     assert not list(tmp_path.rglob("*.mp4"))

@@ -7,6 +7,7 @@ import av
 import numpy as np
 import pytest
 
+from tests.recordings import TEN_SECONDS, record
 from tests.tiny_video import write_video
 from vidrec.errors import MediaError
 from vidrec.media.probe import probe, whole_seconds
@@ -98,3 +99,10 @@ def test_the_length_of_a_copy_is_foreseen(tmp_path: Path, seconds: float) -> Non
     info = probe(path)
     copy = repair(path, tmp_path / "b.mp4", info, LIMITS)
     assert whole_seconds(copy) == pytest.approx(copy_seconds(info, LIMITS), abs=0.2)
+
+
+def test_both_parts_of_a_joined_recording_are_copied(tmp_path: Path) -> None:
+    path = tmp_path / "a.ts"
+    path.write_bytes(2 * record(tmp_path / "part", "mpegts", TEN_SECONDS))
+    copy = repair(path, tmp_path / "b.mp4", probe(path), LIMITS)
+    assert probe(copy).duration_sec == pytest.approx(20, abs=0.2)

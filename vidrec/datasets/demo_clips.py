@@ -15,7 +15,7 @@ import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import av
 import cv2
@@ -31,17 +31,10 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT, FPS = 480, 270, 25
 
 
-@dataclass(frozen=True, slots=True)
-class View:
-    """Where the camera looks: the centre, and the width of what it sees.
-
-    All three are shares of the largest 16:9 cut-out's play: ``x = y = 0`` is the upper left
-    corner, 1 the lower right; ``width = 1`` is all that fits.
-    """
-
-    x: float
-    y: float
-    width: float
+# Where the camera looks: x and y of the centre, and the width of what it sees. All three are shares
+# of the largest 16:9 cut-out's play: (0, 0) is the upper left corner, (1, 1) the lower right; a
+# width of 1 is all that fits.
+View: TypeAlias = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,60 +55,56 @@ class DemoClip:
     shots: tuple[Shot, ...]
 
 
-def _move(photo: str, seconds: float, start: tuple[float, ...], end: tuple[float, ...]) -> Shot:
-    return Shot(photo, seconds, View(*start), View(*end))
-
-
 CLIPS = (
-    DemoClip("Animals/cat-eyes.mp4", (_move("chelsea.png", 5, (0.5, 0.3, 1), (0.4, 0.2, 0.6)),)),
-    DemoClip("Animals/cat-pan.mp4", (_move("chelsea.png", 4, (0, 0.2, 0.7), (1, 0.6, 0.7)),)),
-    DemoClip("Animals/cat-nose.mp4", (_move("chelsea.png", 5, (1, 1, 0.75), (0.7, 0.5, 1)),)),
-    DemoClip("Drinks/coffee-cup.mp4", (_move("coffee.png", 5, (0.4, 0.3, 0.7), (0.5, 0.5, 1)),)),
-    DemoClip("Drinks/coffee-pan.mp4", (_move("coffee.png", 4, (1, 0.8, 0.8), (0.2, 0.2, 0.8)),)),
+    DemoClip("Animals/cat-eyes.mp4", (Shot("chelsea.png", 5, (0.5, 0.3, 1), (0.4, 0.2, 0.6)),)),
+    DemoClip("Animals/cat-pan.mp4", (Shot("chelsea.png", 4, (0, 0.2, 0.7), (1, 0.6, 0.7)),)),
+    DemoClip("Animals/cat-nose.mp4", (Shot("chelsea.png", 5, (1, 1, 0.75), (0.7, 0.5, 1)),)),
+    DemoClip("Drinks/coffee-cup.mp4", (Shot("coffee.png", 5, (0.4, 0.3, 0.7), (0.5, 0.5, 1)),)),
+    DemoClip("Drinks/coffee-pan.mp4", (Shot("coffee.png", 4, (1, 0.8, 0.8), (0.2, 0.2, 0.8)),)),
     DemoClip(
         "People/astronaut-portrait.mp4",
-        (_move("astronaut.png", 5, (0.5, 0, 0.9), (0.4, 0, 0.65)),),
+        (Shot("astronaut.png", 5, (0.5, 0, 0.9), (0.4, 0, 0.65)),),
     ),
-    DemoClip("People/astronaut-suit.mp4", (_move("astronaut.png", 5, (0.5, 0, 1), (0.5, 1, 1)),)),
-    DemoClip("People/photographer.mp4", (_move("camera.png", 6, (0.3, 0.2, 1), (0.4, 0.2, 0.6)),)),
-    DemoClip("Space/rocket-launch-pad.mp4", (_move("rocket.jpg", 5, (0, 1, 0.8), (1, 0.5, 0.8)),)),
-    DemoClip("Space/rocket-tower.mp4", (_move("rocket.jpg", 4, (0.5, 1, 0.5), (0.5, 0.3, 0.6)),)),
-    DemoClip("Space/moon-flight.mp4", (_move("moon.png", 6, (0, 0, 0.7), (1, 1, 0.7)),)),
+    DemoClip("People/astronaut-suit.mp4", (Shot("astronaut.png", 5, (0.5, 0, 1), (0.5, 1, 1)),)),
+    DemoClip("People/photographer.mp4", (Shot("camera.png", 6, (0.3, 0.2, 1), (0.4, 0.2, 0.6)),)),
+    DemoClip("Space/rocket-launch-pad.mp4", (Shot("rocket.jpg", 5, (0, 1, 0.8), (1, 0.5, 0.8)),)),
+    DemoClip("Space/rocket-tower.mp4", (Shot("rocket.jpg", 4, (0.5, 1, 0.5), (0.5, 0.3, 0.6)),)),
+    DemoClip("Space/moon-flight.mp4", (Shot("moon.png", 6, (0, 0, 0.7), (1, 1, 0.7)),)),
     DemoClip(
         "Space/galaxies.mp4",
-        (_move("hubble_deep_field.jpg", 6, (0.5, 0.5, 1), (0.7, 0.6, 0.5)),),
+        (Shot("hubble_deep_field.jpg", 6, (0.5, 0.5, 1), (0.7, 0.6, 0.5)),),
     ),
     DemoClip(
         "Vehicles/motorcycle-garage.mp4",
-        (_move("motorcycle_left.png", 5, (0, 0.5, 0.75), (1, 0.7, 0.75)),),
+        (Shot("motorcycle_left.png", 5, (0, 0.5, 0.75), (1, 0.7, 0.75)),),
     ),
     DemoClip(
         "Vehicles/motorcycle-zoom.mp4",
-        (_move("motorcycle_right.png", 4, (0.5, 0.5, 1), (0.4, 0.7, 0.6)),),
+        (Shot("motorcycle_right.png", 4, (0.5, 0.5, 1), (0.4, 0.7, 0.6)),),
     ),
-    DemoClip("Things/old-coins.mp4", (_move("coins.png", 5, (0, 0, 0.7), (1, 1, 0.7)),)),
-    DemoClip("Textures/brick-wall.mp4", (_move("brick.png", 4, (0.5, 0, 0.8), (0.5, 1, 0.8)),)),
-    DemoClip("Textures/gravel.mp4", (_move("gravel.png", 4, (0, 0.5, 0.8), (1, 0.5, 0.8)),)),
-    DemoClip("Textures/grass.mp4", (_move("grass.png", 4, (1, 1, 0.8), (0, 0, 0.8)),)),
+    DemoClip("Things/old-coins.mp4", (Shot("coins.png", 5, (0, 0, 0.7), (1, 1, 0.7)),)),
+    DemoClip("Textures/brick-wall.mp4", (Shot("brick.png", 4, (0.5, 0, 0.8), (0.5, 1, 0.8)),)),
+    DemoClip("Textures/gravel.mp4", (Shot("gravel.png", 4, (0, 0.5, 0.8), (1, 0.5, 0.8)),)),
+    DemoClip("Textures/grass.mp4", (Shot("grass.png", 4, (1, 1, 0.8), (0, 0, 0.8)),)),
     DemoClip(
         "Mixed/space-programme.mp4",
         (
-            _move("astronaut.png", 3, (0.5, 0, 0.8), (0.5, 0, 0.9)),
-            _move("rocket.jpg", 3, (0.5, 0.8, 0.9), (0.5, 0.6, 0.8)),
+            Shot("astronaut.png", 3, (0.5, 0, 0.8), (0.5, 0, 0.9)),
+            Shot("rocket.jpg", 3, (0.5, 0.8, 0.9), (0.5, 0.6, 0.8)),
         ),
     ),
     DemoClip(
         "Mixed/road-trip.mp4",
         (
-            _move("gravel.png", 3, (0, 0.5, 0.9), (1, 0.5, 0.9)),
-            _move("motorcycle_left.png", 3, (0.5, 0.6, 0.9), (0.5, 0.6, 1)),
+            Shot("gravel.png", 3, (0, 0.5, 0.9), (1, 0.5, 0.9)),
+            Shot("motorcycle_left.png", 3, (0.5, 0.6, 0.9), (0.5, 0.6, 1)),
         ),
     ),
     DemoClip(
         "Mixed/morning.mp4",
         (
-            _move("chelsea.png", 3, (0.5, 0.3, 0.9), (0.5, 0.3, 1)),
-            _move("coffee.png", 3, (0.5, 0.5, 0.9), (0.5, 0.5, 1)),
+            Shot("chelsea.png", 3, (0.5, 0.3, 0.9), (0.5, 0.3, 1)),
+            Shot("coffee.png", 3, (0.5, 0.5, 0.9), (0.5, 0.5, 1)),
         ),
     ),
 )
@@ -168,23 +157,17 @@ def shot_frames(shot: Shot, photos: Path) -> Iterator[Frames]:
     for number in range(count):
         share = number / (count - 1)
         eased = share * share * (3 - 2 * share)
-        yield _look(picture, _between(shot.start, shot.end, eased))
+        view = [a + (b - a) * eased for a, b in zip(shot.start, shot.end, strict=True)]
+        yield _look(picture, *view)
 
 
-def _between(start: View, end: View, share: float) -> View:
-    def mix(a: float, b: float) -> float:
-        return a + (b - a) * share
-
-    return View(mix(start.x, end.x), mix(start.y, end.y), mix(start.width, end.width))
-
-
-def _look(picture: Any, view: View) -> Any:
+def _look(picture: Any, x: float, y: float, share: float) -> Any:
     """Cut out a view, scaled to the frame, to a fraction of a pixel."""
     high, wide = picture.shape[:2]
-    width = view.width * min(wide, high * WIDTH / HEIGHT)
+    width = share * min(wide, high * WIDTH / HEIGHT)
     height = width * HEIGHT / WIDTH
     scale = width / WIDTH
-    left, top = view.x * (wide - width), view.y * (high - height)
+    left, top = x * (wide - width), y * (high - height)
     move = np.array([[scale, 0, left], [0, scale, top]])
     return cv2.warpAffine(
         picture, move, (WIDTH, HEIGHT),

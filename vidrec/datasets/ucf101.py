@@ -21,7 +21,7 @@ import struct
 import threading
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass
@@ -33,13 +33,13 @@ from vidrec.datasets.http_range import RemoteFile
 from vidrec.datasets.split import MANIFEST, SPLITS, Wish, apportion, split_groups
 from vidrec.errors import DatasetError
 from vidrec.files import parsed_json
+from vidrec.progress import Progress, Silent
 from vidrec.urls import stable_url
 from vidrec.wording import count, did_you_mean
 
 __all__ = [
     "UCF101_URL",
     "Choice",
-    "FetchProgress",
     "Member",
     "choose",
     "download",
@@ -79,16 +79,6 @@ class Choice:
     def n_bytes(self) -> int:
         """Bytes that travel, without the directory."""
         return sum(member.end - member.start for _, member in self.members)
-
-
-@dataclass(frozen=True)
-class FetchProgress:
-    """Where a download stands: bytes on the wire and whole clips, of those that were missing."""
-
-    done_bytes: int
-    total_bytes: int
-    done_clips: int
-    total_clips: int
 
 
 def read_directory(url: str, *, retry_seconds: float = 1.0) -> list[Member]:
@@ -204,7 +194,7 @@ def download(
     *,
     workers: int = 8,
     retry_seconds: float = 1.0,
-    on_progress: Callable[[FetchProgress], None] = lambda progress: None,
+    progress: Progress | None = None,
 ) -> list[Path]:
     """Fetches the chosen clips into `dest/<split>/<Class>/` and returns the paths of the new ones.
 
@@ -216,7 +206,7 @@ def download(
             was fetched stays, and the same call goes on from there.
     """
     missing = _prepare(url, choice, dest)
-    tally = _Tally(sum(m.end - m.start for _, m in missing), len(missing), on_progress)
+    tally = _Tally(progress or Silent(), missing)
     stop = threading.Event()
     done: list[Path] = []
     failed: list[str] = []
@@ -315,21 +305,19 @@ def _is_whole(path: Path, member: Member) -> bool:
 
 
 class _Tally:
-    """Counts what the threads have fetched; the callback is called by one at a time."""
+    """Counts what the threads have fetched, and tells it."""
 
-    def __init__(self, n_bytes: int, n_clips: int, on_progress: Callable[..., None]) -> None:
+    def __init__(self, progress: Progress, missing: Sequence[tuple[Path, Member]]) -> None:
         self._lock = threading.Lock()
-        self._total = (n_bytes, n_clips)
-        self._done = [0, 0]
-        self._on_progress = on_progress
+        self._progress = progress
+        self._clips, self._done = len(missing), 0
+        if missing:
+            progress.start("fetching", sum(m.end - m.start for _, m in missing), "B")
 
     def add(self, n_bytes: int, n_clips: int = 0) -> None:
         with self._lock:
-            self._done[0] += n_bytes
-            self._done[1] += n_clips
-            self._on_progress(
-                FetchProgress(self._done[0], self._total[0], self._done[1], self._total[1])
-            )
+            self._done += n_clips
+            self._progress.step(n_bytes, f"{self._done}/{self._clips} clips")
 
 
 def _fetch(remote: RemoteFile, member: Member, path: Path, tally: _Tally) -> Path:

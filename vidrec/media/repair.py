@@ -6,12 +6,14 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from vidrec.errors import MediaError
 from vidrec.media.decoding import decode, open_codec
+from vidrec.media.passage import passage
 from vidrec.media.picture import Painter
 from vidrec.media.source import open_video, sample_aspect
 
@@ -123,14 +125,15 @@ def _pictures(path: Path, size: tuple[int, int]) -> Iterator[tuple[Any, float]]:
     painter = Painter(size, "pad")
     with open_video(path) as source:
         aspect = sample_aspect(source.stream)
+        tick = float(source.stream.time_base or 1)  # the last frames come without
         first = None
         context = open_codec(source)
-        for packet in source.container.demux(source.stream):
+        for packet in chain(passage(source, 0.0, ()), [None]):
             for frame in decode(context, packet) or ():  # what follows a damaged one may be good
-                if frame.time is None:
+                if frame.pts is None:
                     continue
-                first = frame.time if first is None else first
-                yield painter.paint(frame, aspect), frame.time - first
+                first = frame.pts if first is None else first
+                yield painter.paint(frame, aspect), (frame.pts - first) * tick
 
 
 def _has_sound(path: Path) -> bool:

@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vidrec.datasets.split import SPLITS, Wish
 from vidrec.errors import UsageError
-from vidrec.progress import Progress, Silent
-
-if TYPE_CHECKING:
-    from vidrec.datasets.ucf101 import FetchProgress
+from vidrec.progress import Progress, Silent, finishing
 
 
 @dataclass(slots=True)
@@ -67,19 +63,8 @@ def fetch_ucf(
 
     progress = progress or Silent()
     choice = choose(read_directory(url), wish or Wish())
-    told = 0
-
-    def tell(state: FetchProgress) -> None:
-        nonlocal told
-        if not told:
-            progress.start("fetching", state.total_bytes, "B")
-        progress.step(state.done_bytes - told, f"{state.done_clips}/{state.total_clips} clips")
-        told = max(state.done_bytes, 1)
-
-    try:
-        new = download(url, choice, dest, workers=workers, on_progress=tell)
-    finally:
-        progress.finish()
+    with finishing(progress):
+        new = download(url, choice, dest, workers=workers, progress=progress)
     sides = Counter(side for side, _ in choice.members)
     n_bytes = sum(path.stat().st_size for path in new)
     counts = tuple(sides[side] for side in SPLITS)
