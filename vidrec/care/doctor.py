@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,7 +25,7 @@ from vidrec.files import exists
 from vidrec.library import Library
 from vidrec.library.catalog import has_catalog, refuse_lost
 from vidrec.stores import open_store
-from vidrec.stores.base import CollectionInfo, VectorStore, index_command
+from vidrec.stores.base import VectorStore, index_command
 from vidrec.wording import count
 
 State = Literal["ok", "warning", "failure"]
@@ -59,21 +59,21 @@ def doctor(settings: Settings, config: Path | None) -> Iterator[Check]:
     yield from _packages(settings)
     yield _disk("disk of library", settings.library)
     yield _disk("disk of cache", settings.cache)
-    yield from _guarded("library", lambda: _library(settings))
+    yield from _guarded("library", _library(settings))
     embedder: list[Embedder] = []
-    yield from _guarded("embedder", lambda: _embedder(settings, embedder))
+    yield from _guarded("embedder", _embedder(settings, embedder))
     if settings.embedder.name == "marengo" and embedder:
-        yield from _guarded("Twelve Labs", lambda: _twelve_labs(settings))
+        yield from _guarded("Twelve Labs", _twelve_labs(settings))
     if settings.s3.bucket:
-        yield from _guarded("S3", lambda: _bucket(settings))
+        yield from _guarded("S3", _bucket(settings))
     if embedder:
-        yield from _guarded("store", lambda: _store(settings, embedder[0]))
+        yield from _guarded("store", _store(settings, embedder[0]))
 
 
-def _guarded(name: str, checks: Callable[[], Iterator[Check]]) -> Iterator[Check]:
+def _guarded(name: str, checks: Iterator[Check]) -> Iterator[Check]:
     failed: list[Check] = []
     with guarded(name, failed):
-        yield from checks()
+        yield from checks
     yield from failed
 
 
@@ -122,12 +122,12 @@ def _library(settings: Settings) -> Iterator[Check]:
             pass  # it can be written
         videos = sum(1 for _ in library.videos())
         failures = len(library.failures())
-        detail = f"{count(videos, 'video')} in {settings.library}"
-        if failures:
-            mend = "vidrec status, then vidrec embed --retry-failed"
-            yield Check("library", "warning", f"{detail}; {failures} failed", mend)
-        else:
-            yield Check("library", "ok", detail)
+    detail = f"{count(videos, 'video')} in {settings.library}"
+    if failures:
+        mend = "vidrec status, then vidrec embed --retry-failed"
+        yield Check("library", "warning", f"{detail}; {failures} failed", mend)
+    else:
+        yield Check("library", "ok", detail)
 
 
 def _embedder(settings: Settings, found: list[Embedder]) -> Iterator[Check]:
@@ -142,12 +142,9 @@ def _twelve_labs(settings: Settings) -> Iterator[Check]:
     from vidrec.embedders.marengo.pace import Clock
 
     brief = settings.marengo.model_copy(update={"patience_sec": 10.0, "timeout_sec": 10.0})
-    service = Service(brief, Clock())
-    try:
+    with closing(Service(brief, Clock())) as service:
         # Listing costs nothing, and needs a good key.
         service.call("list its jobs", lambda sdk: sdk.embed.v_2.tasks.list(page_limit=1))
-    finally:
-        service.close()
     where = settings.marengo.base_url or "api.twelvelabs.io"
     yield Check("Twelve Labs", "ok", f"{where} accepts the key")
     if settings.marengo.price_video_minute is None:
@@ -170,36 +167,28 @@ def _bucket(settings: Settings) -> Iterator[Check]:
 
 
 def _store(settings: Settings, embedder: Embedder) -> Iterator[Check]:
-    store = open_store(settings)
-    again = index_command(store.name, embedder.name)
-    try:
-        info = store.info()
-        if info is None:
-            yield Check("store", "warning", f"{store.name}: nothing is indexed yet", again)
-            return
-        wanted = str(embedder.fingerprint)
-        detail = f"{info.place}: {count(info.count, 'point')} of {info.dim} numbers"
-        if info.fingerprint != wanted:
-            detail += f", of {info.fingerprint} where the embedder is {wanted}"
-            yield Check("store", "failure", detail, f"{again} --recreate")
-            return
-        yield _followed(settings, store, info, detail, again)
-    except NoIndexError as exc:
-        yield Check("store", "warning", str(exc), again)
-    finally:
-        store.close()
+    with closing(open_store(settings)) as store:
+        again = index_command(store.name, embedder.name)
+        try:
+            yield _served(settings, store, embedder, again)
+        except NoIndexError as exc:
+            yield Check("store", "warning", str(exc), again)
 
 
-def _followed(
-    settings: Settings, store: VectorStore, served: CollectionInfo, detail: str, again: str
-) -> Check:
-    if not has_catalog(settings.library):
-        return Check("store", "ok", detail)
-    with Library(settings.library, create=False) as library:
-        store.owner = library.id
-        info = store.info() or served
-        if not library.is_followed(info.place, info.fingerprint, info.version):
-            return Check(
-                "store", "warning", f"{detail}; it or the library has changed since", again
-            )
+def _served(settings: Settings, store: VectorStore, embedder: Embedder, again: str) -> Check:
+    info = store.info()
+    if info is None:
+        return Check("store", "warning", f"{store.name}: nothing is indexed yet", again)
+    wanted = str(embedder.fingerprint)
+    detail = f"{info.place}: {count(info.count, 'point')} of {info.dim} numbers"
+    if info.fingerprint != wanted:
+        detail += f", of {info.fingerprint} where the embedder is {wanted}"
+        return Check("store", "failure", detail, f"{again} --recreate")
+    if has_catalog(settings.library):
+        with Library(settings.library, create=False) as library:
+            store.owner = library.id
+            info = store.info() or info
+            if not library.is_followed(info.place, info.fingerprint, info.version):
+                detail += "; it or the library has changed since"
+                return Check("store", "warning", detail, again)
     return Check("store", "ok", detail)
