@@ -27,7 +27,8 @@
     ├── NoConfidentMatch            3   nothing matched well enough
     └── PartialFailure              4   part of a batch failed; the rest is done
 
-The number is the exit code. A message is one line: what, which, and what to do.
+The number is the exit code; nothing more is said at the classes. A message is one line: what,
+which, and what to do.
 """
 
 from __future__ import annotations
@@ -60,53 +61,39 @@ class VidrecError(Exception):
 
 
 class UsageError(VidrecError):
-    """A wrong argument."""
-
     exit_code = 2
 
 
-class ConfigError(UsageError):
-    """A wrong config file, environment variable or option."""
+class ConfigError(UsageError): ...
 
 
-class MissingPackageError(VidrecError):
-    """A package that only some commands need is not installed."""
+class MissingPackageError(VidrecError): ...
 
 
-class LibraryError(VidrecError):
-    """The library cannot be opened, read or written."""
+class LibraryError(VidrecError): ...
 
 
 class LockedError(LibraryError):
-    """Another process holds what this command needs."""
-
     exit_code = 5
 
 
-class MediaError(VidrecError):
-    """A file that cannot be read as the video or image it should be."""
+class MediaError(VidrecError): ...
 
 
 class Cancelled(VidrecError):
-    """The run is to end; what was in work is left undone, and nothing is known of it."""
-
     exit_code = 130
 
 
-class EmbedderError(VidrecError):
-    """An embedder cannot be loaded or used."""
+class EmbedderError(VidrecError): ...
 
 
-class CapabilityError(EmbedderError):
-    """The embedder does not embed this kind of input."""
+class CapabilityError(EmbedderError): ...
 
 
-class JobError(EmbedderError):
-    """One video was refused or failed for good; trying again will not help."""
+class JobError(EmbedderError): ...
 
 
-class TransientError(EmbedderError):
-    """A failure that a later run may not meet."""
+class TransientError(EmbedderError): ...
 
 
 class UnexpectedError(TransientError):
@@ -115,32 +102,25 @@ class UnexpectedError(TransientError):
     trace: str = ""
 
 
-class QuotaError(EmbedderError):
-    """The provider wants no more work for now; the whole run stops."""
+class QuotaError(EmbedderError): ...
 
 
-class OutageError(EmbedderError):
-    """The provider does not answer, or cannot do what is asked for; the whole run stops."""
+class OutageError(EmbedderError): ...
 
 
-class AccountError(EmbedderError):
-    """The provider refuses this account whatever is asked for; the whole run stops."""
+class AccountError(EmbedderError): ...
 
 
-class OverCapError(EmbedderError):
-    """A video would cost more than the run, or the month, may pay."""
+class OverCapError(EmbedderError): ...
 
 
-class StoreError(VidrecError):
-    """A store cannot be reached, read or written."""
+class StoreError(VidrecError): ...
 
 
-class NoIndexError(StoreError):
-    """Nothing is indexed there yet."""
+class NoIndexError(StoreError): ...
 
 
-class FingerprintError(StoreError):
-    """The stored vectors come from another embedder than the query's."""
+class FingerprintError(StoreError): ...
 
 
 class StorageError(VidrecError):
@@ -151,27 +131,20 @@ class StorageError(VidrecError):
         self.code = code
 
 
-class DatasetError(VidrecError):
-    """A data set cannot be fetched or read."""
+class DatasetError(VidrecError): ...
 
 
-class TrainingError(VidrecError):
-    """A training run cannot start or go on."""
+class TrainingError(VidrecError): ...
 
 
-class BelowMinimum(VidrecError):
-    """A measured figure is below what was asked for."""
+class BelowMinimum(VidrecError): ...
 
 
 class NoConfidentMatch(VidrecError):
-    """Nothing matched well enough."""
-
     exit_code = 3
 
 
 class PartialFailure(VidrecError):
-    """Part of a batch failed; what could be done is done and stored."""
-
     exit_code = 4
 
 

@@ -26,7 +26,7 @@ from vidrec.commands.options import (
     option,
     settings_for,
 )
-from vidrec.commands.recommended import show_answers, show_recommended
+from vidrec.commands.recommended import left_behind, show_answers, show_recommended
 from vidrec.display import Bar, choose_format, count, note
 from vidrec.errors import NoConfidentMatch, PartialFailure, UsageError
 
@@ -177,10 +177,7 @@ def _answer(settings: Settings, options: Mapping[str, Any]) -> Answer:
     if not answer.confident:
         hint = "; --min-confidence 0 shows it" if answer.results else ""
         if answer.unindexed:
-            from vidrec.stores.base import index_command
-
-            again = index_command(answer.store, answer.embedder.partition(":")[0])
-            hint += f"; the library has changed since it was indexed: run `{again}`"
+            hint += f"; {left_behind(answer)}"
         raise NoConfidentMatch(f"{answer.reason}{hint}")
     keep_last(settings.library, answer)
     return answer
@@ -230,7 +227,7 @@ def _save_clips(answer: Answer, folder: Path, *, exact: bool) -> None:
     from vidrec.search.clips import save_clips
 
     failed = 0
-    for _, saved in save_clips(answer, folder, exact=exact):
+    for saved in save_clips(answer, folder, exact=exact):
         if isinstance(saved, Path):
             note(f"wrote {saved}")
         else:

@@ -39,10 +39,15 @@ def show_recommended(answer: Answer, wished: Format) -> None:
     if answer.paid_minutes:
         note(f"note: {answer.paid_minutes:.2f} minutes of footage were paid for to ask with")
     if answer.unindexed:
-        from vidrec.stores.base import index_command
+        note(f"note: {left_behind(answer)}")
 
-        again = index_command(answer.store, answer.embedder.partition(":")[0])
-        note(f"note: the library has changed since it was indexed: run `{again}`")
+
+def left_behind(answer: Answer) -> str:
+    """Say that the library holds more than the store, and how to mend that."""
+    from vidrec.stores.base import index_command
+
+    again = index_command(answer.store, answer.embedder.partition(":")[0])
+    return f"the library has changed since it was indexed: run `{again}`"
 
 
 def show_answers(answered: Sequence[Answered], player: Player) -> int:

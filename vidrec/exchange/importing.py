@@ -72,9 +72,10 @@ def import_vectors(
     progress = progress or Silent()
     report = ImportReport(source)
     reading = Reading(options.columns)
-    name = checked_name(options.embedder or "imported", "--embedder")
+    if options.embedder:
+        checked_name(options.embedder, "--embedder")
     with finishing(progress), Library(settings.library) as library:
-        spaces = Spaces(settings, library.fingerprints(), name, options.model, options.space)
+        spaces = Spaces(settings, library.fingerprints(), options)
         taking = _Import(library)
         progress.start("importing", None, "row")
         empty = library.is_empty()

@@ -30,7 +30,7 @@ class ImportOptions:
         embedder: what made the vectors, where rows do not say.
         model: which model did, where rows do not say.
         space: an embedder of the settings that made them, and so can be asked with texts:
-            ``marengo:marengo3.5:visual``.
+            ``marengo:marengo3.5:visual``, whatever rows say.
         columns: which names stand for which columns.
         vector: which of a collection's named vectors.
         files: the folder below which rows' paths are files, which are hashed as `embed` would.

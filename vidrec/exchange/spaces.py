@@ -15,41 +15,29 @@ from vidrec.types import Fingerprint
 if TYPE_CHECKING:
     from vidrec.embedders.base import Embedder
     from vidrec.exchange.rows import Row
+    from vidrec.exchange.sources import ImportOptions
 
 
 class Spaces:
     """Gives rows their fingerprints."""
 
     def __init__(
-        self,
-        settings: Settings,
-        known: Iterable[Fingerprint],
-        embedder: str,
-        model: str | None,
-        space: str | None,
+        self, settings: Settings, known: Iterable[Fingerprint], options: ImportOptions
     ) -> None:
-        """Prepare.
-
-        Args:
-            settings: whose embedders may have made the vectors.
-            known: the library's fingerprints.
-            embedder: what made the vectors, where rows do not say.
-            model: which model, where rows do not say.
-            space: an embedder of vidrec's that made them, whatever rows say:
-                ``NAME[:MODEL[:OPTION]]``.
+        """Prepare; ``known`` are the library's fingerprints.
 
         Raises:
             UsageError: there is no such embedder, model or option.
         """
         self._settings = settings
         self._known = {str(fingerprint): fingerprint for fingerprint in known}
-        self._embedder, self._model = embedder, model or "unknown"
-        self._space = space
+        self._embedder = options.embedder or "imported"
+        self._model, self._space = options.model or "unknown", options.space
         self._asked: dict[int, Fingerprint] = {}  # by dimension
         self._looked: set[str] = set()
         # Of embedders that rows name as vidrec does: how long it would cut clips now.
         self.lengths: dict[str, float] = {}
-        if space is not None:
+        if options.space is not None:
             self._asked_for(None)
 
     def of(self, row: Row) -> Fingerprint:

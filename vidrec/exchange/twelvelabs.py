@@ -50,8 +50,9 @@ def rows_of_index(
             if not _ID.fullmatch(video_id):
                 yield UsageError(f"twelvelabs:{index}: a video has no id")
                 continue
+            ask = partial(_read_video, index=index, video_id=video_id, options=options)
             try:
-                body = _embeddings(service, index, video_id, options)
+                body = service.call("read the embeddings", ask)
             except (Gone, JobError, TransientError) as exc:
                 yield UsageError(f"video {video_id}: {exc}")
                 continue
@@ -60,11 +61,8 @@ def rows_of_index(
         service.close()
 
 
-def _embeddings(service: Service, index: str, video_id: str, options: list[Option]) -> Any:
-    return service.call(
-        "read the embeddings",
-        lambda sdk: sdk.indexes.videos.retrieve(index, video_id, embedding_option=options),
-    )
+def _read_video(sdk: Any, index: str, video_id: str, options: list[Option]) -> object:
+    return sdk.indexes.videos.retrieve(index, video_id, embedding_option=options)
 
 
 def _model_of(service: Service, settings: Settings, index: str) -> tuple[Requests, list[Option]]:

@@ -8,13 +8,12 @@ from pathlib import Path
 from vidrec.errors import MediaError, StorageError, VidrecError
 from vidrec.files import is_file
 from vidrec.search.answers import Answer
-from vidrec.types import Recommendation
 
 
 def save_clips(
     answer: Answer, folder: Path, *, exact: bool = False
-) -> Iterator[tuple[Recommendation, Path | VidrecError]]:
-    """Cut each result's moment into a folder; yield each with its file, or why there is none.
+) -> Iterator[Path | VidrecError]:
+    """Cut each result's moment into a folder; yield the file of each, or why there is none.
 
     Raises:
         StorageError: the folder cannot be made.
@@ -30,8 +29,8 @@ def save_clips(
         try:
             if row.path is None or not is_file(Path(row.path)):
                 raise MediaError(f"{row.filename}: its file is not on this machine")
-            yield row, cut(Path(row.path), row.start_sec, row.end_sec, folder / name, exact=exact)
+            yield cut(Path(row.path), row.start_sec, row.end_sec, folder / name, exact=exact)
         except OSError as exc:
-            yield row, StorageError(f"cannot write to {folder}: {exc.strerror or exc}")
+            yield StorageError(f"cannot write to {folder}: {exc.strerror or exc}")
         except VidrecError as exc:
-            yield row, exc
+            yield exc
