@@ -35,6 +35,8 @@ class Failure:
 class Notes(Catalog):
     """Failures, texts and calibrations."""
 
+    _kept_texts = 0  # since they were last counted
+
     # Failures
 
     def record_failure(
@@ -92,22 +94,35 @@ class Notes(Catalog):
             rows = self.read_among(select, dict.fromkeys(texts), fingerprint)
             return {row[0]: (vector_of(row[1]), float(row[2])) for row in rows}
 
-    def cache_queries(self, rows: Iterable[tuple[str, Vector, float]], fingerprint: str) -> None:
+    def cache_queries(
+        self,
+        rows: Iterable[tuple[str, Vector, float]],
+        fingerprint: str,
+        most: int | None = None,
+    ) -> None:
         """Keep (text, vector, how far it was understood) in one transaction, if that can be now.
 
         It only spares asking again: nothing waits for a catalog that cannot be written, or that
-        another process is writing.
+        another process is writing. Where ``most`` is given, hardly more than so many are kept,
+        whoever asks however long.
         """
         if self.read_only:
             return
+        kept = [
+            (text, fingerprint, vector.astype("<f4").tobytes(), understood)
+            for text, vector, understood in rows
+        ]
         with contextlib.suppress(LibraryError), self.transaction(wait=False) as db:
-            db.executemany(
-                "INSERT OR REPLACE INTO queries VALUES (?, ?, ?, ?)",
-                [
-                    (text, fingerprint, vector.astype("<f4").tobytes(), understood)
-                    for text, vector, understood in rows
-                ],
-            )
+            db.executemany("INSERT OR REPLACE INTO queries VALUES (?, ?, ?, ?)", kept)
+            self._kept_texts += len(kept)
+            if most is not None and self._kept_texts > most // 8:  # to count takes a while
+                self._kept_texts = 0
+                db.execute(
+                    "DELETE FROM queries WHERE fingerprint = ? AND text IN (SELECT text FROM "
+                    "queries WHERE fingerprint = ? ORDER BY random() LIMIT max(0, (SELECT count(*) "
+                    "FROM queries WHERE fingerprint = ?) - ?))",
+                    (fingerprint, fingerprint, fingerprint, most),
+                )
 
     # What scores mean on these videos
 

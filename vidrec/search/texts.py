@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vidrec.types import Vector
 
 AT_A_TIME = 64
+MOST_UNPAID = 10_000  # texts that are kept where to embed them again costs nothing: 20 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,8 @@ def asked_texts(
         part = new[start : start + AT_A_TIME]
         vectors, understood = embedder.embed_texts(part), embedder.understood(part)
         names = [kept[text] for text in part]
-        library.cache_queries(zip(names, vectors, understood, strict=True), space)
+        most = None if embedder.paid else MOST_UNPAID
+        library.cache_queries(zip(names, vectors, understood, strict=True), space, most)
         for text, vector, known in zip(part, vectors, understood, strict=True):
             found[text] = AskedText(vector, known)
     return [found[text] for text in texts]
