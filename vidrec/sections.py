@@ -201,6 +201,7 @@ class ServeSettings(Section):
         allowed_hosts: names under which the server may be asked, beside this machine's own.
         cors_origins: pages of other origins that may read the answers.
         proxies: addresses of reverse proxies, which are believed whom they speak for.
+        root_path: under which a reverse proxy has the page: "/vidrec".
         rate: questions a minute from one client; 0 for no limit.
         upload_mb: of all clips and pictures of one question together.
         timeout_sec: how long one question may take.
@@ -213,6 +214,7 @@ class ServeSettings(Section):
     allowed_hosts: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()
     proxies: tuple[str, ...] = ()
+    root_path: str = Field(default="", pattern=r"^(/[A-Za-z0-9._~-]+)*$")
     rate: int = Field(default=240, ge=0)
     upload_mb: int = Field(default=64, ge=1, le=4096)
     timeout_sec: float = Field(default=60.0, ge=1, le=600)

@@ -28,6 +28,7 @@ def serve(
     token: str | None = option(
         "Token that clients must send; `new` makes one. Safer in VIDREC_SERVE_TOKEN."
     ),
+    root_path: str | None = option('Path under which a reverse proxy has the page: "/vidrec".'),
     allow_paid: PaidQuestions = 0,
     embedder: EmbedderName = None,
     checkpoint: CheckpointFolder = None,
@@ -53,6 +54,7 @@ def serve(
         serve__host=host,
         serve__port=port,
         serve__token=token,
+        serve__root_path=root_path,
         embedder__name=embedder,
         resnet__checkpoint=checkpoint,
         store__name=store,

@@ -67,6 +67,7 @@ def make_app(
         title="vidrec", version=__version__, docs_url=None, redoc_url=None,
         lifespan=_lifespan(settings, options, metrics, failed),
         description="Recommends videos by what is in them.",
+        servers=[{"url": settings.serve.root_path}] if settings.serve.root_path else None,
     )  # fmt: skip
     for part in (asking.router, browsing.router, playing.router, metrics.router, router):
         api.include_router(part)
@@ -111,7 +112,7 @@ def _rules(settings: Settings, options: Options) -> Rules:
     return Rules(
         token=options.token, hosts=frozenset(hosts), origins=frozenset(serve.cors_origins),
         media=("https:", *own), body=serve.upload_mb * 1_000_000, rate=serve.rate,
-        places=places_of(settings),
+        places=places_of(settings), root=serve.root_path,
     )  # fmt: skip
 
 

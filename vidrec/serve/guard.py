@@ -61,6 +61,7 @@ class Rules:
         body: bytes that a body with files may have.
         rate: questions a minute from one client; 0 for no limit.
         places: folders that no answer names.
+        root: the path under which a proxy has the server, with or without taking it off.
     """
 
     token: str | None = None
@@ -70,6 +71,7 @@ class Rules:
     body: int = PLAIN_BODY
     rate: int = 0
     places: tuple[Path, ...] = ()
+    root: str = ""
 
 
 @dataclass(slots=True)
@@ -99,6 +101,7 @@ class Guard:
             if scope["type"] == "lifespan":
                 await self.app(scope, receive, send)
             return  # there is nothing else to speak
+        scope = self._below_root(scope)
         started, status, ended = time.monotonic(), 0, False
         headers = Headers(scope=scope)
 
@@ -126,6 +129,15 @@ class Guard:
             route = scope.get("route")
             self.seen(getattr(route, "path", "none"), status, time.monotonic() - started)
 
+    def _below_root(self, scope: Scope) -> Scope:
+        """Return the scope with the path as it is without a proxy."""
+        root = self.rules.root
+        if not root or not (scope["path"] + "/").startswith(root + "/"):
+            return scope
+        path = scope["path"].removeprefix(root)
+        raw = scope.get("raw_path", b"").removeprefix(root.encode())
+        return {**scope, "path": path, "raw_path": raw}
+
     # What is let through
 
     def _passed(self, scope: Scope, headers: Headers) -> Response | None:
@@ -146,6 +158,8 @@ class Guard:
             return Response(status_code=204, headers=allowed)
         if path in OPEN:
             return None
+        if not path:  # what the page asks for lies below it: its address ends in a slash
+            return RedirectResponse(f"{self.rules.root}/", 308)
         by_link = self._by_link(scope, headers)
         if by_link is not None:
             return by_link
@@ -221,10 +235,13 @@ class Guard:
             raise Problem(401, "auth", "the link's token is not this server's")
         rest = urlencode([(name, value) for name, value in asked if name != "token"])
         response = RedirectResponse(
-            f"/?{rest}" if rest else "/", 303, {"Cache-Control": "no-store"}
+            f"{self.rules.root}/" + (f"?{rest}" if rest else ""),
+            303,
+            {"Cache-Control": "no-store"},
         )
         response.set_cookie(
-            cookie_name(scope), cookie_value(token), max_age=COOKIE_SECONDS, path="/",
+            cookie_name(scope), cookie_value(token), max_age=COOKIE_SECONDS,
+            path=self.rules.root or "/",
             httponly=True, samesite="strict", secure=scope.get("scheme") == "https",
         )  # fmt: skip
         return response

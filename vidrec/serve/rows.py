@@ -29,8 +29,9 @@ def answered(
     library = served.library
     ids = list({row.video_id for row in answer.results})
     known, fields = library.listed(ids), library.fields_of(ids)
+    root = served.settings.serve.root_path
     rows = [
-        _row(row, known.get(row.video_id), some, fields.get(row.video_id, {}), least)
+        _row(row, known.get(row.video_id), some, fields.get(row.video_id, {}), least, root)
         for row, some in zip(answer.results, moments, strict=True)
     ]
     notes = list(answer.notes)
@@ -49,12 +50,13 @@ def _row(
     moments: Sequence[Moment],
     fields: Mapping[str, Scalar],
     least: float,
+    root: str,
 ) -> dict[str, Any]:
     shown = {name: value for name, value in fields_of(row).items() if name != "path"}
     here = listed is not None and is_playable(listed.video)
     return {
         **shown, "id": row.video_id, "name": row.filename,
-        **links(row.video_id, here, row.start_sec),
+        **links(row.video_id, here, row.start_sec, root),
         "moments": list(moments),
         "confidence_words": in_words(row.confidence, least), "fields": dict(fields),
     }  # fmt: skip
@@ -79,7 +81,8 @@ def shown_videos(served: Served, videos: Sequence[Listed]) -> list[ShownVideo]:
     shown = []
     for listed in videos:
         video, info = listed.video, listed.video.info
-        where = links(video.id, is_playable(video), min(1.0, (video.duration_sec or 0) / 2))
+        at_sec = min(1.0, (video.duration_sec or 0) / 2)
+        where = links(video.id, is_playable(video), at_sec, served.settings.serve.root_path)
         del where["preview"]
         shown.append(
             ShownVideo.model_validate(
@@ -94,14 +97,17 @@ def shown_videos(served: Served, videos: Sequence[Listed]) -> list[ShownVideo]:
     return shown
 
 
-def links(video_id: str, here: bool, at_sec: float) -> dict[str, str | None]:
-    """Return where a video and its pictures are asked for; None where there is nothing to see."""
+def links(video_id: str, here: bool, at_sec: float, root: str = "") -> dict[str, str | None]:
+    """Return where a video and its pictures are asked for; None where there is nothing to see.
+
+    ``root`` is the path under which a proxy has the server.
+    """
     at = f"?t={at_sec:.2f}"
     return {
-        "href": f"/api/videos/{video_id}",
-        "media": f"/media/{video_id}" if here else None,
-        "poster": f"/poster/{video_id}{at}" if here else None,
-        "preview": f"/preview/{video_id}{at}" if here else None,
+        "href": f"{root}/api/videos/{video_id}",
+        "media": f"{root}/media/{video_id}" if here else None,
+        "poster": f"{root}/poster/{video_id}{at}" if here else None,
+        "preview": f"{root}/preview/{video_id}{at}" if here else None,
     }
 
 

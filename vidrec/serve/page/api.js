@@ -46,7 +46,7 @@ export function recommend(state, files, { why = false, signal } = {}) {
   if (files.length === 0) {
     const words = parameters(state);
     if (why) words.set("why", "1");
-    return ask(`/api/recommend?${words}`, { signal });
+    return ask(`api/recommend?${words}`, { signal });
   }
   const form = new FormData();
   const uploads = files.map((_, i) => ({ upload: i }));
@@ -63,16 +63,16 @@ export function recommend(state, files, { why = false, signal } = {}) {
   };
   form.set("query", JSON.stringify(query));
   for (const file of files) form.append("file", file, file.name || "picture");
-  return ask("/api/recommend", { method: "POST", body: form, signal });
+  return ask("api/recommend", { method: "POST", body: form, signal });
 }
 
 export function similar(id, k, signal) {
-  return ask(`/api/videos/${encodeURIComponent(id)}/similar?k=${k}`, { signal });
+  return ask(`api/videos/${encodeURIComponent(id)}/similar?k=${k}`, { signal });
 }
 
 /** The library's first videos, or those of a label. */
 export function videos(limit, label) {
-  return ask(`/api/videos?${new URLSearchParams({ limit, ...(label ? { label } : {}) })}`);
+  return ask(`api/videos?${new URLSearchParams({ limit, ...(label ? { label } : {}) })}`);
 }
 
 const known = new Map(); // id → promise of a video
@@ -80,36 +80,36 @@ const known = new Map(); // id → promise of a video
 /** One video by its id, asked for once. */
 export function video(id) {
   if (!known.has(id)) {
-    const asked = ask(`/api/videos/${encodeURIComponent(id)}`);
+    const asked = ask(`api/videos/${encodeURIComponent(id)}`);
     asked.catch(() => known.delete(id));
     known.set(id, asked);
   }
   return known.get(id);
 }
 
-export const status = () => ask("/api/status");
+export const status = () => ask("api/status");
 
 export const suggest = (text, signal) =>
-  ask(`/api/suggest?${new URLSearchParams({ q: text })}`, { signal });
+  ask(`api/suggest?${new URLSearchParams({ q: text })}`, { signal });
 
 /** Whether a video can be played from a moment on; the server makes it so if not. */
 export const mediaState = (id, sec, signal) =>
-  ask(`/media/${encodeURIComponent(id)}/state?t=${sec.toFixed(2)}`, { signal });
+  ask(`media/${encodeURIComponent(id)}/state?t=${sec.toFixed(2)}`, { signal });
 
 /** Hand over a token; returns whether it is the right one. The server answers with a cookie. */
 export async function enter(token) {
   const words = new URLSearchParams({ token });
-  const { type } = await fetch(`/?${words}`, { redirect: "manual" }).catch(() => ({}));
+  const { type } = await fetch(`./?${words}`, { redirect: "manual" }).catch(() => ({}));
   return type === "opaqueredirect";
 }
 
 /** Whether the server is there again. */
 export async function isThere() {
   try {
-    return (await fetch("/healthz", { cache: "no-store" })).ok;
+    return (await fetch("healthz", { cache: "no-store" })).ok;
   } catch {
     return false;
   }
 }
 
-export const poster = (id, sec) => `/poster/${encodeURIComponent(id)}?t=${sec.toFixed(2)}`;
+export const poster = (id, sec) => `poster/${encodeURIComponent(id)}?t=${sec.toFixed(2)}`;

@@ -43,7 +43,7 @@ export class Film {
       this.until = state.end_sec ?? Infinity;
       this.tell({});
       this.video.addEventListener("loadedmetadata", () => this.#jump(this.wished), { once: true, signal });
-      this.video.src = `/media/${encodeURIComponent(this.id)}${this.from ? `?t=${this.from}` : ""}`;
+      this.video.src = `media/${encodeURIComponent(this.id)}${this.from ? `?t=${this.from}` : ""}`;
     } catch (error) {
       if (error.name !== "AbortError") this.tell({ error: error.message });
     }

@@ -46,7 +46,7 @@ export function address(state) {
   for (const file of state.files) words.append("file", file.name);
   if (state.v) words.set("v", `${state.v.id}@${Math.round(state.v.sec * 100) / 100}`);
   const text = words.toString().replaceAll("%3A", ":").replaceAll("%40", "@");
-  return text ? `/?${text}` : "/";
+  return text ? `./?${text}` : "./"; // of the page, wherever a proxy has it
 }
 
 /** Whether anything is asked at all. */
