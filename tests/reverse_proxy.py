@@ -30,6 +30,12 @@ def proxied(port: int, root: str, *, strips: bool, scheme: str = "https") -> Ite
             if self.path != root and not self.path.startswith((f"{root}/", f"{root}?")):
                 self.send_error(404)
                 return
+            if strips and self.path == root:  # as nginx does for `location /vidrec/`
+                self.send_response(301)
+                self.send_header("Location", f"{root}/")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             path = (self.path.removeprefix(root) or "/") if strips else self.path
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             headers = {k: v for k, v in self.headers.items() if k.lower() not in HOP}
