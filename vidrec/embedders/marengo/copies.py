@@ -17,7 +17,7 @@ from typing import Any
 from vidrec.embedders.marengo.client import Gone, Service, Unsure
 from vidrec.embedders.marengo.pace import Clock, Stopped
 from vidrec.embedders.marengo.profiles import ASSET_BYTES, Requests
-from vidrec.embedders.marengo.replies import clean
+from vidrec.embedders.marengo.replies import checked_id, clean
 from vidrec.errors import EmbedderError, JobError, TransientError
 from vidrec.library.jobs import CatalogJobs
 from vidrec.types import Copy, Video
@@ -70,14 +70,10 @@ class Copies:
             try:
                 body = self.service.call("take the file", send, paid=True)
             except Unsure:
-                found = self._ids(name)
-                if not found:
-                    continue
-                return found[0]
-            asset_id = str(body.get("_id", ""))
-            if not re.fullmatch(r"[0-9A-Za-z_-]+", asset_id):
-                raise EmbedderError(f"Twelve Labs gave a file the id {asset_id[:40]!r}")
-            return asset_id
+                if found := self._ids(name):
+                    return found[0]
+                continue
+            return checked_id(str(body.get("_id", "")), "file")
         raise TransientError("Twelve Labs gives no clear answer to new files: run again later")
 
     def _await(self, asset_id: str) -> None:

@@ -156,11 +156,10 @@ class MarengoEmbedder(Embedder):
         try:
             answer = jobs.answer(video)
             try:
-                embedded = self._answers.embedded(video, answer)
+                return self._answers.embedded(video, answer)
             except JobError as exc:
                 jobs.reread(video, str(exc))
                 raise
-            return embedded
         except Stopped:
             return None
         except OSError as exc:

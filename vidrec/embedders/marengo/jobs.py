@@ -22,8 +22,8 @@ from vidrec.embedders.marengo.copies import Copies
 from vidrec.embedders.marengo.lost import LostJobs, unsigned
 from vidrec.embedders.marengo.pace import Clock, Stopped
 from vidrec.embedders.marengo.profiles import Requests
-from vidrec.embedders.marengo.replies import clean
-from vidrec.errors import EmbedderError, JobError, TransientError, VidrecError
+from vidrec.embedders.marengo.replies import checked_id, clean
+from vidrec.errors import JobError, TransientError, VidrecError
 from vidrec.files import is_file
 from vidrec.library.jobs import CatalogJobs
 from vidrec.types import Job, Video
@@ -156,9 +156,7 @@ class Jobs:
         return sdk.embed.v_2.tasks.create(**request)
 
     def _running(self, job: Job, job_id: str) -> Job:
-        if not re.fullmatch(r"[0-9A-Za-z_-]+", job_id):
-            raise EmbedderError(f"Twelve Labs gave a job the id {job_id[:40]!r}")
-        job = replace(job, state="running", job_id=job_id)
+        job = replace(job, state="running", job_id=checked_id(job_id, "job"))
         self.log.put(job)
         return job
 

@@ -8,7 +8,7 @@ changed in the config.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from vidrec.errors import ConfigError
@@ -121,11 +121,7 @@ def _foreseen(settings: MarengoSettings) -> Profile:
             f"unknown model {settings.model}: choose {known}; for a newer one set also "
             "[marengo] like (the model whose requests it takes) and dim"
         )
-    old = PROFILES[settings.like]
-    return Profile(
-        settings.model, old.options, (settings.dim,), old.sends_dim, old.temporal,
-        old.multi_input, old.fuses,
-    )  # fmt: skip
+    return replace(PROFILES[settings.like], model=settings.model, dims=(settings.dim,))
 
 
 class Requests:
@@ -157,20 +153,16 @@ class Requests:
 
     def fingerprint(self, option: Option) -> Fingerprint:
         """The fingerprint of one kind of embedding."""
-        values: dict[str, Scalar] = {
-            "option": option,
-            "clips": f"{self.settings.clips}:{self.settings.clip_sec}",
-        }
-        return Fingerprint("marengo", self.profile.model, self.dim, values)
+        return self._named(option=option)
 
     @property
     def job_key(self) -> str:
         """What names a paid request in the job log: all that one job returns."""
-        values: dict[str, Scalar] = {
-            "options": ",".join(self.options),
-            "clips": f"{self.settings.clips}:{self.settings.clip_sec}",
-        }
-        return str(Fingerprint("marengo", self.profile.model, self.dim, values))
+        return str(self._named(options=",".join(self.options)))
+
+    def _named(self, **values: Scalar) -> Fingerprint:
+        values["clips"] = f"{self.settings.clips}:{self.settings.clip_sec}"
+        return Fingerprint("marengo", self.profile.model, self.dim, values)
 
     def minutes(self, duration_sec: float | None) -> float:
         """The footage a video is counted for; a looped copy has at least the least length."""

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from vidrec.errors import EmbedderError
 from vidrec.urls import asked_wait
 
 _PERMANENT = (501, 505, 506, 508, 510, 511)  # whoever answers so will do it again
@@ -78,3 +79,14 @@ class Reply:
 def clean(text: str) -> str:
     """One line, with the query (and so the signature) of every URL left out."""
     return " ".join(re.sub(r"(https?://[^\s?\"']+)\?[^\s\"']*", r"\1?…", text).split())
+
+
+def checked_id(found: str, thing: str) -> str:
+    """Return the id that the service gave to a job or a file.
+
+    Raises:
+        EmbedderError: it is no id.
+    """
+    if not re.fullmatch(r"[0-9A-Za-z_-]+", found):
+        raise EmbedderError(f"Twelve Labs gave a {thing} the id {found[:40]!r}")
+    return found

@@ -93,17 +93,22 @@ def from_stored(payload: Mapping[str, Any]) -> Payload:
     Raises:
         StoreError: somebody else wrote it.
     """
-    flat = {}
-    for key, value in payload.items():
-        if key not in RESERVED:
-            flat[key[1:] if key[0] == "_" and key.lstrip("_") in RESERVED else key] = value
     try:
-        return Payload.from_dict(flat)
+        return Payload.from_dict(without_marks(payload))
     except TypeError as exc:
         raise StoreError(
             "a point there has no payload of vidrec's: run `vidrec index --recreate`, or choose "
             "another [qdrant] collection"
         ) from exc
+
+
+def without_marks(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a point says, under the keys that it had before it was stored."""
+    return {
+        key[1:] if key.startswith("_") and key.lstrip("_") in RESERVED else key: value
+        for key, value in payload.items()
+        if key not in RESERVED
+    }
 
 
 def stored_batches(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vidrec.batches import in_batches
 from vidrec.errors import StoreError
 from vidrec.stores.qdrant.engine import Described, Engine
-from vidrec.stores.qdrant.points import BATCH_POINTS, OWNER, RESERVED
+from vidrec.stores.qdrant.points import BATCH_POINTS, OWNER, without_marks
 from vidrec.types import PAYLOAD_FIELDS, Filter
 
 if TYPE_CHECKING:
@@ -74,9 +74,6 @@ def _own(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Return a payload of vidrec's as rows hold it; what the vector is of stays by its name."""
     row = {key: payload[key] for key in PAYLOAD_FIELDS if key in payload}
     row["fingerprint"] = payload.get("fingerprint")
-    row["extra"] = {
-        key[1:] if key[0] == "_" and key.lstrip("_") in RESERVED else key: value
-        for key, value in payload.items()
-        if key and key not in RESERVED and key not in PAYLOAD_FIELDS
-    }
+    said = without_marks(payload)
+    row["extra"] = {key: said[key] for key in said if key and key not in PAYLOAD_FIELDS}
     return row
