@@ -90,8 +90,10 @@ def test_a_new_checkpoint_never_takes_over_from_one_in_use() -> None:
     assert [(row["name"], row["default"], row["videos"]) for row in rows] == [
         ("sports", False, 0), ("actions", True, 27)
     ]  # fmt: skip
-    said = vidrec("evaluate", "-e", "resnet", "--checkpoint", "sports", code=1).stderr
+    said = vidrec("evaluate", "--checkpoint", "sports", code=1).stderr
     assert "`vidrec embed PATHS… --embedder resnet --checkpoint sports`" in said
+    other = vidrec("evaluate", "-e", "conse", "--checkpoint", "sports", code=2).stderr
+    assert "Received: --embedder conse" in other
 
 
 def test_splits_are_recorded_from_folders() -> None:

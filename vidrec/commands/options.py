@@ -39,7 +39,8 @@ CheckpointFolder = Annotated[
     Option(
         "--checkpoint",
         metavar="NAME",
-        help="Trained network for the embedder resnet: a name in the library, or a folder.",
+        help="Use the embedder resnet with this trained network: a name in the library, or a "
+        "folder.",
         show_default="the newest in the library",
         autocompletion=completion.checkpoints,
     ),
@@ -96,6 +97,13 @@ def settings_for(**flags: Any) -> Settings:
     from vidrec.media import limits
 
     _tell_of_file()
+    if flags.get("resnet__checkpoint") is not None:
+        if flags["embedder__name"] not in (None, "resnet"):
+            raise UsageError(
+                "--checkpoint is a network of the embedder resnet. Received: --embedder "
+                f"{flags['embedder__name']}"
+            )
+        flags["embedder__name"] = "resnet"
     settings = load_settings(_config, {name.replace("__", "."): v for name, v in flags.items()})
     limits.use(settings.media)
     if settings.embedder.name == "resnet" and "embedder__name" in flags:
