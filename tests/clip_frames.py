@@ -1,27 +1,13 @@
-"""The frames of all clips of a video, as one thread samples them."""
+"""The frames of a clip as often as they count."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from vidrec.media.sampling import ClipFrames, open_film
+from vidrec.media.sampling import ClipFrames
 
 if TYPE_CHECKING:
     from vidrec.types import Frames
-
-
-def iter_clip_frames(
-    path: Path, clip_sec: float, n_frames: int, size: tuple[int, int], **options: Any
-) -> Iterator[ClipFrames]:
-    """Yield the frames of each clip, by the arguments of ``open_film``."""
-    with open_film(path, clip_sec, n_frames, size, **options) as film:
-        found = False
-        for sample in film.sample():
-            found = True
-            yield sample
-        film.conclude(found)
 
 
 def repeated(clip: ClipFrames, n_frames: int) -> Frames:

@@ -16,12 +16,11 @@ import pytest
 from PIL import Image
 
 from tests import videos
-from tests.clip_frames import iter_clip_frames
 from vidrec.errors import Cancelled, MediaError, TransientError
 from vidrec.media import limits, source
 from vidrec.media.image import read_image
 from vidrec.media.probe import probe
-from vidrec.media.sampling import frames_at
+from vidrec.media.sampling import frames_at, iter_clip_frames
 from vidrec.sections import MediaSettings
 
 SIZE = (32, 32)

@@ -12,11 +12,10 @@ import pytest
 from PIL import Image
 
 from tests import videos
-from tests.clip_frames import iter_clip_frames
 from vidrec.errors import MediaError
 from vidrec.media.hdr import HLG, PQ, to_sdr
 from vidrec.media.probe import probe
-from vidrec.media.sampling import frames_at
+from vidrec.media.sampling import frames_at, iter_clip_frames
 
 
 def pq_signal(nits: float) -> float:

@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 
 from tests import videos
-from tests.clip_frames import iter_clip_frames
 from vidrec.errors import MediaError, TransientError
 from vidrec.media import limits
 from vidrec.media.clips import split_clips
 from vidrec.media.probe import probe
-from vidrec.media.sampling import frames_at
+from vidrec.media.sampling import frames_at, iter_clip_frames
 from vidrec.media.source import is_starved
 from vidrec.sections import MediaSettings
 

@@ -13,12 +13,11 @@ import numpy as np
 import pytest
 
 from tests import videos
-from tests.clip_frames import iter_clip_frames
 from vidrec.errors import MediaError
 from vidrec.media.extensions import is_video_file, is_video_name
 from vidrec.media.picture import Fit
 from vidrec.media.probe import measure_duration, probe
-from vidrec.media.sampling import frames_at
+from vidrec.media.sampling import frames_at, iter_clip_frames
 
 ODD = Path(__file__).parents[2] / "shared" / "data" / "odd"
 
@@ -174,7 +173,7 @@ def test_the_decoder_prints_nothing(tmp_path: Path) -> None:
     damaged = videos.bit_flipped(whole, tmp_path / "b.mp4", 40, seed=1)
     script = (
         "import sys; from pathlib import Path; from vidrec.errors import MediaError\n"
-        "from tests.clip_frames import iter_clip_frames\n"
+        "from vidrec.media.sampling import iter_clip_frames\n"
         "try: print(len(list(iter_clip_frames(Path(sys.argv[1]), 1.0, 8, (32, 32)))))\n"
         "except MediaError as exc: print(exc)\n"
     )

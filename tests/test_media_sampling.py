@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from tests import videos
-from tests.clip_frames import iter_clip_frames, repeated
+from tests.clip_frames import repeated
 from vidrec.errors import MediaError
 from vidrec.media import gops
 from vidrec.media.picking import Report, pick_frames
 from vidrec.media.probe import measure_duration, probe
-from vidrec.media.sampling import frames_at
+from vidrec.media.sampling import frames_at, iter_clip_frames
 
 FPS = 25
 SIZE = (64, 96)

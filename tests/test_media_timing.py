@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 
 from tests import videos
-from tests.clip_frames import iter_clip_frames
 from vidrec.errors import MediaError
 from vidrec.media import limits
 from vidrec.media.probe import measure_duration, probe
-from vidrec.media.sampling import clips_of, frames_at
+from vidrec.media.sampling import clips_of, frames_at, iter_clip_frames
 from vidrec.sections import MediaSettings
 
 SIZE = (64, 96)

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests import videos
-from tests.clip_frames import iter_clip_frames
 from vidrec.config import load_settings
 from vidrec.embedders.conse import ConseEmbedder
 from vidrec.embedders.context import EmbedContext
+from vidrec.media.sampling import iter_clip_frames
 from vidrec.media.tone import LAG_SEC, Tone, measure
 from vidrec.models import conse
 from vidrec.models.conse import SEEN_DIM, Conse

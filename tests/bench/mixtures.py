@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.clip_frames import iter_clip_frames
 from vidrec.config import load_settings
 from vidrec.embedders import load_embedder
 from vidrec.embedders.base import EmbedContext, Embedder
+from vidrec.media.sampling import iter_clip_frames
 from vidrec.types import Video
 from vidrec.vectors import unit
 

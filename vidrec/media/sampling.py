@@ -12,7 +12,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain, groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -196,6 +196,24 @@ def open_film(
             path, clip_sec, n_frames, size, fit, reach_sec, lag_sec, threads, cancelled, notes
         )
         yield Film(source, _clips(start_sec, end_sec, clip_sec), end_sec, plan, reader, tell)
+
+
+def iter_clip_frames(
+    path: Path, clip_sec: float, n_frames: int, size: tuple[int, int], **options: Any
+) -> Iterator[ClipFrames]:
+    """Yield the frames of each clip, one after the other; all arguments are ``open_film``'s.
+
+    Raises:
+        MediaError: the file is no video, or not a single frame can be decoded.
+        TransientError: it cannot be read now.
+        Cancelled: ``cancelled`` said so.
+    """
+    with open_film(path, clip_sec, n_frames, size, **options) as film:
+        found = False
+        for sample in film.sample():
+            found = True
+            yield sample
+        film.conclude(found)
 
 
 def clips_of(path: Path, clip_sec: float, info: VideoInfo | None = None) -> list[Clip]:
