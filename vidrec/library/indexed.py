@@ -35,10 +35,6 @@ class Indexed(Catalog):
         )  # fmt: skip
         return int(revision), int(rows[0][0] or 0)
 
-    def indexed_position(self, place: str, fingerprint: str) -> tuple[int, int]:
-        """Return the position that a collection has followed to; (0, 0) if never."""
-        return self.followed(place, fingerprint).position
-
     def followed(self, place: str, fingerprint: str) -> Followed:
         """Return how far a collection has followed."""
         rows = self.read(

@@ -243,13 +243,13 @@ class Session:
 
     def _removed(self) -> set[str]:
         """Return the videos that the library removed and the store still has."""
-        revision, _ = self.library.indexed_position(self.store.place, self.fingerprint)
+        revision, _ = self.library.followed(self.store.place, self.fingerprint).position
         return self.library.removed_videos(revision) if revision else set()
 
     def _unindexed(self) -> bool:
         if not self.store.indexed:
             return False
-        followed = self.library.indexed_position(self.store.place, self.fingerprint)
+        followed = self.library.followed(self.store.place, self.fingerprint).position
         return self.library.position(self.fingerprint) != followed
 
 

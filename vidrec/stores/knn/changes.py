@@ -62,7 +62,7 @@ class Changes:
 
     def delete(self, ids: Sequence[bytes]) -> int:
         """Let points of those ids count no longer; return how many there were."""
-        snapshot = self._snapshot(self.manifest)
+        snapshot = open_snapshot(self.folder, self.manifest)
         rows = snapshot.rows_of(ids)
         deleted = sum(map(len, rows))
         if deleted:
@@ -121,10 +121,10 @@ class Changes:
                 self.manifest, fingerprint=self.fingerprint, dim=self.dim,
                 parts=[*old, *self._parts], keys=sorted(self._keys),
             )  # fmt: skip
-            snapshot = self._snapshot(draft)
+            snapshot = open_snapshot(self.folder, draft)
             rows = replaced_rows(snapshot.segments, first_new=len(old))
             alive = [
-                set(dead).difference(snapshot.dead(at).tolist()) for at, dead in enumerate(rows)
+                set(dead).difference(snapshot.dead[at].tolist()) for at, dead in enumerate(rows)
             ]
             self._serve(self._with_dead(snapshot, [sorted(dead) for dead in alive]))
             self._parts = []
@@ -132,15 +132,12 @@ class Changes:
         except OSError as exc:
             self._fail(exc)
 
-    def _snapshot(self, manifest: Manifest) -> Snapshot:
-        return open_snapshot(self.folder, manifest, None)
-
     def _with_dead(self, snapshot: Snapshot, rows: Sequence[Sequence[int]]) -> Manifest:
         """Return the manifest in which those rows of each segment are dead, too."""
         parts = []
         for at, (part, new) in enumerate(zip(snapshot.manifest.parts, rows, strict=True)):
             if new:
-                dead = np.concatenate([snapshot.dead(at), np.array(new, "<i4")]).tobytes()
+                dead = np.concatenate([snapshot.dead[at], np.array(new, "<i4")]).tobytes()
                 name = f"dead-{self.manifest.build + 1}.i4"
                 with (self.folder / part.name / name).open("wb") as file:
                     file.write(dead)
@@ -161,7 +158,7 @@ class Changes:
         chosen = to_merge(self.manifest.parts)
         if not chosen:
             return
-        snapshot = self._snapshot(self.manifest)
+        snapshot = open_snapshot(self.folder, self.manifest)
         for at in chosen:
             self._open().copy(snapshot.segments[at], snapshot.live(at))
         self._seal()

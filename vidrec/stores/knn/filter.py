@@ -35,16 +35,15 @@ def allowed_rows(segment: Segment, where: Filter) -> Mask | None:
 
 def _holding(segment: Segment, condition: Condition) -> Mask:
     """Return which rows a condition holds for: it is asked once of each different value."""
+    found: Mask
     if condition.key == "scope":
-        scopes: Mask = _of_values(condition, SCOPES)[segment.rows["scope"]]
-        return scopes
-    if condition.key in IN_ROW:
+        found = _of_values(condition, SCOPES)[segment.rows["scope"]]
+    elif condition.key in IN_ROW:
         times, place = np.unique(segment.rows[IN_ROW[condition.key]], return_inverse=True)
-        timely: Mask = _of_values(condition, times.tolist())[place]
-        return timely
-    codes, values = segment.column(condition.key)
-    by_payload = _of_values(condition, values)[codes]
-    found: Mask = by_payload[segment.rows["payload"]]
+        found = _of_values(condition, times.tolist())[place]
+    else:
+        codes, values = segment.column(condition.key)
+        found = _of_values(condition, values)[codes][segment.rows["payload"]]
     return found
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vidrec.errors import StoreError
+from vidrec.errors import StoreError, UsageError
 from vidrec.progress import Progress
 from vidrec.records import dataclass
 from vidrec.types import Payload
@@ -223,6 +223,21 @@ def video_hash(video_id: str) -> int:
     """Return a number for a video: different videos hardly ever share one."""
     raw = video_id.encode("utf-8", "surrogatepass")
     return int.from_bytes(blake2b(raw, digest_size=8).digest(), "little")
+
+
+def id_bytes(text: str) -> bytes:
+    """Return a point id, a UUID as text, as its 16 bytes.
+
+    Raises:
+        UsageError: it is no UUID.
+    """
+    try:
+        raw = bytes.fromhex(text.replace("-", ""))
+    except ValueError:
+        raw = b""
+    if len(raw) != 16:
+        raise UsageError(f"a point's id must be a UUID. Received: {text!r}")
+    return raw
 
 
 def id_text(raw: bytes) -> str:

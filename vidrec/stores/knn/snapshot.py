@@ -48,7 +48,7 @@ class Snapshot:
         self, folder: Path, manifest: Manifest, segments: Sequence[Segment], mark: object
     ) -> None:
         self.folder, self.manifest, self.segments, self.mark = folder, manifest, segments, mark
-        self._dead = [
+        self.dead = [
             read_dead(folder / part.name, part)
             for part in manifest.parts
         ]  # fmt: skip
@@ -114,7 +114,7 @@ class Snapshot:
         masks = [allowed_rows(segment, where) for segment in self.segments]
         scores = np.empty((len(vectors), self.n_rows), np.float32)
         for segment, span, dead, mask in zip(
-            self.segments, self._spans, self._dead, masks, strict=True
+            self.segments, self._spans, self.dead, masks, strict=True
         ):
             part = scores[:, span]
             if mask is not None and np.count_nonzero(mask) < SELECTIVE * len(mask):
@@ -148,7 +148,7 @@ class Snapshot:
         found: dict[str, Clips] = {}
         for video_id in video_ids:
             rows, vectors = [], []
-            for segment, dead in zip(self.segments, self._dead, strict=True):
+            for segment, dead in zip(self.segments, self.dead, strict=True):
                 numbers = segment.rows_of_video(video_id)
                 alive = segment.rows["scope"][numbers] == SCOPES.index("clip")
                 numbers = numbers[alive & ~np.isin(numbers, dead)]
@@ -165,7 +165,7 @@ class Snapshot:
     def points(self, wanted: Sequence[bytes]) -> list[Point]:
         """Return the points of those ids that are there, in that order."""
         found: dict[bytes, Point] = {}
-        for segment, dead in zip(self.segments, self._dead, strict=True):
+        for segment, dead in zip(self.segments, self.dead, strict=True):
             gone = set(dead.tolist())
             for raw, row in rows_of(segment, wanted).items():
                 if row not in gone:
@@ -178,17 +178,14 @@ class Snapshot:
         """Return the rows of those ids that are there, of each segment."""
         return [
             sorted(set(rows_of(segment, wanted).values()).difference(dead.tolist()))
-            for segment, dead in zip(self.segments, self._dead, strict=True)
+            for segment, dead in zip(self.segments, self.dead, strict=True)
         ]
 
     def live(self, at: int) -> NDArray[np.intp]:
         """Return the rows of a segment that count."""
         alive = np.ones(self.manifest.parts[at].rows, bool)
-        alive[self._dead[at]] = False
+        alive[self.dead[at]] = False
         return np.flatnonzero(alive)
-
-    def dead(self, at: int) -> NDArray[np.int32]:
-        return self._dead[at]
 
     def ids(self) -> Iterator[bytes]:
         for at, segment in enumerate(self.segments):
@@ -203,7 +200,7 @@ class Snapshot:
 
 
 def open_snapshot(
-    folder: Path, manifest: Manifest, mark: object, known: Snapshot | None = None
+    folder: Path, manifest: Manifest, mark: object = None, known: Snapshot | None = None
 ) -> Snapshot:
     """Map what a manifest names; segments that are open already are taken over.
 

@@ -23,7 +23,7 @@ from vidrec.stores.base import (
     index_command,
 )
 from vidrec.stores.knn.manifest import MANIFEST, Manifest, read_manifest
-from vidrec.stores.knn.segment import id_text
+from vidrec.stores.knn.segment import damaged, id_bytes, id_text
 from vidrec.stores.knn.snapshot import Snapshot, open_snapshot
 from vidrec.stores.knn.together import Together
 from vidrec.types import Clips, Filter, Point
@@ -93,8 +93,6 @@ class KnnStore(VectorStore):
         return [snapshot.found(row, n, by_video=by_video) for row in scores]
 
     def get(self, ids: Sequence[str]) -> list[Point]:
-        from vidrec.stores.knn.writer import id_bytes
-
         wanted = [id_bytes(text) for text in ids]
         snapshot = self._now()
         return [] if snapshot is None else snapshot.points(wanted)
@@ -125,8 +123,6 @@ class KnnStore(VectorStore):
             return changes.upsert(points)
 
     def delete(self, ids: Iterable[str]) -> int:
-        from vidrec.stores.knn.writer import id_bytes
-
         with self._changing() as changes:
             return changes.delete([id_bytes(text) for text in ids])
 
@@ -171,8 +167,6 @@ class KnnStore(VectorStore):
                     break
         if isinstance(failure, StoreError):
             raise failure
-        from vidrec.stores.knn.segment import damaged
-
         raise damaged(self.folder, str(failure)) from failure
 
     def _manifest(self) -> Manifest | None:

@@ -27,6 +27,7 @@ from vidrec.stores.knn.segment import (
     VECTORS,
     Part,
     Segment,
+    id_bytes,
     video_hash,
 )
 from vidrec.types import PAYLOAD_FIELDS, Payload, Point
@@ -219,18 +220,3 @@ def _matrix(points: Sequence[Point], dim: int) -> NDArray[np.float32]:
             )
     matrix = np.concatenate([point.vector for point in points]).reshape(len(points), dim)
     return unit_rows(matrix.astype("<f4", copy=False), [point.id for point in points])
-
-
-def id_bytes(text: str) -> bytes:
-    """Return a point id, a UUID as text, as its 16 bytes.
-
-    Raises:
-        UsageError: it is no UUID.
-    """
-    try:
-        raw = bytes.fromhex(text.replace("-", ""))
-    except ValueError:
-        raw = b""
-    if len(raw) != 16:
-        raise UsageError(f"a point's id must be a UUID. Received: {text!r}")
-    return raw

@@ -37,17 +37,12 @@ LIBRARY_ERRORS = (
 class Patience:
     """Carries out requests, waits and tries again where that can help."""
 
-    def __init__(
-        self, where: str, seconds: float, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
-        """``seconds``: how long one request may be tried again before it has failed."""
+    def __init__(self, where: str) -> None:
         self.where = where
-        self.seconds = seconds
         self.answered = False
-        self._sleep = sleep
 
-    def __call__(self, request: Callable[[], T], seconds: float | None = None) -> T:
-        """Return the request's answer.
+    def __call__(self, request: Callable[[], T], seconds: float) -> T:
+        """Return the request's answer; it may be tried again for so many seconds.
 
         Raises:
             StoreError: it failed for good, or too long.
@@ -59,10 +54,10 @@ class Patience:
                 answer = request()
             except LIBRARY_ERRORS as exc:
                 wait = self._pause(exc, pause)
-                left = (seconds or self.seconds) - (time.monotonic() - started)
+                left = seconds - (time.monotonic() - started)
                 if wait is None or wait > left:
                     raise as_store_error(exc, self.where) from exc
-                self._sleep(wait)
+                time.sleep(wait)
                 pause = min(2 * pause, LONGEST_PAUSE)
             else:
                 self.answered = True

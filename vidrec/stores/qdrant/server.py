@@ -87,7 +87,7 @@ class ServerEngine:
         self.place = place
         self._client = client
         self._settings = settings
-        self._patience = Patience(place, ASKING_SECONDS)
+        self._patience = Patience(place)
         shaping = {"quantization", "shard_number", "replication_factor", "on_disk"}
         self.layout: Mapping[str, Any] = settings.model_dump(include=shaping)
 
@@ -267,13 +267,19 @@ class ServerEngine:
     def close(self) -> None:
         self._client.close()
 
-    def _ask(self, request: Callable[[], T]) -> T:
+    def _ask(self, request: Callable[[], T], seconds: float | None = None) -> T:
+        """Make a request; the client warns of what only its in-memory mode lacks."""
+
+        def quiet() -> T:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return request()
+
         self._reach()
-        return self._patience(_quietly(request))
+        return self._patience(quiet, seconds or ASKING_SECONDS)
 
     def _write(self, request: Callable[[], T]) -> T:
-        self._reach()
-        return self._patience(_quietly(request), WRITING_SECONDS)
+        return self._ask(request, WRITING_SECONDS)
 
     def _reach(self) -> None:
         """Connect before the first answer, so that a wrong address is told at once.
@@ -291,17 +297,6 @@ class ServerEngine:
                 f"cannot reach Qdrant at {self.place} ({exc}): is it running, and are url and "
                 "port right?"
             ) from exc
-
-
-def _quietly(request: Callable[[], T]) -> Callable[[], T]:
-    """The client warns of what only its in-memory mode lacks."""
-
-    def quiet() -> T:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return request()
-
-    return quiet
 
 
 def _dense(vector: Any, using: str) -> Vector | None:
