@@ -86,7 +86,7 @@ def test_a_field_nobody_knows_is_refused_with_the_known_ones(words: Settings) ->
         assert "'colour'" in problem and "year" in problem
 
 
-@pytest.mark.parametrize("word", ["novalue", "=x", "a b = 3", "added > soon"])
+@pytest.mark.parametrize("word", ["novalue", "=x", "a b = 3", "added > soon", "width > 1O"])
 def test_what_is_no_condition_is_refused(word: str) -> None:
     with pytest.raises(UsageError):
         parse_conditions([word])

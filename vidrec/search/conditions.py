@@ -16,6 +16,7 @@ _CONDITION = re.compile(
     r"\s*(?P<key>[^\s=!<>~]+)\s*(?P<op>!=|<=|>=|=|<|>|~|(?<=\s)in(?=\s))\s*(?P<value>.*?)\s*",
     re.DOTALL,
 )
+NUMBERS = ("duration_sec", "width", "height", "fps", "size")
 _CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:\.\d+)?)")
 
 
@@ -83,6 +84,8 @@ def _ordered(key: str, value: str) -> Any:
     if clock:
         return int(clock[1] or 0) * 3600 + int(clock[2]) * 60 + float(clock[3])
     parsed = scalar(value)
+    if key in NUMBERS and (isinstance(parsed, (str, bool)) or parsed is None):
+        raise UsageError(f"{key} takes a number. Received: {value}")
     return value if parsed is None or isinstance(parsed, bool) else parsed
 
 
