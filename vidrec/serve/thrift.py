@@ -15,7 +15,7 @@ from contextlib import suppress
 
 ARENA_MAX, MMAP_THRESHOLD = -8, -3  # of malloc.h
 MOST_HEAPS = 2
-OWN_MAPPING = 1 << 20  # bytes from which on an array is a mapping of its own, unmapped when freed
+OWN_MAPPING = 1 << 18  # bytes from which on an array is a mapping of its own, unmapped when freed
 SOONEST = "4"  # two to the power of that many cycles
 
 
