@@ -11,7 +11,7 @@ FILES = sorted(path for path in PAGE.iterdir() if path.suffix in (".html", ".js"
 
 
 def test_every_file_is_asked_for_at_once() -> None:
-    named = set(re.findall(r'(?:href|src)="/page/([\w.]+)"', INDEX))
+    named = set(re.findall(r'(?:href|src)="page/([\w.]+)"', INDEX))
     assert named == {path.name for path in PAGE.iterdir()} - {"index.html"}
 
 
