@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from vidrec.conditions import Filter, check_keys, matches
 from vidrec.errors import NoIndexError, UsageError
 from vidrec.stores.base import (
     CollectionInfo,
@@ -15,8 +16,7 @@ from vidrec.stores.base import (
     check_fingerprint,
     check_vectors,
 )  # fmt: skip
-from vidrec.stores.conditions import check_keys, matches
-from vidrec.types import Candidate, Filter, Point
+from vidrec.types import Candidate, Point
 from vidrec.vectors import unit_rows
 
 

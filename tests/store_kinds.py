@@ -22,6 +22,7 @@ from qdrant_client import QdrantClient
 
 from tests.plain_store import PlainStore
 from tests.standin_qdrant import StandinQdrant
+from vidrec.conditions import Filter
 from vidrec.search.rank import nearest
 from vidrec.sections import QdrantSettings
 from vidrec.stores.base import VectorStore
@@ -29,7 +30,7 @@ from vidrec.stores.knn.store import KnnStore
 from vidrec.stores.qdrant.edge import EdgeEngine
 from vidrec.stores.qdrant.server import ServerEngine, connect
 from vidrec.stores.qdrant.store import QdrantStore
-from vidrec.types import Filter, Payload
+from vidrec.types import Payload
 
 StoreMaker = Callable[[Path], VectorStore]
 StoreKind = Callable[[], AbstractContextManager[StoreMaker]]

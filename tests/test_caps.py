@@ -20,8 +20,7 @@ from vidrec.config import load_settings
 from vidrec.errors import OverCapError
 from vidrec.ingest.scan import hash_file
 from vidrec.library import Library
-from vidrec.library.jobs import Allowance, CatalogJobs
-from vidrec.types import Job
+from vidrec.library.jobs import Allowance, CatalogJobs, Job
 
 
 def billed(cloud: Cloud) -> float:

@@ -16,8 +16,7 @@ from tests.tiny_video import write_video
 from vidrec.errors import TransientError
 from vidrec.ingest.scan import hash_file
 from vidrec.library import Library
-from vidrec.library.jobs import CatalogJobs
-from vidrec.types import Job
+from vidrec.library.jobs import CatalogJobs, Job
 
 REQUEST = "marengo:marengo3.5:512:abc"
 JOB = Job("a" * 64, REQUEST, "creating", created_at=100.0, minutes=0.5, source="s3://b/k")

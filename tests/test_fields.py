@@ -12,12 +12,13 @@ from tests.asking import ask
 from tests.word_library import put, word_settings
 from vidrec.cli import app
 from vidrec.commands.open_ import command_for
+from vidrec.conditions import Condition
 from vidrec.config import Settings
 from vidrec.errors import UsageError
 from vidrec.ingest.index import index
 from vidrec.library import Library
 from vidrec.search.conditions import parse_conditions
-from vidrec.types import Condition, VideoInfo
+from vidrec.types import VideoInfo
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from vidrec.library import Library
-from vidrec.library.jobs import CatalogJobs, Upload, add_upload, spendings, upload_of
-from vidrec.types import Job, Video
+from vidrec.library.jobs import CatalogJobs, Job, Upload, add_upload, spendings, upload_of
+from vidrec.types import Video
 
 REQUEST = "marengo:marengo3.5:512:abc"
 JOB = Job("a" * 64, REQUEST, "creating", created_at=100.0, minutes=0.5)

@@ -21,13 +21,13 @@ import pytest
 
 import vidrec
 from tests.store_kinds import find, make
+from vidrec.conditions import Filter, same_value
 from vidrec.errors import LockedError, NoIndexError, StoreError, UsageError
-from vidrec.stores.conditions import same_value
 from vidrec.stores.knn import changes
 from vidrec.stores.knn import store as knn
 from vidrec.stores.knn.manifest import read_manifest
 from vidrec.stores.knn.store import KnnStore
-from vidrec.types import Filter, Payload, Point
+from vidrec.types import Payload, Point
 
 DIM = 16
 ROOT = Path(vidrec.__file__).parents[1]

@@ -17,9 +17,10 @@ import pytest
 
 from tests.store_kinds import STORES, Match, find, make
 from tests.test_stores import random_filter, random_points, unit
+from vidrec.conditions import Filter
 from vidrec.errors import UsageError
 from vidrec.stores.base import VectorStore
-from vidrec.types import Filter, Point
+from vidrec.types import Point
 
 QUERIES = 20
 FINGERPRINT = "test:model:any:0123456789"

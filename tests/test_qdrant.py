@@ -22,13 +22,14 @@ from tests.standin_qdrant import Fault, StandinQdrant, Strict
 from tests.store_kinds import find, make, server_store
 from tests.test_stores import FINGERPRINT, make_point, random_points, unit
 from vidrec.care.status import status
+from vidrec.conditions import Condition, Filter
 from vidrec.config import Settings, load_settings
 from vidrec.errors import ConfigError, FingerprintError, StoreError, UsageError
 from vidrec.ingest.index import index
 from vidrec.library import Library
 from vidrec.stores import open_store
 from vidrec.stores.qdrant import failures, points
-from vidrec.types import Condition, Embedding, Filter, Fingerprint, Point, Video, VideoInfo
+from vidrec.types import Embedding, Fingerprint, Point, Video, VideoInfo
 
 DIM = 8
 REPOSITORY = Path(__file__).parents[1]

@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 import pytest
 
 from vidrec import records
-from vidrec.types import Condition, Filter, Payload
+from vidrec.conditions import Condition, Filter
+from vidrec.types import Payload
 
 Maker = Callable[..., Any]
 

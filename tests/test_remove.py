@@ -10,8 +10,7 @@ from tests.clips import plain, write_clip
 from tests.test_pipeline import vidrec
 from vidrec.config import load_settings
 from vidrec.library import Library
-from vidrec.library.jobs import CatalogJobs
-from vidrec.types import Job
+from vidrec.library.jobs import CatalogJobs, Job
 
 COLOURS = {"a": "red", "b": "blue", "old/c": "white", "old/d": "green"}
 

@@ -19,8 +19,7 @@ from tests.tiny_video import write_video
 from vidrec.embedders.base import EmbedContext, Embedded
 from vidrec.errors import TransientError
 from vidrec.ingest.scan import hash_file
-from vidrec.library.jobs import CatalogJobs
-from vidrec.types import Job
+from vidrec.library.jobs import CatalogJobs, Job
 
 LIST = "^GET /embed-v2/tasks$"
 

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from tests.standin_qdrant import StandinQdrant
 from tests.word_library import FINGERPRINT, put, word_settings
+from vidrec.conditions import Condition
 from vidrec.config import Settings
 from vidrec.errors import StoreError, UsageError
 from vidrec.ingest.index import index
@@ -16,7 +17,6 @@ from vidrec.ingest.remove import remove
 from vidrec.library import Library
 from vidrec.search.query import Part, Query
 from vidrec.search.session import Answer, open_session
-from vidrec.types import Condition
 
 FILMS = {"a": {"ant.mp4": "red"}, "b": {"bee.mp4": "green", "bug.mp4": "blue"}}
 

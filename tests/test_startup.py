@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from tests.clips import write_clips
+from vidrec.conditions import Filter
 from vidrec.config import load_settings
 from vidrec.errors import NoIndexError
 from vidrec.stores import begin, open_store
 from vidrec.stores.knn.store import KnnStore
-from vidrec.types import Filter, Payload, Point
+from vidrec.types import Payload, Point
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {

@@ -18,9 +18,10 @@ import numpy as np
 import pytest
 
 from tests.store_kinds import STORES, Match, StoreMaker, find, make
+from vidrec.conditions import Condition, Filter
 from vidrec.errors import FingerprintError, NoIndexError, UsageError
 from vidrec.stores.base import VectorStore, check_fingerprint, index_command
-from vidrec.types import PAYLOAD_FIELDS, Condition, Filter, Payload, Point
+from vidrec.types import PAYLOAD_FIELDS, Payload, Point
 
 FINGERPRINT = "test:model:8:0123456789"
 DIM = 8

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vidrec.api import open_videos as open
+    from vidrec.conditions import Condition
     from vidrec.search.query import Part, Query
     from vidrec.search.session import Answer
-    from vidrec.types import Condition
 
 __version__ = "0.1.0"
 __all__ = ["Answer", "Condition", "Part", "Query", "__version__", "open"]
@@ -31,7 +31,7 @@ _HOMES = {
     "Part": ("vidrec.search.query", "Part"),
     "Query": ("vidrec.search.query", "Query"),
     "Answer": ("vidrec.search.session", "Answer"),
-    "Condition": ("vidrec.types", "Condition"),
+    "Condition": ("vidrec.conditions", "Condition"),
 }
 
 

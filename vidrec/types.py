@@ -25,11 +25,6 @@ if TYPE_CHECKING:
 
 Scope: TypeAlias = Literal["clip", "video"]
 Modality: TypeAlias = Literal["video", "text", "image"]
-# Folders that are sides of a labelled data set, by their names.
-SPLIT_NAMES = {
-    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
-    "test": "test", "testing": "test",
-}  # fmt: skip
 Scalar: TypeAlias = "str | int | float | bool | None"
 
 # The namespace of point ids: uuid5(POINT_NAMESPACE, key of the embedding).
@@ -141,39 +136,6 @@ def point_id(video_id: str, fingerprint: str, scope: str, start_sec: float, end_
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """A provider's paid job for one video, as the catalog keeps it.
-
-    ``state`` is ``creating`` (asked for, id not yet known), ``running``, ``done`` (``result``
-    holds the provider's answer), ``closed`` (its embeddings are stored) or ``failed``.
-    ``fingerprint`` names the request (embedder:model:…), ``minutes`` what it is billed by,
-    ``source`` what the provider reads: a URL without its signature, or a file's name there.
-    Times are Unix seconds.
-    """
-
-    video_id: str
-    fingerprint: str
-    state: str
-    job_id: str | None = None
-    detail: str = ""
-    result: bytes | None = None
-    created_at: float = 0.0
-    minutes: float = 0.0
-    source: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """A copy of a file that a provider may still hold; ``asset_id`` is empty until it is told."""
-
-    name: str
-    asset_id: str
-    video_id: str
-    fingerprint: str
-    sent_at: float
-
-
-@dataclass(frozen=True, slots=True)
 class Payload:
     """What a point says about its vector besides the vector.
 
@@ -219,31 +181,6 @@ class Point:
     id: str
     vector: Vector
     payload: Payload
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """What a payload field must be; ``stores.conditions`` says what each operator means.
-
-    Several values, as a tuple, mean any of them (and for ``!=`` none of them).
-    """
-
-    key: str
-    op: Literal["=", "!=", "<", "<=", ">", ">=", "in", "~"]
-    value: Any
-
-    @property
-    def values(self) -> tuple[Any, ...]:
-        return self.value if isinstance(self.value, tuple) else (self.value,)
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Which points may match, decided before ranking; every condition must hold."""
-
-    scope: Scope | None = None
-    conditions: tuple[Condition, ...] = ()
-    exclude_videos: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from vidrec.conditions import Condition
 from vidrec.config import Settings
 from vidrec.errors import VidrecError
 from vidrec.files import is_file
 from vidrec.library import Failure, Library
 from vidrec.library.videos import is_gone
-from vidrec.types import Condition, Video
+from vidrec.types import Video
 
 
 @dataclass(frozen=True, slots=True)

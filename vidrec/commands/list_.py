@@ -27,8 +27,8 @@ def list_(
     """
     from vidrec.care.status import list_videos as stage
     from vidrec.care.status import tones
+    from vidrec.conditions import Condition
     from vidrec.search.conditions import parse_conditions
-    from vidrec.types import Condition
 
     wished = choose_format(format)
     conditions = parse_conditions(where or [])

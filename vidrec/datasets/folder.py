@@ -11,8 +11,8 @@ from pathlib import Path
 from vidrec.datasets.split import MANIFEST, SPLITS, apportion, split_groups
 from vidrec.errors import DatasetError
 from vidrec.files import parsed_json
+from vidrec.library.videos import SPLIT_NAMES
 from vidrec.media.extensions import is_video_name
-from vidrec.types import SPLIT_NAMES
 
 __all__ = ["LabelledClip", "read_dataset"]
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vidrec.conditions import Condition
 from vidrec.embedders.base import Embedder
 from vidrec.errors import LibraryError
 from vidrec.library import Library
 from vidrec.search.query import QueryScope
 from vidrec.search.texts import asked_texts
 from vidrec.search.told import Told
-from vidrec.types import Condition, Scope
+from vidrec.types import Scope
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

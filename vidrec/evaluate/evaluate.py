@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
+from vidrec.conditions import Condition
 from vidrec.config import Settings
 from vidrec.embedders import load_embedder
 from vidrec.errors import UsageError
@@ -34,7 +35,6 @@ from vidrec.evaluate.quality import (
 )
 from vidrec.library import Library
 from vidrec.search.query import QueryScope
-from vidrec.types import Condition
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vidrec.conditions import Condition
 from vidrec.config import Settings
 from vidrec.embedders import load_embedder
 from vidrec.errors import NoIndexError, VidrecError
 from vidrec.library import Library
 from vidrec.progress import Progress, Silent, finishing
-from vidrec.types import Condition, Embedding, Fingerprint, Video
+from vidrec.types import Embedding, Fingerprint, Video
 
 if TYPE_CHECKING:
     from vidrec.exchange.rows import Row

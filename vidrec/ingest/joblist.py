@@ -10,8 +10,7 @@ from vidrec.embedders import load_embedder
 from vidrec.embedders.base import EmbedContext
 from vidrec.library import Library
 from vidrec.library.joblist import JobRow, give_up, job_rows
-from vidrec.library.jobs import CatalogJobs
-from vidrec.types import Copy
+from vidrec.library.jobs import CatalogJobs, Copy
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,10 @@ from fnmatch import fnmatchcase
 from pathlib import PurePath
 from typing import Any
 
+from vidrec.conditions import Condition
 from vidrec.errors import UsageError
 from vidrec.library.catalog import Catalog
-from vidrec.types import Condition, Scalar
+from vidrec.types import Scalar
 from vidrec.wording import did_you_mean
 
 # Names that conditions use, and the catalog's columns.

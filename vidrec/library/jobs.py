@@ -19,9 +19,41 @@ from typing import Any
 from vidrec.errors import LibraryError, OverCapError, TransientError
 from vidrec.library import Library
 from vidrec.library.claims import living, own_sign
-from vidrec.types import Copy, Job
 
 _ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A provider's paid job for one video, as the catalog keeps it.
+
+    ``state`` is ``creating`` (asked for, id not yet known), ``running``, ``done`` (``result``
+    holds the provider's answer), ``closed`` (its embeddings are stored) or ``failed``.
+    ``fingerprint`` names the request (embedder:model:…), ``minutes`` what it is billed by,
+    ``source`` what the provider reads: a URL without its signature, or a file's name there.
+    Times are Unix seconds.
+    """
+
+    video_id: str
+    fingerprint: str
+    state: str
+    job_id: str | None = None
+    detail: str = ""
+    result: bytes | None = None
+    created_at: float = 0.0
+    minutes: float = 0.0
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A copy of a file that a provider may still hold; ``asset_id`` is empty until it is told."""
+
+    name: str
+    asset_id: str
+    video_id: str
+    fingerprint: str
+    sent_at: float
 
 
 @dataclass(frozen=True, slots=True)

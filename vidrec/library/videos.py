@@ -11,13 +11,19 @@ from vidrec.errors import UsageError
 from vidrec.files import exists
 from vidrec.library.catalog import Catalog
 from vidrec.records import dataclass
-from vidrec.types import SPLIT_NAMES, Video, VideoInfo
+from vidrec.types import Video, VideoInfo
 
 if TYPE_CHECKING:
     # id, file name, path, URL, label, group, duration (seconds)
     VideoRow: TypeAlias = tuple[
         str, str, str | None, str | None, str | None, str | None, float | None
     ]
+
+# Folders that are sides of a labelled data set, by their names.
+SPLIT_NAMES = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from vidrec.conditions import Filter, check_keys, matches
 from vidrec.config import Settings
 from vidrec.embedders.base import Embedder
 from vidrec.errors import NoIndexError, StoreError
@@ -23,8 +24,7 @@ from vidrec.library import Library
 from vidrec.records import dataclass
 from vidrec.stores import open_store
 from vidrec.stores.base import CollectionInfo, Found, PointWriter, VectorStore, check_vectors
-from vidrec.stores.conditions import check_keys, matches
-from vidrec.types import Candidate, Filter, Payload, Point, point_id
+from vidrec.types import Candidate, Payload, Point, point_id
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

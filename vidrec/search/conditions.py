@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from vidrec.conditions import Condition
 from vidrec.errors import UsageError
 from vidrec.files import parsed_json
-from vidrec.types import Condition, Scalar
+from vidrec.types import Scalar
 
 _CONDITION = re.compile(
     r"\s*(?P<key>[^\s=!<>~]+)\s*(?P<op>!=|<=|>=|=|<|>|~|(?<=\s)in(?=\s))\s*(?P<value>.*?)\s*",

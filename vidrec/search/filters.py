@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from vidrec.conditions import Condition, Filter
 from vidrec.errors import UsageError
 from vidrec.library import Library
 from vidrec.search.query import Query
 from vidrec.search.told import Told
-from vidrec.types import PAYLOAD_FIELDS, Condition, Filter, Scalar, Scope
+from vidrec.types import PAYLOAD_FIELDS, Scalar, Scope
 
 FEW = 10_000  # videos that a filter names; of more it names the others
 

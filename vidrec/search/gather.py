@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vidrec.conditions import Filter
 from vidrec.library import Library
 from vidrec.records import dataclass
 from vidrec.search import pooling
@@ -15,7 +16,7 @@ from vidrec.search.asked import AskedPart
 from vidrec.search.query import Query
 from vidrec.search.rank import nearest, nearest_of_each
 from vidrec.stores.base import VectorStore
-from vidrec.types import PAYLOAD_FIELDS, Candidate, Filter
+from vidrec.types import PAYLOAD_FIELDS, Candidate
 from vidrec.vectors import exact_scores
 
 if TYPE_CHECKING:

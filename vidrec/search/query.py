@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
+from vidrec.conditions import Condition
 from vidrec.errors import UsageError
 from vidrec.files import expanded, is_file, is_folder, is_text
 from vidrec.media.extensions import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 from vidrec.records import dataclass
-from vidrec.types import Condition
 from vidrec.urls import shown_url
 
 PartKind: TypeAlias = Literal["text", "video", "image", "id", "name", "vector"]

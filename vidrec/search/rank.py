@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vidrec.conditions import Filter, check_filter
 from vidrec.errors import UsageError
 from vidrec.stores.base import Found, VectorStore
-from vidrec.stores.conditions import check_filter
-from vidrec.types import Candidate, Filter
+from vidrec.types import Candidate
 from vidrec.vectors import exact_scores, margin, unit_rows
 
 if TYPE_CHECKING:

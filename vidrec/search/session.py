@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from vidrec.conditions import Filter
 from vidrec.config import Settings
 from vidrec.embedders import load_embedder
 from vidrec.errors import RUN_ENDS, FingerprintError, NoIndexError, UsageError, VidrecError
@@ -28,7 +29,7 @@ from vidrec.search.moments import Moment, best_outside
 from vidrec.search.query import Part, Query, check_query
 from vidrec.search.texts import AskedText
 from vidrec.search.told import Told, with_embedder
-from vidrec.types import PAYLOAD_FIELDS, Filter
+from vidrec.types import PAYLOAD_FIELDS
 
 __all__ = ["Answer", "Session", "open_session"]
 

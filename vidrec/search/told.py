@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from vidrec.conditions import ORDERS, Condition, Filter, check_filter, holds
 from vidrec.config import Settings
 from vidrec.embedders import load_embedder
 from vidrec.embedders.base import Embedder
 from vidrec.errors import UsageError, VidrecError
 from vidrec.library import Library
-from vidrec.stores.conditions import ORDERS, check_filter, holds
-from vidrec.types import Condition, Filter
 
 if TYPE_CHECKING:
     Values: TypeAlias = "Mapping[str, Sequence[Any]]"  # of each field, one a video

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vidrec.conditions import Condition
 from vidrec.errors import UsageError
 from vidrec.search.conditions import parse_conditions
 from vidrec.search.history import read_history
 from vidrec.search.last import named
 from vidrec.search.query import Query, parse_parts
-from vidrec.types import Condition
 
 
 def wished(options: Mapping[str, Any], library: Path) -> Query:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from vidrec.conditions import Condition
 from vidrec.errors import UsageError
 from vidrec.search.conditions import parse_conditions
 from vidrec.search.query import Part, Query
 from vidrec.serve.models import Asked, Wish
 from vidrec.serve.uploads import Upload
-from vidrec.types import Condition
 
 if TYPE_CHECKING:
     from vidrec.library import Library

@@ -13,10 +13,11 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from vidrec.batches import in_batches
+from vidrec.conditions import Condition, Filter
 from vidrec.errors import FingerprintError, StoreError, UsageError
 from vidrec.progress import Progress, Silent, finishing
 from vidrec.records import dataclass
-from vidrec.types import Candidate, Clips, Condition, Filter, Point
+from vidrec.types import Candidate, Clips, Point
 from vidrec.vectors import is_unit
 from vidrec.wording import count
 

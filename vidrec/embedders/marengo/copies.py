@@ -19,8 +19,8 @@ from vidrec.embedders.marengo.pace import Clock, Stopped
 from vidrec.embedders.marengo.profiles import ASSET_BYTES, Requests
 from vidrec.embedders.marengo.replies import checked_id, clean
 from vidrec.errors import EmbedderError, JobError, TransientError
-from vidrec.library.jobs import CatalogJobs
-from vidrec.types import Copy, Video
+from vidrec.library.jobs import CatalogJobs, Copy
+from vidrec.types import Video
 
 SLOW_BYTES = 4 << 20  # to send more may take more than two seconds
 OPEN = ("creating", "running")  # states of a job that still reads its copy

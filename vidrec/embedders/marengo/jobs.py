@@ -25,8 +25,8 @@ from vidrec.embedders.marengo.profiles import Requests
 from vidrec.embedders.marengo.replies import checked_id, clean
 from vidrec.errors import JobError, TransientError, VidrecError
 from vidrec.files import is_file
-from vidrec.library.jobs import CatalogJobs
-from vidrec.types import Job, Video
+from vidrec.library.jobs import CatalogJobs, Job
+from vidrec.types import Video
 
 WEEK_SECONDS = 7 * 24 * 3600.0
 POLL_GROWTH = 1.4

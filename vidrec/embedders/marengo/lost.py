@@ -18,8 +18,7 @@ from vidrec.embedders.marengo.client import Gone, Service
 from vidrec.embedders.marengo.pace import Clock
 from vidrec.embedders.marengo.profiles import Requests
 from vidrec.errors import JobError, TransientError
-from vidrec.library.jobs import CatalogJobs
-from vidrec.types import Job
+from vidrec.library.jobs import CatalogJobs, Job
 from vidrec.urls import stable_url
 
 LIST_PAGE = 50

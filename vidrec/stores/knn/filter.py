@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vidrec.stores.conditions import ORDERS, holds, is_number
+from vidrec.conditions import ORDERS, Condition, Filter, holds, is_number
 from vidrec.stores.knn.segment import SCOPES, Segment, video_hash
-from vidrec.types import Condition, Filter
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vidrec.conditions import Filter, check_keys
 from vidrec.progress import Progress
 from vidrec.stores.base import Found
-from vidrec.stores.conditions import check_keys
 from vidrec.stores.knn.filter import allowed_rows
 from vidrec.stores.knn.manifest import Manifest
 from vidrec.stores.knn.segment import (
@@ -26,7 +26,7 @@ from vidrec.stores.knn.segment import (
     rows_of,
 )
 from vidrec.stores.knn.shortlist import shortlist
-from vidrec.types import Candidate, Clips, Filter, Point
+from vidrec.types import Candidate, Clips, Point
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

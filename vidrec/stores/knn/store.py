@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vidrec.conditions import Filter
 from vidrec.errors import LockedError, NoIndexError, StoreError, VidrecError
 from vidrec.locks import AlreadyHeldError, LockFileError, held
 from vidrec.progress import Progress, Silent, finishing
@@ -26,7 +27,7 @@ from vidrec.stores.knn.manifest import MANIFEST, Manifest, read_manifest
 from vidrec.stores.knn.segment import damaged, id_bytes, id_text
 from vidrec.stores.knn.snapshot import Snapshot, open_snapshot
 from vidrec.stores.knn.together import Together
-from vidrec.types import Clips, Filter, Point
+from vidrec.types import Clips, Point
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

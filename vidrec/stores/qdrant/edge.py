@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vidrec.conditions import Filter
 from vidrec.errors import LockedError, StoreError
 from vidrec.files import expanded, parsed_json, writing
 from vidrec.stores.qdrant.engine import Described, Hit, KeyKind, RefusedError, Stored
 from vidrec.stores.qdrant.filters import conditions, path, search_params
-from vidrec.types import Filter
 
 if TYPE_CHECKING:
     from vidrec.sections import QdrantSettings

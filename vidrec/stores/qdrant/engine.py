@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from vidrec.conditions import Filter
 from vidrec.errors import StoreError
-from vidrec.types import Filter
 
 if TYPE_CHECKING:
     from vidrec.types import Vector

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from vidrec.conditions import Condition, Filter, holds
 from vidrec.errors import UsageError
-from vidrec.stores.conditions import holds
 from vidrec.stores.qdrant.engine import Engine, UnindexedError
 from vidrec.stores.qdrant.points import RESERVED, FilterKeys
-from vidrec.types import PAYLOAD_FIELDS, Condition, Filter
+from vidrec.types import PAYLOAD_FIELDS
 
 if TYPE_CHECKING:
     from vidrec.sections import QdrantSettings
@@ -93,7 +93,7 @@ def conditions(models: Any, where: Filter, having: str | None = None) -> Any | N
 
     With ``having`` only points match that have a value under that key.
 
-    Both libraries name and nest their conditions alike. Values compare as ``stores.conditions``
+    Both libraries name and nest their conditions alike. Values compare as ``vidrec.conditions``
     says; of ``~`` there are none left: the store has looked which values fit.
     """
     must, must_not = [], [] if having is None else [_empty(models, having)]

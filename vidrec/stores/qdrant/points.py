@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from vidrec.conditions import Condition
 from vidrec.errors import StoreError, UsageError
 from vidrec.stores.qdrant.engine import Engine, Hit, KeyKind, Stored, TooLargeError
-from vidrec.types import PAYLOAD_FIELDS, Condition, Payload, Point, Scalar
+from vidrec.types import PAYLOAD_FIELDS, Payload, Point, Scalar
 from vidrec.vectors import unit_rows
 
 OWNER, TENANT, POINT = "vidrec_owner", "vidrec_tenant", "vidrec_point"

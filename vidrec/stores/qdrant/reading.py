@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vidrec.batches import in_batches
+from vidrec.conditions import Filter
 from vidrec.errors import StoreError
 from vidrec.stores.qdrant.engine import Described, Engine
 from vidrec.stores.qdrant.points import BATCH_POINTS, OWNER, without_marks
-from vidrec.types import PAYLOAD_FIELDS, Filter
+from vidrec.types import PAYLOAD_FIELDS
 
 if TYPE_CHECKING:
     from vidrec.types import Vector

@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 import numpy as np
 from qdrant_client import QdrantClient, models
 
+from vidrec.conditions import Filter
 from vidrec.errors import ConfigError, StoreError
 from vidrec.reach import reach
 from vidrec.stores.qdrant.engine import Described, Hit, KeyKind, RefusedError, Stored
 from vidrec.stores.qdrant.failures import Patience, is_missing
 from vidrec.stores.qdrant.filters import conditions, path, search_params
-from vidrec.types import Filter
 from vidrec.vectors import margin
 
 if TYPE_CHECKING:

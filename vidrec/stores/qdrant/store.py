@@ -24,6 +24,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vidrec.batches import in_batches
+from vidrec.conditions import Condition, Filter
 from vidrec.errors import NoIndexError, StoreError
 from vidrec.stores.base import (
     CollectionInfo,
@@ -38,7 +39,7 @@ from vidrec.stores.qdrant.engine import Described, Engine, Hit, RefusedError, Un
 from vidrec.stores.qdrant.filters import Allowed
 from vidrec.stores.qdrant.points import POINT, TENANT, Mark, from_stored, outer
 from vidrec.stores.qdrant.writer import IDS_AT_A_TIME, Writer
-from vidrec.types import Candidate, Condition, Filter, Point
+from vidrec.types import Candidate, Point
 from vidrec.wording import count
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from vidrec.batches import in_batches
+from vidrec.conditions import Filter
 from vidrec.stores.qdrant.engine import Engine
 from vidrec.stores.qdrant.points import FilterKeys, Mark, stored_batches, write_batch
-from vidrec.types import Filter, Point
+from vidrec.types import Point
 
 IDS_AT_A_TIME = 1000
 

@@ -1,4 +1,4 @@
-"""What a condition means, for every store alike.
+"""Conditions and filters: which points may match, and what that means, for every store alike.
 
 Values compare as JSON does: 1 equals 1.0, but neither "1" nor true; None is null or missing. Larger
 and smaller are of numbers. ``~`` is a shell's pattern over a whole text (``*``, ``?``, ``[abc]``),
@@ -10,12 +10,38 @@ from __future__ import annotations
 import operator
 from collections.abc import Collection
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Literal
 
 from vidrec.errors import UsageError
-from vidrec.types import PAYLOAD_FIELDS, Condition, Filter, Payload, Scalar
+from vidrec.records import dataclass
+from vidrec.types import PAYLOAD_FIELDS, Payload, Scalar, Scope
 
 ORDERS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What a payload field must be.
+
+    Several values, as a tuple, mean any of them (and for ``!=`` none of them).
+    """
+
+    key: str
+    op: Literal["=", "!=", "<", "<=", ">", ">=", "in", "~"]
+    value: Any
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        return self.value if isinstance(self.value, tuple) else (self.value,)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which points may match, decided before ranking; every condition must hold."""
+
+    scope: Scope | None = None
+    conditions: tuple[Condition, ...] = ()
+    exclude_videos: frozenset[str] = frozenset()
 
 
 def holds(condition: Condition, stored: Any) -> bool:
