@@ -8,7 +8,7 @@ from typing import Any
 from vidrec.config import Settings
 from vidrec.search.conditions import parse_conditions
 from vidrec.search.query import Query, parse_parts
-from vidrec.search.session import Answer, open_session
+from vidrec.search.session import Answer, Session
 
 
 def ask(
@@ -22,6 +22,6 @@ def ask(
 ) -> Answer:
     """Open a session for one question."""
     conditions = parse_conditions(where)
-    with open_session(settings) as session:
+    with Session(settings) as session:
         parts = parse_parts(words, like, unlike, may_be_none=True)
         return session.recommend(Query(parts, conditions=conditions, **options))

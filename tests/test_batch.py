@@ -24,7 +24,7 @@ from vidrec.library import Library
 from vidrec.search.answers import document
 from vidrec.search.batch import answer_lines
 from vidrec.search.query import Part, Query
-from vidrec.search.session import open_session
+from vidrec.search.session import Session
 from vidrec.search.wished import OPTIONS, wished
 
 
@@ -65,7 +65,7 @@ def test_each_is_answered_as_if_asked_alone(words: Settings) -> None:
     lines = [json.dumps({"id": f"no {n}", **options}) for n, options in enumerate(VARIOUS)]
     found = batch(lines="\n".join(lines))
     assert [row.pop("id") for row in found] == [f"no {n}" for n in range(len(VARIOUS))]
-    with open_session(words) as session:
+    with Session(words) as session:
         for options, row in zip(VARIOUS, found, strict=True):
             alone = session.recommend(wished(options, words.library))
             assert row == json.loads(json.dumps(document(alone))), options
@@ -76,7 +76,7 @@ def test_plain_queries_are_compared_together_and_alike(words: Settings) -> None:
     rng = random.Random(9)
     texts = [" ".join(rng.choices(WORDS, k=rng.randint(1, 4))) for _ in range(300)]
     queries = [Query((Part("text", text),), k=rng.choice([1, 4, 50])) for text in texts]
-    with open_session(words) as session:
+    with Session(words) as session:
         together = session.recommend_each(queries)
         assert together == [session.recommend(query) for query in queries]
 
@@ -144,12 +144,12 @@ def test_what_no_query_would_be_spared_ends_the_batch(
     settings = word_settings(tmp_path, monkeypatch)
     with Library(settings.library) as library:
         put(library, "cat.mp4", ["cat"])
-    with open_session(settings) as session, pytest.raises(NoIndexError):
+    with Session(settings) as session, pytest.raises(NoIndexError):
         list(answer_lines(session, io.BytesIO(b"dog\ncat\n"), {}))
 
 
 def test_a_line_has_an_end(words: Settings) -> None:
-    with open_session(words) as session, pytest.raises(UsageError, match="line 2 is longer"):
+    with Session(words) as session, pytest.raises(UsageError, match="line 2 is longer"):
         list(answer_lines(session, io.BytesIO(b"dog\n" + b"x" * (3 << 20)), {}))
 
 

@@ -14,7 +14,7 @@ from vidrec.ingest.index import index
 from vidrec.ingest.remove import remove
 from vidrec.library import Library
 from vidrec.search.query import Part, Query
-from vidrec.search.session import open_session
+from vidrec.search.session import Session
 from vidrec.stores import open_store
 from vidrec.types import Embedding, Payload, Point
 
@@ -39,7 +39,7 @@ def beside(settings: Settings, folder: Path) -> Settings:
 
 def found(settings: Settings, text: str = "red green blue") -> set[str]:
     query = Query((Part("text", text),), k=99, min_confidence=0)
-    with open_session(settings) as session:
+    with Session(settings) as session:
         return {row.filename for row in session.recommend(query).results}
 
 
@@ -184,7 +184,7 @@ def test_a_library_that_moved_is_up_to_date(words: Settings, tmp_path: Path) -> 
     shutil.copytree(words.library, tmp_path / "elsewhere")
     moved = words.model_copy(update={"library": tmp_path / "elsewhere"})
     assert not is_stale(moved)
-    with open_session(moved) as session:
+    with Session(moved) as session:
         assert not session.recommend(Query((Part("text", "red"),))).unindexed
     assert index(moved).written == 0
 

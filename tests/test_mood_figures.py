@@ -22,7 +22,7 @@ from vidrec.ingest.index import index
 from vidrec.progress import Silent
 from vidrec.search.answers import Answer
 from vidrec.search.query import Part, Query
-from vidrec.search.session import open_session
+from vidrec.search.session import Session
 
 SHARED = Path(__file__).parents[2] / "shared"
 CLIPS, MOOD = SHARED / "data" / "captioned", SHARED / "mood"
@@ -57,7 +57,7 @@ def test_moods(captioned: Settings, scorer: ModuleType) -> None:
     rows = scorer.load("all", MOOD / "moods.csv")
     with (MOOD / "queries.csv").open(newline="", encoding="utf-8") as file:
         asked = [row for row in csv.DictReader(file) if int(row["relevant"]) >= 3]
-    with open_session(captioned) as session:
+    with Session(captioned) as session:
         answers = session.recommend_each(
             [Query((Part("text", row["query"]),), k=len(rows)) for row in asked]
         )

@@ -118,11 +118,11 @@ def test_a_kind_that_was_not_paid_for_is_named(labs: TwelveLabsStandIn) -> None:
 
 def test_a_library_that_grows_is_seen(labs: TwelveLabsStandIn) -> None:
     from vidrec.search.query import Part, Query
-    from vidrec.search.session import open_session
+    from vidrec.search.session import Session
 
     settings = load_settings(overrides={"marengo.option": "visual,audio"})
     query = Query((Part("text", "zither"),), k=1)
-    with open_session(settings) as session:
+    with Session(settings) as session:
         session.recommend(query)
         with Library(settings.library) as library:
             video = Video("f" * 64, "new.mp4")

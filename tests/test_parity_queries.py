@@ -28,7 +28,7 @@ from vidrec.models.tone import AXES
 from vidrec.search.answers import document
 from vidrec.search.conditions import parse_conditions
 from vidrec.search.query import Part, Query
-from vidrec.search.session import open_session
+from vidrec.search.session import Session
 from vidrec.types import Embedding, Video, VideoInfo
 from vidrec.vectors import unit
 
@@ -156,7 +156,7 @@ def compare(folder: Path, libraries: int, seed: int) -> tuple[int, int, float, l
         with three_stores(library) as stores, ExitStack() as stack:
             for settings in stores.values():
                 index(settings)
-            sessions = {n: stack.enter_context(open_session(s)) for n, s in stores.items()}
+            sessions = {n: stack.enter_context(Session(s)) for n, s in stores.items()}
             for _ in range(QUERIES):
                 query = random_query(rng, ids)
                 answers: dict[str, Any] = {}

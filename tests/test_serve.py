@@ -21,7 +21,7 @@ from tests.word_embedder import WordEmbedder
 from vidrec.config import Settings
 from vidrec.ingest.index import index
 from vidrec.search import texts
-from vidrec.search.session import open_session
+from vidrec.search.session import Session
 from vidrec.types import Recommendation
 
 __all__ = ["films"]
@@ -156,7 +156,7 @@ def test_new_texts_fill_no_disk_but_what_was_paid_for_stays(
     films: Settings, monkeypatch: pytest.MonkeyPatch, paid: bool
 ) -> None:
     monkeypatch.setattr(texts, "MOST_UNPAID", 24)
-    with open_session(films) as session:
+    with Session(films) as session:
         monkeypatch.setattr(type(session.embedder), "paid", paid)
         for number in range(100):
             asked = [f"cat {number} {some}" for some in ("a", "b")]

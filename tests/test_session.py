@@ -19,7 +19,7 @@ from vidrec.errors import LibraryError, NoIndexError, UsageError
 from vidrec.ingest.index import index
 from vidrec.library import Library
 from vidrec.search.query import Part, Query
-from vidrec.search.session import Answer, Session, open_session
+from vidrec.search.session import Answer, Session
 
 ROOT = Path(__file__).parents[1]
 
@@ -46,14 +46,14 @@ def names(answer: Answer) -> list[str]:
 def test_one_session_answers_threads_alike(words: Settings) -> None:
     asked = ["cat", "dog", "red", "green dog", "red cat"] * 8
     expected = {word: ask(words, [word]) for word in set(asked)}
-    with open_session(words) as session, ThreadPoolExecutor(8) as pool:
+    with Session(words) as session, ThreadPoolExecutor(8) as pool:
         answers = pool.map(lambda word: session.recommend(Query((text(word),))), asked)
         for word, answer in zip(asked, answers, strict=True):
             assert answer == expected[word]
 
 
 def test_a_session_sees_a_new_index_by_itself(words: Settings) -> None:
-    with open_session(words) as session:
+    with Session(words) as session:
         query = Query((text("blue"),))
         assert "sky.mp4" not in names(session.recommend(query))
         stop = threading.Event()
@@ -86,10 +86,10 @@ def test_a_session_may_be_opened_before_the_index(
 ) -> None:
     settings = word_settings(tmp_path, monkeypatch)
     with pytest.raises(LibraryError):
-        open_session(settings)
+        Session(settings)
     with Library(settings.library) as library:
         put(library, "cat.mp4", ["cat"])
-    with open_session(settings) as session:
+    with Session(settings) as session:
         with pytest.raises(NoIndexError):
             session.recommend(Query((text("cat"),)))
         index(settings)
@@ -98,7 +98,7 @@ def test_a_session_may_be_opened_before_the_index(
 
 def test_a_locked_catalog_is_not_waited_for(words: Settings) -> None:
     other = sqlite3.connect(words.library / "catalog.sqlite3", isolation_level=None)
-    with open_session(words) as session:
+    with Session(words) as session:
         other.execute("BEGIN IMMEDIATE")
         started = time.monotonic()
         assert names(session.recommend(Query((text("red dog"),))))
@@ -116,7 +116,7 @@ def test_other_moments_are_those_of_the_library(words: Settings) -> None:
             for row, some in zip(answer.results, moments, strict=True)
         }
 
-    with open_session(words) as session:
+    with Session(words) as session:
         assert session.store.clips_of([]) == {}  # the store has them at hand
         indexed = told(session)
         assert [len(indexed[name]) for name in ("cat.mp4", "dog.mp4", "wall.mp4")] == [1, 1, 0]
@@ -133,7 +133,7 @@ def test_confidence_is_a_value(words: Settings) -> None:
 
 
 def test_parts_may_be_names_ids_and_vectors(words: Settings) -> None:
-    with open_session(words) as session:
+    with Session(words) as session:
         by_name = session.recommend(Query((Part("name", "cat.mp4"),)))
         by_id = session.recommend(Query((Part("id", by_name.results[0].video_id),)))
         assert "cat.mp4" not in names(by_name) and names(by_name)[0] not in names(by_id)

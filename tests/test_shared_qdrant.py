@@ -16,7 +16,7 @@ from vidrec.ingest.index import index
 from vidrec.ingest.remove import remove
 from vidrec.library import Library
 from vidrec.search.query import Part, Query
-from vidrec.search.session import Answer, open_session
+from vidrec.search.session import Answer, Session
 
 FILMS = {"a": {"ant.mp4": "red"}, "b": {"bee.mp4": "green", "bug.mp4": "blue"}}
 
@@ -51,7 +51,7 @@ def people(
 
 
 def ask(settings: Settings, text: str = "red green blue cat dog", **options: object) -> Answer:
-    with open_session(settings) as session:
+    with Session(settings) as session:
         query = Query((Part("text", text),), k=99, min_confidence=0, **options)  # type: ignore
         return session.recommend(query)
 

@@ -18,7 +18,7 @@ from vidrec.errors import UsageError
 from vidrec.ingest.index import index
 from vidrec.library import Library
 from vidrec.search.query import Part, Query
-from vidrec.search.session import open_session
+from vidrec.search.session import Session
 from vidrec.search.told import Told
 
 
@@ -96,7 +96,7 @@ def test_what_is_embedded_meanwhile_is_told(tones: Settings) -> None:
     from vidrec.search.conditions import parse_conditions
 
     where = parse_conditions(["tone=dark"])
-    with open_session(tones) as session:
+    with Session(tones) as session:
         asked = Query(query.parts, conditions=where, min_confidence=0)
         assert len(session.recommend(asked).results) == 2
         with Library(tones.library) as library:

@@ -19,7 +19,7 @@ from vidrec.config import Settings, load_settings
 from vidrec.errors import UsageError
 from vidrec.media.extensions import IMAGE_EXTENSIONS
 from vidrec.search.query import Part, Query
-from vidrec.search.session import Answer, Session, open_session
+from vidrec.search.session import Answer, Session
 
 if TYPE_CHECKING:
     from vidrec.ingest.embed import EmbedReport
@@ -102,7 +102,7 @@ class Videos:
         """Return the session that answers, opened on first use; it may be asked by threads."""
         with self._mutex:
             if self._session is None:
-                self._session = open_session(self.settings)
+                self._session = Session(self.settings)
             return self._session
 
 

@@ -203,13 +203,13 @@ class Reader:
 
     def _ask(self, settings: Settings) -> tuple[str, int]:
         from vidrec.search.query import Part, Query
-        from vidrec.search.session import open_session
+        from vidrec.search.session import Session
 
         asked = 0
-        with open_session(settings) as lasting:
+        with Session(settings) as lasting:
             while not self._stop.exists():
                 query = Query((Part("text", "x" * (asked % 40 + 1), 1.0),), k=20)
-                with open_session(settings) as new:
+                with Session(settings) as new:
                     for session in (lasting, new):
                         answer = session.recommend(query)
                         names = [row.video_id for row in answer.results]

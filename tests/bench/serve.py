@@ -37,9 +37,9 @@ ALONE = """
 import json, random, sys, time
 from vidrec.config import load_settings
 from vidrec.search.query import Part, Query
-from vidrec.search.session import open_session
+from vidrec.search.session import Session
 texts, rounds = json.loads(sys.argv[1]), int(sys.argv[2])
-with open_session(load_settings()) as session:
+with Session(load_settings()) as session:
     for text in texts:
         session.recommend(Query((Part("text", text),)))
     taken, used = [], time.process_time()

@@ -23,11 +23,11 @@ def mcp(
 
     Example: vidrec mcp --library my-library
     """
-    from vidrec.search.session import open_session
+    from vidrec.search.session import Session
     from vidrec.serve.agents import agent_server
 
     settings = settings_for(
         embedder__name=embedder, store__name=store, resnet__checkpoint=checkpoint, library=library
     )
-    with open_session(settings) as session:
+    with Session(settings) as session:
         agent_server(session, allow_paid).run()

@@ -168,11 +168,11 @@ def _answer(settings: Settings, options: Mapping[str, Any]) -> Answer:
 
     begin(settings)
     from vidrec.search.last import keep_last
-    from vidrec.search.session import open_session
+    from vidrec.search.session import Session
     from vidrec.search.wished import wished
 
     asked = wished(options, settings.library)
-    with open_session(settings, _may_pay, note) as session:
+    with Session(settings, _may_pay, note) as session:
         answer = session.recommend(asked)
     if not answer.confident:
         hint = "; --min-confidence 0 shows it" if answer.results else ""
@@ -189,11 +189,11 @@ def _batch(
     from vidrec.progress import finishing
     from vidrec.search.batch import answer_lines
     from vidrec.search.playable import Player
-    from vidrec.search.session import open_session
+    from vidrec.search.session import Session
 
     bar, player = Bar(), Player(settings, expires)
     asked = failed = 0
-    with opened(source) as file, open_session(settings, say=bar.warn) as session, finishing(bar):
+    with opened(source) as file, Session(settings, say=bar.warn) as session, finishing(bar):
         bar.start("asking", None, "query")
         for some in answer_lines(session, file, options):
             failed += show_answers(some, player)
@@ -214,10 +214,10 @@ def _may_pay(words: str) -> bool:
 def _all_videos(settings: Settings, target: Path, k: int, scope: str) -> None:
     import sys
 
-    from vidrec.search.session import open_session
+    from vidrec.search.session import Session
     from vidrec.search.tables import write_all_nearest
 
-    with open_session(settings) as session:
+    with Session(settings) as session:
         out = sys.stdout.buffer
         asked = write_all_nearest(session, target, out, k, scope, Bar())
     note(f"wrote the nearest of {count(asked, 'video')} to {target}")

@@ -29,7 +29,7 @@ class AskedPart:
     """A part with its unit vector and what its scores mean.
 
     ``understood`` is the probability that a text means something to the embedder; ``video_id`` is
-    that of the video asked with, if any.
+    that of the video asked with, if any; ``paid_minutes`` are of footage paid for now.
     """
 
     part: Part
@@ -38,6 +38,7 @@ class AskedPart:
     understood: float = 1.0
     video_id: str | None = None
     duration_sec: float | None = None
+    paid_minutes: float = 0.0
 
 
 @dataclass(slots=True)
@@ -52,7 +53,6 @@ class Asker:
     embedder: Embedder
     settings: Settings
     may_pay: Callable[[str], bool] = lambda words: False
-    paid_minutes: float = 0.0
     _mutex: threading.RLock = field(default_factory=threading.RLock)
     _looking: threading.RLock = field(default_factory=threading.RLock)
 
@@ -146,17 +146,19 @@ class Asker:
 
     def _stored(self, part: Part, video: Video) -> AskedPart:
         found = self.library.video_embeddings(video.id, str(self.embedder.fingerprint), "video")
+        minutes = 0.0
         if found:
             vector = found[0].vector
         elif video.path is not None and is_file(video.path):
             with self._looking:
-                vector = self._embed(video)
+                vector, minutes = self._embed(video)
         else:
             raise UsageError(
                 f"{video.filename} has no embedding of {self.embedder.name}: run "
                 f"`vidrec embed {self.embedder.flags}` on it"
             )
-        return AskedPart(part, vector, self.calibration("video"), 1.0, video.id, video.duration_sec)
+        meaning = self.calibration("video")
+        return AskedPart(part, vector, meaning, 1.0, video.id, video.duration_sec, minutes)
 
     def _file(self, part: Part, path: Path) -> AskedPart:
         """A file of the library is looked up by its bytes; any other is embedded, not kept."""
@@ -170,22 +172,20 @@ class Asker:
         video = known or Video(video_id, path.name, path, size=path.stat().st_size)
         return self._stored(part, video)
 
-    def _embed(self, video: Video) -> Vector:
+    def _embed(self, video: Video) -> tuple[Vector, float]:
+        """Return its vector, and how many minutes of footage were paid for."""
         from vidrec.ingest.paid import Gate
 
         gate = Gate(self.settings, self.library, self.embedder, repair=True)
         if self.embedder.paid:
             video = self._allowed(video, gate)
         fingerprint = str(self.embedder.fingerprint)
-        try:
-            for outcome in self.embedder.embed_videos([video], gate.context()):
-                if outcome.error is not None:
-                    raise type(outcome.error)(f"{video.filename}: {outcome.error}")
-                for embedding in outcome.embeddings:
-                    if embedding.scope == "video" and embedding.fingerprint == fingerprint:
-                        return embedding.vector
-        finally:
-            self.paid_minutes += gate.jobs.bill().minutes
+        for outcome in self.embedder.embed_videos([video], gate.context()):
+            if outcome.error is not None:
+                raise type(outcome.error)(f"{video.filename}: {outcome.error}")
+            for embedding in outcome.embeddings:
+                if embedding.scope == "video" and embedding.fingerprint == fingerprint:
+                    return embedding.vector, gate.jobs.bill().minutes
         raise UsageError(f"{video.filename} gave no embedding")
 
     def _allowed(self, video: Video, gate: Gate) -> Video:

@@ -20,7 +20,7 @@ from vidrec import __version__
 from vidrec.config import Settings
 from vidrec.errors import VidrecError
 from vidrec.media.source import load_decoder
-from vidrec.search.session import open_session
+from vidrec.search.session import Session
 from vidrec.serve import asking, browsing, playing
 from vidrec.serve.asking import unfit
 from vidrec.serve.guard import LOOPBACK, Guard, Rules
@@ -140,7 +140,7 @@ def _opened(settings: Settings, options: Options, until_the_end: ExitStack) -> S
     load_decoder()
     folder = settings.cache / "serve"
     own = until_the_end.enter_context(scratch(folder))
-    session = until_the_end.enter_context(open_session(settings, lambda words: options.paid > 0))
+    session = until_the_end.enter_context(Session(settings, lambda words: options.paid > 0))
     made = Workshop(folder / "made", own / "drafts", settings.serve.cache_mb * 1_000_000)
     served = Served(settings, session, made, Purse(options.paid), own / "uploads")
     until_the_end.callback(served.close)
