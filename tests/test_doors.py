@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "vidrec"
 FLOORS = [
     {"config", "sections", "types", "vectors", "errors", "extras", "files", "progress", "urls"}
     | {"calibration", "wording", "locks", "interrupts", "plugins", "origins", "trust", "reach"}
-    | {"batches", "records", "conditions"},
+    | {"batches", "records", "conditions", "point_ids"},
     {"library"},
     {"media"},
     {"models"},
@@ -81,3 +81,16 @@ def test_an_upward_door_is_seen(tmp_path: Path, line: str) -> None:
     (tmp_path / "media").mkdir()
     (tmp_path / "media" / "probe.py").write_text(f"def f():\n    {line}\n", encoding="utf-8")
     assert len(wrong_doors(tmp_path, FLOOR)) == 1
+
+
+def lines_of(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
+
+
+def test_files_stay_small() -> None:
+    assert [str(path) for path in PACKAGE.rglob("*.py") if lines_of(path) > 400] == []
+
+
+def test_a_newcomer_reads_three_files() -> None:
+    trio = ("types.py", "search/recommend.py", "embedders/base.py")
+    assert sum(lines_of(PACKAGE / name) for name in trio) < 500

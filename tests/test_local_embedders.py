@@ -15,9 +15,9 @@ from PIL import Image
 from tests.clips import PHOTOGRAPHS, photograph, write_clip, write_clips
 from vidrec.config import load_settings
 from vidrec.embedders.base import EmbedContext, Embedded, Embedder
-from vidrec.embedders.checks import whole_video
 from vidrec.embedders.conse import ConseEmbedder
 from vidrec.embedders.local import ahead
+from vidrec.embedders.outcomes import whole_video
 from vidrec.errors import EmbedderError, MediaError
 from vidrec.evaluate.evaluate import evaluate
 from vidrec.ingest.embed import embed as embed_stage

@@ -2,7 +2,7 @@
 
 import uuid
 
-from vidrec.types import POINT_NAMESPACE, point_id
+from vidrec.point_ids import POINT_NAMESPACE, point_id
 
 
 def test_a_point_id_is_the_uuid5_of_its_key() -> None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import uuid
 from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from vidrec.point_ids import point_id
 from vidrec.records import dataclass
 
 if TYPE_CHECKING:
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 Scope: TypeAlias = Literal["clip", "video"]
 Modality: TypeAlias = Literal["video", "text", "image"]
 Scalar: TypeAlias = "str | int | float | bool | None"
-
-# The namespace of point ids: uuid5(POINT_NAMESPACE, key of the embedding).
-POINT_NAMESPACE = uuid.UUID("6f1c5e0a-6a7e-5d0c-9a55-0c5be2a1f6d4")
-_NAMESPACE_BYTES = POINT_NAMESPACE.bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +121,6 @@ class Embedding:
         return point_id(self.video_id, self.fingerprint, self.scope, self.start_sec, self.end_sec)
 
 
-def point_id(video_id: str, fingerprint: str, scope: str, start_sec: float, end_sec: float) -> str:
-    """Return the id of an embedding's point: the same embedding is always the same point."""
-    span = f"{round(start_sec * 1000)}-{round(end_sec * 1000)}"
-    name = f"{video_id}|{fingerprint}|{scope}|{span}".encode()
-    # What uuid.uuid5 does, without its objects: an index of 100,000 points waits for this.
-    digest = hashlib.sha1(_NAMESPACE_BYTES + name, usedforsecurity=False).hexdigest()
-    variant = "89ab"[int(digest[16], 16) & 3]
-    return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
-
-
 @dataclass(frozen=True, slots=True)
 class Payload:
     """What a point says about its vector besides the vector.
@@ -168,10 +154,7 @@ class Payload:
         return cls(**known, extra=extra)
 
 
-PAYLOAD_FIELDS = (
-    "video_id", "filename", "scope", "start_sec", "end_sec",
-    "path", "url", "label", "group", "duration_sec",
-)  # fmt: skip
+PAYLOAD_FIELDS = tuple(name for name in Payload.__annotations__ if name != "extra")
 
 
 @dataclass(frozen=True, slots=True)

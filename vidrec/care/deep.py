@@ -16,10 +16,11 @@ from vidrec.ingest.index import payload_of
 from vidrec.library import Library
 from vidrec.library.catalog import has_catalog
 from vidrec.library.soundness import damages
+from vidrec.point_ids import point_id
 from vidrec.progress import Progress, finishing
 from vidrec.stores import open_store
 from vidrec.stores.base import CollectionInfo, VectorStore, index_command
-from vidrec.types import Point, point_id
+from vidrec.types import Point
 from vidrec.wording import count
 
 BITS = 2.0**-21  # of a number, where a store may have scaled its vector to unit length again

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from vidrec.errors import EmbedderError, VidrecError
 from vidrec.records import dataclass
@@ -63,3 +63,7 @@ class Embedded:
     embeddings: Sequence[Embedding] = ()
     warnings: Sequence[str] = ()
     error: VidrecError | None = None
+
+
+# Embeds one video; None where the run was cancelled first.
+EmbedOne: TypeAlias = Callable[[Video], "Embedded | None"]

@@ -105,7 +105,7 @@ class FrameEmbedder(Embedder):
         """
         import numpy as np
 
-        from vidrec.embedders.checks import sound
+        from vidrec.embedders.outcomes import sound
 
         vectors = sound(self._encode_frames(frames), (len(frames), self.dim))
         return np.average(vectors, axis=0, weights=counts).astype(np.float32)

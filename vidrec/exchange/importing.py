@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidrec.config import Settings
-from vidrec.embedders.checks import whole_video
+from vidrec.embedders.outcomes import whole_video
 from vidrec.errors import MediaError, UsageError
 from vidrec.exchange.imported import (
     check_span,

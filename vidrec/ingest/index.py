@@ -11,11 +11,12 @@ from vidrec.config import Settings
 from vidrec.embedders import load_embedder
 from vidrec.errors import FingerprintError, NoIndexError, StoreError, UsageError
 from vidrec.library import Library
+from vidrec.point_ids import point_id
 from vidrec.progress import Progress, Silent
 from vidrec.records import dataclass
 from vidrec.stores import open_store
 from vidrec.stores.base import CollectionInfo, VectorStore, index_command
-from vidrec.types import Payload, Point, Scalar, Scope, point_id
+from vidrec.types import Payload, Point, Scalar, Scope
 from vidrec.wording import count
 
 if TYPE_CHECKING:

@@ -21,10 +21,11 @@ from vidrec.embedders.base import Embedder
 from vidrec.errors import NoIndexError, StoreError
 from vidrec.ingest.index import payload_of
 from vidrec.library import Library
+from vidrec.point_ids import point_id
 from vidrec.records import dataclass
 from vidrec.stores import open_store
 from vidrec.stores.base import CollectionInfo, Found, PointWriter, VectorStore, check_vectors
-from vidrec.types import Candidate, Payload, Point, point_id
+from vidrec.types import Candidate, Payload, Point
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

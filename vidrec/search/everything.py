@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vidrec.errors import LibraryError, UsageError
+from vidrec.point_ids import point_id
 from vidrec.progress import Progress
 from vidrec.search.variety import A_FRAME, SAME_LENGTH
-from vidrec.types import point_id
 from vidrec.vectors import margin
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vidrec.embedders.checks import whole_video
 from vidrec.embedders.context import Embedded
 from vidrec.embedders.marengo.profiles import Option, Requests
+from vidrec.embedders.outcomes import whole_video
 from vidrec.errors import EmbedderError, JobError
 from vidrec.types import Embedding, Scope, Video
 from vidrec.vectors import unit

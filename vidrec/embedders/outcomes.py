@@ -1,22 +1,84 @@
-"""What is true of every vector, whoever made it: its size, finite numbers, unit length."""
+"""What is true of every outcome, whoever made it.
+
+Each vector has the right size, finite numbers and unit length; whatever goes wrong with a video is
+its outcome, also where a third party's code raises or exits.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from vidrec.embedders.context import Embedded
-from vidrec.errors import TransientError
-from vidrec.types import Embedding, Fingerprint
+from vidrec.embedders.context import EmbedContext, Embedded, EmbedOne
+from vidrec.errors import (
+    Cancelled,
+    EmbedderError,
+    TransientError,
+    UnexpectedError,
+    VidrecError,
+    failure_of,
+)
+from vidrec.types import Embedding, Fingerprint, Video
 from vidrec.vectors import unit
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from vidrec.embedders.base import Embedder
+
 ROUNDING = 1e-6  # of a float32 vector's length
+
+
+def outcome_of(embedder: Embedder, embed_one: EmbedOne, video: Video) -> Embedded | None:
+    """Return a video's outcome, checked; None where the run was cancelled first."""
+    try:
+        outcome = embed_one(video)
+        return outcome and checked(outcome, embedder.fingerprints)
+    except Exception as exc:
+        return Embedded(video, error=failure_of(exc))
+    except SystemExit as exc:
+        reason = f"{embedder.name} called exit({exc.code})"
+        return Embedded(video, error=UnexpectedError(reason))
+
+
+def outcome_of_clips(embedder: Embedder, video: Video, context: EmbedContext) -> Embedded | None:
+    """Return what an embedder makes of a video, clip by clip; None where that was cancelled."""
+    warnings: list[str] = []
+    clips: list[Embedding] = []
+    fingerprint = str(embedder.fingerprint)
+    found = [video.info] if video.info else []
+    noting = replace(context, probed=found.append)
+    try:
+        for clip, vector in embedder._clips(video, noting, warnings):
+            if context.cancelled():
+                return None
+            span = (clip.start_sec, clip.end_sec)
+            clips.append(Embedding(video.id, fingerprint, "clip", *span, vector))
+            if found and found[0].duration_sec:
+                context.progress(video, min(1.0, clip.end_sec / found[0].duration_sec))
+    except Cancelled:
+        return None
+    except Exception as exc:
+        return Embedded(video, warnings=warnings, error=failure_of(exc))
+    # Where a header lies about the length, the frames know better.
+    if found and clips:
+        video = replace(video, info=replace(found[0], duration_sec=clips[-1].end_sec))
+    return Embedded(video, clips, warnings)
+
+
+@contextmanager
+def in_one_line(name: str) -> Iterator[None]:
+    """Whatever a plug-in of that name raises outside any video is an error of one line."""
+    try:
+        yield
+    except (VidrecError, ModuleNotFoundError):
+        raise
+    except Exception as exc:
+        raise EmbedderError(f"{name}: {failure_of(exc)}") from exc
 
 
 def checked(outcome: Embedded, fingerprints: Sequence[Fingerprint]) -> Embedded:
