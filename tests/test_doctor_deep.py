@@ -222,7 +222,6 @@ BROKEN: dict[str, Callable[[Path], object]] = {
     "a bit of a vector": lambda folder: flip(next(folder.glob("*/vectors.f32")), 22),
     "a bit of a row": lambda folder: flip(next(folder.glob("*/rows.bin")), 3),
     "a bit of a text": lambda folder: flip(next(folder.glob("*/payloads.bin")), 30),
-    "a bit of a column": lambda folder: flip(next(folder.glob("*/columns.bin")), 5),
     "the manifest": lambda folder: (folder / "manifest.json").write_text("{}"),
     "a deep manifest": lambda folder: (folder / "manifest.json").write_text("[" * 100_000),
     "a file that is gone": lambda folder: next(folder.glob("*/vectors.f32")).unlink(),

@@ -323,7 +323,7 @@ DAMAGE: dict[str, Callable[[Path], Any]] = {
     "payloads cut": lambda folder: os.truncate(segment(folder) / "payloads.bin", 20),
     "payload garbage": lambda folder: overwrite(segment(folder) / "payloads.bin", b"{}" * 900),
     "vectors gone": lambda folder: (segment(folder) / "vectors.f32").unlink(),
-    "columns gone": lambda folder: (segment(folder) / "columns.bin").unlink(),
+    "payloads gone": lambda folder: (segment(folder) / "payloads.bin").unlink(),
     "vectors not finite": lambda folder: overwrite(segment(folder) / "vectors.f32", b"\xff" * 9),
     "rows garbage": lambda folder: (segment(folder) / "rows.bin").write_bytes(b"\xee" * 56 * 40),
     "manifest garbage": lambda folder: overwrite(folder / MANIFEST, b"\xffoops"),
@@ -362,7 +362,7 @@ def test_a_flipped_bit_is_never_a_result(tmp_path: Path, bit: int) -> None:
 def test_all_that_is_stored_can_be_verified(tmp_path: Path) -> None:
     store = built(tmp_path)
     assert list(store.verify()) == []
-    for name, at in (("rows.bin", 3), ("payloads.bin", 30), ("columns.bin", 5)):
+    for name, at in (("rows.bin", 3), ("payloads.bin", 30)):
         path = segment(tmp_path) / name
         before = path.read_bytes()
         overwrite(path, bytes([before[at] ^ 4]), at)
@@ -378,6 +378,19 @@ def test_a_newer_layout_is_refused(tmp_path: Path) -> None:
         store.count()
     with pytest.raises(StoreError, match="newer vidrec"), store.rebuild("A", DIM):
         pass
+
+
+def test_an_older_layout_counts_as_no_index(tmp_path: Path) -> None:
+    built(tmp_path).close()
+    before = segment(tmp_path)
+    edit(tmp_path / MANIFEST, lambda document: document.update(layout=2))
+    store = open_store(tmp_path)
+    assert store.info() is None
+    with pytest.raises(NoIndexError, match="an older vidrec made the index .*run `vidrec index"):
+        find(store, vector_of(1), k=3)
+    with store.rebuild("A", DIM) as writer:
+        writer.upsert(points_of(12))
+    assert assert_whole(store) == list(range(12)) and not before.exists()
 
 
 # Threads

@@ -4,8 +4,7 @@
     <collection>/<segment>/         points that were written together, never changed
         vectors.f32                 a unit row of ``dim`` float32 a point
         rows.bin                    a ``ROW`` a point: id, times, scope, video, payload, checksum
-        payloads.bin                what points say, each text once, and where each begins
-        columns.bin                 the same by key, for conditions
+        payloads.bin                what points say, by key: each value once, and who has it
         dead-<n>.i4                 rows that were deleted or replaced
 
 A reader maps what the manifest names and needs no lock: nothing that it maps ever changes. A writer

@@ -15,7 +15,7 @@ from vidrec.files import parsed_json, writing
 from vidrec.records import dataclass
 from vidrec.stores.knn.segment import Part, damaged
 
-LAYOUT = 2
+LAYOUT = 3
 MANIFEST = "manifest.json"
 
 
@@ -41,7 +41,7 @@ class Manifest:
 
 
 def read_manifest(collection: Path) -> Manifest | None:
-    """Return what is served, or None before the first index.
+    """Return what is served, or None before the first index; an older layout's counts as none.
 
     Raises:
         StoreError: the manifest is damaged or of a newer layout.
@@ -56,6 +56,8 @@ def read_manifest(collection: Path) -> Manifest | None:
         layout, body = found["layout"], found["body"]
         if layout > LAYOUT:
             raise StoreError(f"{collection} was written by a newer vidrec: update vidrec")
+        if layout < LAYOUT:
+            return None  # the library has all that is needed to make it anew
         if found["sum"] != _sum(body):
             raise ValueError("its checksum is wrong")
         return Manifest(**{**body, "parts": [Part(**part) for part in body["parts"]]})

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import mmap
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import field
 from functools import cached_property
 from hashlib import blake2b
@@ -24,22 +25,21 @@ if TYPE_CHECKING:
 
     Rows = NDArray[Any]
 
-VECTORS, ROWS, PAYLOADS, COLUMNS = "vectors.f32", "rows.bin", "payloads.bin", "columns.bin"
-SUMMED = (ROWS, PAYLOADS, COLUMNS)  # by the manifest; each row has its vector's checksum itself
+VECTORS, ROWS, PAYLOADS = "vectors.f32", "rows.bin", "payloads.bin"
+SUMMED = (ROWS, PAYLOADS)  # by the manifest; each row has its vector's checksum itself
 ROW = np.dtype(
     [
         ("id", "V16"),
         ("start", "<f8"),
         ("end", "<f8"),
         ("video", "<u8"),  # a hash of the video's id
-        ("payload", "<i4"),  # number of its text
+        ("payload", "<i4"),  # number of what it says
         ("crc", "<u4"),  # CRC-32 of the vector, then of the row's bytes before this
         ("scope", "u1"),  # position in SCOPES
         ("unused", "V7"),
     ]
 )
 ROW_BYTES_SUMMED = ROW.fields["crc"][1] if ROW.fields else 0
-TEXT = np.dtype([("end", "<i8"), ("crc", "<u4"), ("unused", "V4")])  # of a payload's text
 SCOPES = ("clip", "video")
 CACHED = 4096  # payloads that were read
 STEP = 10_000  # rows between two signs of progress
@@ -52,6 +52,8 @@ class Part:
     name: str
     rows: int
     payloads: int
+    texts: int  # different values, as JSON
+    keys: Sequence[str]  # of payloads
     sums: dict[str, int] = field(default_factory=dict)  # CRC-32 of each summed file
     dead: str = ""  # name of the file of dead rows, if any are
     n_dead: int = 0
@@ -76,15 +78,16 @@ class Segment:
         vectors = _mapped(folder / VECTORS, part.rows * dim * 4)
         self.vectors = np.frombuffer(vectors, "<f4").reshape(part.rows, dim)
         self.rows: Rows = np.frombuffer(_mapped(folder / ROWS, part.rows * ROW.itemsize), ROW)
-        self._payloads = _mapped(folder / PAYLOADS)
-        table = part.payloads * TEXT.itemsize
-        if len(self._payloads) < table:
+        self._raw = raw = _mapped(folder / PAYLOADS)
+        shape = part.payloads, 1 + len(part.keys)
+        self._begin = 8 * (part.texts + 1) + 4 * shape[0] * shape[1]
+        if len(raw) < self._begin:
             raise damaged(folder, f"{PAYLOADS} is too short")
-        self._texts = np.frombuffer(
-            self._payloads, TEXT, part.payloads, len(self._payloads) - table
-        )
-        self._columns = _mapped(folder / COLUMNS)
-        self._columns_sum = part.sums.get(COLUMNS)
+        # Where each text ends; of each payload its checksum, then the number of each key's text.
+        self._ends = np.frombuffer(raw, "<i8", part.texts + 1)
+        self._codes = np.frombuffer(raw, "<u4", shape[0] * shape[1], self._ends.nbytes)
+        self._codes = self._codes.reshape(shape)
+        self._keys, self._sum = list(part.keys), part.sums.get(PAYLOADS)
         self._parsed: dict[int, dict[str, Any]] = {}
 
     def check(self, numbers: NDArray[np.intp]) -> None:
@@ -98,19 +101,22 @@ class Segment:
             if row_sum(self.vectors[number], row) != row["crc"] or row["scope"] >= len(SCOPES):
                 raise damaged(self.folder, f"row {number} is not what was written")
 
-    def text(self, number: int) -> bytes:
-        """Return the text of a payload, JSON.
+    def texts(self, number: int) -> dict[str, str]:
+        """Return a payload: by key the JSON text of its value.
 
         Raises:
             StoreError: it is damaged.
         """
-        if not 0 <= number < len(self._texts):
-            raise damaged(self.folder, f"there is no payload {number}")
-        start = int(self._texts["end"][number - 1]) if number else 0
-        body = bytes(self._payloads[start : int(self._texts["end"][number])])
-        if zlib.crc32(body) != self._texts["crc"][number]:
-            raise damaged(self.folder, f"payload {number} is not what was written")
-        return body
+        with suppress(IndexError, ValueError):
+            crc, *codes = self._codes[number].tolist()
+            there = [(key, code) for key, code in zip(self._keys, codes, strict=True) if code]
+            found = {key: self._text(self._ends[i - 1], self._ends[i]) for key, i in there}
+            if text_sum(found) == crc:
+                return found
+        raise damaged(self.folder, f"payload {number} is not what was written")
+
+    def _text(self, start: int, end: int) -> str:
+        return self._raw[self._begin + start : self._begin + end].decode("ascii")
 
     def payload(self, number: int) -> Payload:
         """Return what a row's point says."""
@@ -124,7 +130,9 @@ class Segment:
         if body is None:
             if len(self._parsed) >= CACHED:
                 self._parsed = {}  # another thread may still fill the old one: no harm
-            body = self._parsed[no] = json.loads(self.text(no))
+            texts = self.texts(no)
+            values = json.loads(f"[{','.join(texts.values())}]")
+            body = self._parsed[no] = dict(zip(texts, values, strict=True))
         return body
 
     @cached_property
@@ -155,21 +163,27 @@ class Segment:
         return numbers[np.isin(self.rows["payload"][numbers], mine)]
 
     @cached_property
-    def columns(self) -> dict[str, tuple[int, int, int]]:
-        """Where each key's column lies: codes, values, end."""
-        if zlib.crc32(self._columns) != self._columns_sum:
-            raise damaged(self.folder, f"{COLUMNS} is not what was written")
-        size = int.from_bytes(self._columns[-8:], "little")
-        found = json.loads(bytes(self._columns[-8 - size : -8]))
-        return {key: (spans[0], spans[1], spans[2]) for key, spans in found.items()}
+    def _is_whole(self) -> bool:
+        return zlib.crc32(self._raw) == self._sum
 
-    def column(self, key: str) -> tuple[NDArray[np.int32], list[Any]]:
-        """Return the code of each payload's value under a key, and the values by code."""
-        if key not in self.columns:
-            return np.zeros(len(self._texts), "<i4"), [None]
-        codes, values, end = self.columns[key]
-        table = np.frombuffer(self._columns, "<i4", len(self._texts), codes)
-        return table, json.loads(bytes(self._columns[values:end]))
+    def column(self, key: str) -> tuple[NDArray[np.intp], list[Any]]:
+        """Return the code of each payload's value under a key, and the values by code.
+
+        Raises:
+            StoreError: they are damaged.
+        """
+        if not self._is_whole:
+            raise damaged(self.folder, f"{PAYLOADS} is not what was written")
+        if key not in self._keys:
+            return np.zeros(len(self._codes), np.intp), [None]
+        codes = self._codes[:, 1 + self._keys.index(key)]
+        used = np.flatnonzero(np.bincount(codes, minlength=1))
+        places = np.zeros(used[-1] + 1, np.intp)
+        places[used] = np.arange(len(used))
+        texts = self._text(0, int(self._ends[-1]))
+        spans = zip(self._ends[used - 1].tolist(), self._ends[used].tolist(), strict=True)
+        values = json.loads(f"[{','.join(texts[start:end] or 'null' for start, end in spans)}]")
+        return places[codes], values
 
     def verify(self, part: Part, progress: Progress) -> Iterator[str]:
         """Read everything; yield a line for each damage."""
@@ -183,6 +197,11 @@ class Segment:
                 progress.step(STEP)
         if wrong:
             yield f"{self.folder / VECTORS}: rows that are not what was written: {wrong}"
+
+
+def text_sum(texts: Mapping[str, str]) -> int:
+    """Return the checksum of what a payload says."""
+    return zlib.crc32("\n".join(text for _, text in sorted(texts.items())).encode())
 
 
 def row_sum(vector: NDArray[np.float32], row: Any) -> int:

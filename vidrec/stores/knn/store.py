@@ -184,7 +184,9 @@ class KnnStore(VectorStore):
 
     def _no_index(self) -> NoIndexError:
         again = index_command(self.name, self.collection)
-        return NoIndexError(f"no index in {self.folder}: run `{again}`")
+        older = (self.folder / MANIFEST).exists()
+        what = "an older vidrec made the index" if older else "no index in"
+        return NoIndexError(f"{what} {self.folder}: run `{again}`")
 
     def _info(self, manifest: Manifest) -> CollectionInfo:
         return CollectionInfo(

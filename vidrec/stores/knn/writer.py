@@ -6,9 +6,9 @@ import json
 import os
 import shutil
 import zlib
-from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -17,17 +17,17 @@ import numpy as np
 from vidrec.errors import UsageError
 from vidrec.stores.knn.manifest import sync_folder
 from vidrec.stores.knn.segment import (
-    COLUMNS,
     PAYLOADS,
     ROW,
     ROW_BYTES_SUMMED,
     ROWS,
     SCOPES,
-    TEXT,
+    SUMMED,
     VECTORS,
     Part,
     Segment,
     id_bytes,
+    text_sum,
     video_hash,
 )
 from vidrec.types import PAYLOAD_FIELDS, Payload, Point
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
     from vidrec.stores.knn.segment import Rows
 
 ROW_FIELDS = ("scope", "start_sec", "end_sec")  # payload fields that lie in the row
-BODY_FIELDS = tuple(name for name in PAYLOAD_FIELDS if name not in ROW_FIELDS)
+_body = attrgetter(*(name for name in PAYLOAD_FIELDS if name not in ROW_FIELDS))
 BATCH_BYTES = 2 << 20  # of vectors at a time: what is at hand in a processor's cache
 BATCH_POINTS = 8192
 SEGMENT_ROWS = 1 << 18  # at most, so that making one needs bounded memory
-_TEXT = json.JSONEncoder(sort_keys=True)
+_JSON = json.JSONEncoder(sort_keys=True)
 
 
 class SegmentWriter:
@@ -54,10 +54,9 @@ class SegmentWriter:
         self.keys: set[str] = set()
         folder.mkdir(parents=True)
         self._files = {name: _Summed(folder / name) for name in (VECTORS, ROWS, PAYLOADS)}
-        self._texts: dict[str, int] = {}
-        self._ends, self._sums = array("q"), array("L")
-        self._codes: dict[str, array[int]] = {}
-        self._values: dict[str, dict[Any, int]] = {}
+        self._keys: dict[str, None] = {}
+        self._texts: dict[str | None, int] = {None: 0}  # of a key that is missing
+        self._payloads: dict[tuple[int, ...], int] = {}
 
     def append(self, points: Sequence[Point]) -> None:
         """Add a batch of points.
@@ -74,41 +73,50 @@ class SegmentWriter:
         rows["scope"] = [SCOPES.index(payload.scope) for payload in payloads]
         said: dict[Any, tuple[int, int]] = {}  # points of one video mostly say the same
         numbers = []
-        for p in payloads:
-            key = (p.video_id, p.filename, p.path, p.url, p.label, p.group, p.duration_sec)
-            if p.extra or key not in said:
-                said[key] = self._number(_flat(p)), video_hash(p.video_id)
-            numbers.append(said[key])
-            if p.extra:
-                del said[key]
+        for payload in payloads:
+            body = _body(payload)
+            if payload.extra or body not in said:
+                said[body] = self._number(_texts(payload)), video_hash(payload.video_id)
+            numbers.append(said.pop(body) if payload.extra else said[body])
         rows["payload"] = [number for number, _ in numbers]
         rows["video"] = [video for _, video in numbers]
         self._write(vectors, rows)
 
     def copy(self, source: Segment, numbers: NDArray[np.intp]) -> None:
         """Add rows of another segment."""
-        texts: dict[int, int] = {}
+        known: dict[int, int] = {}
         step = max(64, BATCH_BYTES // (self.dim * 4))
         for start in range(0, len(numbers), step):
             part = numbers[start : start + step]
             rows = source.rows[part]
-            for number in {*rows["payload"].tolist()} - texts.keys():
-                texts[number] = self._number(json.loads(source.text(number)))
-            rows["payload"] = [texts[number] for number in rows["payload"].tolist()]
+            for number in {*rows["payload"].tolist()} - known.keys():
+                known[number] = self._number(source.texts(number))
+            rows["payload"] = [known[number] for number in rows["payload"].tolist()]
             self._write(source.vectors[part], rows)
 
     def finish(self) -> Part:
         """Put the segment on the disk and return how the manifest names it."""
-        table = np.zeros(len(self._ends), TEXT)
-        table["end"], table["crc"] = self._ends, self._sums
-        self._files[PAYLOADS].write(table.tobytes())
-        self._files[COLUMNS] = _Summed(self.folder / COLUMNS)
-        self._write_columns(self._files[COLUMNS])
+        width = 1 + len(self._keys)
+        rows = [row + (0,) * (width - len(row)) for row in self._payloads]
+        codes = np.array(rows, "<u4").reshape(-1, width)
+        texts = [text or "" for text in self._texts]
+        ends = np.cumsum([len(text) for text in texts], dtype="<i8")
+        for part in (ends, codes, "".join(texts).encode()):
+            self._files[PAYLOADS].write(part)
+        # Of a key that has no value anywhere, no store knows.
+        nothing = [0, self._texts.get("null", 0)]
+        known = {
+            key
+            for key, one in zip(self._keys, codes.T[1:], strict=True)
+            if not np.isin(one, nothing).all()
+        }
+        self.keys = known - set(PAYLOAD_FIELDS)
         for file in self._files.values():
             file.finish()
         sync_folder(self.folder)
-        sums = {name: file.sum for name, file in self._files.items() if name != VECTORS}
-        return Part(self.folder.name, self.rows, len(self._ends), sums)
+        sums = {name: self._files[name].sum for name in SUMMED}
+        sizes = len(codes), len(texts) - 1
+        return Part(self.folder.name, self.rows, *sizes, list(self._keys), sums)
 
     def drop(self) -> None:
         """Remove what was written."""
@@ -126,52 +134,12 @@ class SegmentWriter:
         self._files[ROWS].write(rows.tobytes())
         self.rows += len(rows)
 
-    def _number(self, flat: Mapping[str, Any]) -> int:
-        """Return the number of what a point says, adding it when it is new."""
-        try:
-            text = _TEXT.encode(flat)
-        except (TypeError, ValueError) as exc:
-            raise UsageError(f"a payload cannot be stored: {exc}. Received: {flat}") from exc
-        number = self._texts.get(text)
-        if number is None:
-            number = self._texts[text] = len(self._ends)
-            body = text.encode()
-            self._files[PAYLOADS].write(body)
-            self._ends.append((self._ends[-1] if number else 0) + len(body))
-            self._sums.append(zlib.crc32(body))
-            self._note(flat, number)
-        return number
-
-    def _note(self, flat: Mapping[str, Any], number: int) -> None:
-        """Add a payload to the columns; code 0 is that a key is missing."""
-        for key, value in flat.items():
-            codes = self._codes.get(key)
-            if codes is None:
-                codes = self._codes[key] = array("i")
-                self._values[key] = {None: 0}
-            codes.extend([0] * (number - len(codes)))
-            values = self._values[key]
-            # 1 and 1.0 are alike, 1 and true are not.
-            name = value if isinstance(value, (str, float, type(None))) else (_TEXT.encode(value),)
-            if type(value) is int:
-                name = float(value) if abs(value) < 1 << 53 else (str(value),)
-            codes.append(values.setdefault(name, len(values)))
-
-    def _write_columns(self, file: _Summed) -> None:
-        places: dict[str, tuple[int, int, int]] = {}
-        for key, codes in self._codes.items():
-            codes.extend([0] * (len(self._ends) - len(codes)))
-            at = file.size
-            file.write(np.array(codes, "<i4").tobytes())
-            values = [json.loads(v[0]) if isinstance(v, tuple) else v for v in self._values[key]]
-            text = json.dumps(values).encode()
-            places[key] = (at, file.size, file.size + len(text))
-            file.write(text + b" " * (-len(text) % 8))
-        # Of a key that has no value anywhere, no store knows.
-        known = {key for key, values in self._values.items() if len(values) > 1}
-        self.keys = known - set(PAYLOAD_FIELDS)
-        index = json.dumps(places).encode()
-        file.write(index + len(index).to_bytes(8, "little"))
+    def _number(self, texts: Mapping[str, str]) -> int:
+        """Return the number of a payload, adding it when it is new."""
+        self._keys.update(dict.fromkeys(texts))
+        known = self._texts
+        codes = (known.setdefault(texts.get(key), len(known)) for key in self._keys)
+        return self._payloads.setdefault((text_sum(texts), *codes), len(self._payloads))
 
 
 class _Summed:
@@ -204,10 +172,13 @@ def batches(points: Iterable[Point], dim: int) -> Iterable[list[Point]]:
         yield batch
 
 
-def _flat(payload: Payload) -> dict[str, Any]:
-    flat = {key: value for key, value in payload.extra.items() if key not in ROW_FIELDS}
-    flat.update((name, getattr(payload, name)) for name in BODY_FIELDS)
-    return flat
+def _texts(payload: Payload) -> dict[str, str]:
+    """Return what a point says beside its row: the JSON text of each key's value, by key."""
+    flat = {key: value for key, value in payload.as_dict().items() if key not in ROW_FIELDS}
+    try:
+        return {key: "null" if v is None else _JSON.encode(v) for key, v in flat.items()}
+    except (TypeError, ValueError) as exc:
+        raise UsageError(f"a payload cannot be stored: {exc}. Received: {flat}") from exc
 
 
 def _matrix(points: Sequence[Point], dim: int) -> NDArray[np.float32]:
