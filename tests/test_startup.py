@@ -46,7 +46,7 @@ def imported_by(*arguments: str) -> set[str]:
 @pytest.mark.parametrize("command", [[], ["embed"], ["index"], ["recommend"], ["status"]])
 def test_help_imports_nothing_heavy(command: list[str]) -> None:
     modules = imported_by(*command, "--help")
-    assert not modules & (HEAVY | {"numpy", "sqlite3", "vidrec.sections", "rich"})
+    assert not modules & (HEAVY | {"numpy", "sqlite3", "pydantic_settings", "rich"})
 
 
 def test_a_text_query_imports_only_what_it_needs(tmp_path: Path) -> None:

@@ -14,13 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from platformdirs import user_cache_path, user_data_path
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
+from pydantic import Field, PrivateAttr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from vidrec import sections
 from vidrec.errors import ConfigError
 from vidrec.files import expanded
-from vidrec.origins import ENV_PREFIX, Given, problem_of, read_given
-from vidrec.plugins import installed, owner_of, parsed
+from vidrec.origins import Given, problem_of, read_given
+from vidrec.plugins import ENV_PREFIX, take_plugins
 from vidrec.sections import S, Section
 from vidrec.trust import require_trust
 
@@ -28,10 +34,17 @@ from vidrec.trust import require_trust
 NOT_SETTINGS = ("VIDREC_CONFIG", "VIDREC_TEST_", "VIDREC_BENCH_")
 
 
-class Settings(BaseModel):
+class Settings(BaseSettings):
     """All settings, checked. Build one with ``load_settings``."""
 
-    model_config = ConfigDict(extra="forbid", validate_default=True)
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+        env_ignore_empty=True,
+        validate_default=True,
+    )
 
     library: Path = Field(default_factory=lambda: user_data_path("vidrec", appauthor=False))
     cache: Path = Field(default_factory=lambda: user_cache_path("vidrec", appauthor=False))
@@ -76,6 +89,30 @@ class Settings(BaseModel):
     def _expand(cls, path: Path) -> Path:
         return expanded(path).absolute()
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        *others: PydanticBaseSettingsSource,
+        **by_name: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, _TomlSource(settings_cls)
+
+
+_file_values: Mapping[str, Any] = {}
+
+
+class _TomlSource(PydanticBaseSettingsSource):
+    """The parsed config file as the weakest source above the defaults."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return _file_values.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        return dict(_file_values)
+
 
 def load_settings(
     explicit: Path | None = None, overrides: Mapping[str, Any] | None = None
@@ -102,23 +139,21 @@ def settings_of(given: Given) -> Settings:
     Raises:
         ConfigError: an unknown key, or a value of the wrong kind.
     """
-    values: dict[str, Any] = {}
-    for layer in (given.values, _variables(), given.flags):
-        for name, value in layer.items():
-            if isinstance(value, Mapping) and isinstance(values.get(name), dict):
-                values[name] |= value
-            else:
-                values[name] = dict(value) if isinstance(value, Mapping) else value
-    foreign = values.keys() - Settings.model_fields.keys()
-    tables = {name for name in foreign if isinstance(values[name], dict)}
-    plugins = {name: values.pop(name) for name in tables & installed()} if tables else {}
+    global _file_values
+    values, flags = dict(given.values), {**given.flags}
+    plugins = take_plugins(Settings.model_fields, values, _unknown_variables(), flags)
+    _file_values = values
     try:
-        settings = Settings(**values)
+        settings = Settings(**flags)
+        settings._plugins, settings._given = plugins, given if plugins else None
+        return settings
     except ValidationError as exc:
         first = exc.errors(include_url=False, include_input=False)[0]
         raise ConfigError(problem_of(given, dict(first), tuple(setting_names()))) from exc
-    settings._plugins, settings._given = plugins, given if plugins else None
-    return settings
+    except SettingsError as exc:
+        raise ConfigError(f"{exc} (VIDREC_* environment)") from exc
+    finally:
+        _file_values = {}
 
 
 @cache
@@ -126,50 +161,41 @@ def setting_names() -> dict[str, Any]:
     """Return all settings of vidrec's own by dotted name, with their fields."""
     names: dict[str, Any] = {}
     for name, field in Settings.model_fields.items():
-        keys = _sections().get(name)
-        names |= {name: field} if keys is None else {f"{name}.{k}": its for k, its in keys.items()}
+        if isinstance(field.default, Section):
+            inner = type(field.default).model_fields
+            names |= {f"{name}.{key}": its for key, its in inner.items()}
+        else:
+            names[name] = field
     return names
 
 
 @cache
 def secret_settings() -> dict[str, tuple[str, ...]]:
     """Return the names of each section's keys."""
-    return {
-        section: tuple(key for key, field in keys.items() if "SecretStr" in str(field.annotation))
-        for section, keys in _sections().items()
-    }
+    found: dict[str, tuple[str, ...]] = {}
+    for dotted, field in setting_names().items():
+        section, _, key = dotted.rpartition(".")
+        if section:
+            secret = "SecretStr" in str(field.annotation)
+            found[section] = (*found.get(section, ()), *((key,) if secret else ()))
+    return found
 
 
-@cache
-def _sections() -> dict[str, Mapping[str, Any]]:
-    """Return what can be set in each section of vidrec's own."""
-    fields = Settings.model_fields.items()
-    defaults = {name: field.default for name, field in fields}
-    return {n: type(its).model_fields for n, its in defaults.items() if isinstance(its, Section)}
-
-
-def _variables() -> dict[str, Any]:
-    """Return what the environment sets, by section.
-
-    Raises:
-        ConfigError: a variable under the prefix is nobody's: no typo is ignored in silence.
-    """
-    found: dict[str, Any] = {}
-    sections = _sections()
-    for name, value in sorted(os.environ.items(), reverse=True):  # the usual capitals win
-        if not name.upper().startswith(ENV_PREFIX) or name.upper().startswith(NOT_SETTINGS):
+def _unknown_variables() -> dict[str, str]:
+    """Return variables under the prefix that name no setting of ours: a plug-in's, or typos."""
+    unknown: dict[str, str] = {}
+    for name, value in os.environ.items():
+        if not name.startswith(ENV_PREFIX) or name.startswith(NOT_SETTINGS):
             continue
         top = name[len(ENV_PREFIX) :].lower()
         section, _, key = top.partition("_")
-        taken: Any = value
-        if top in sections:
-            example = f"{name}_{'NAME' if 'name' in sections[top] else 'KEY'}"
-            raise ConfigError(f"{name} names a section, not a setting: set {example} instead")
-        if top not in Settings.model_fields and not (section in sections and key):
-            section = owner_of(name)
-            key, taken = top[len(section) + 1 :], parsed(value)
-        if value and top in Settings.model_fields:
-            found[top] = value
-        elif value:
-            found.setdefault(section, {})[key] = taken
-    return found
+        field = Settings.model_fields.get(section)
+        whole = Settings.model_fields.get(top)
+        if whole is not None and isinstance(whole.default, Section):
+            example = "name" if "name" in type(whole.default).model_fields else "KEY"
+            raise ConfigError(
+                f"{name} names a section, not a setting: set {name}_{example.upper()} instead"
+            )
+        if whole is None and (field is None or not key):
+            unknown[name] = value
+    return unknown

@@ -8,9 +8,8 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
-from vidrec.plugins import parsed
 from vidrec.urls import checked_endpoint
 
 
@@ -36,8 +35,6 @@ def clean_key(key: SecretStr) -> SecretStr:
 
 ApiKey = Annotated[SecretStr, AfterValidator(clean_key)]
 Endpoint = Annotated[str, AfterValidator(checked_endpoint)]
-Names = Annotated[tuple[str, ...], BeforeValidator(parsed)]  # of a variable: a list in JSON
-Template = Annotated[str, Field(pattern=r"^[^{}]*\{\}[^{}]*$")]
 S = TypeVar("S", bound=Section)
 
 
@@ -84,7 +81,7 @@ class ClipSettings(Section):
     model: Literal["siglip2-base", "clip-vit-b-32", "jina-clip-v1"] = "siglip2-base"
     path: Path | None = None
     weights: Literal["float32", "float16", "int8"] = "float32"
-    templates: Annotated[tuple[Template, ...], BeforeValidator(parsed)] = ()
+    templates: tuple[Annotated[str, Field(pattern=r"^[^{}]*\{\}[^{}]*$")], ...] = ()
     frames: int = Field(default=8, ge=1, le=64)
 
 
@@ -214,9 +211,9 @@ class ServeSettings(Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8765, ge=0, le=65535)
     token: ApiKey | None = None
-    allowed_hosts: Names = ()
-    cors_origins: Names = ()
-    proxies: Names = ()
+    allowed_hosts: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
+    proxies: tuple[str, ...] = ()
     root_path: str = Field(default="", pattern=r"^(/[A-Za-z0-9._~-]+)*$")
     rate: int = Field(default=240, ge=0)
     upload_mb: int = Field(default=64, ge=1, le=4096)
