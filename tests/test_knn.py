@@ -386,7 +386,7 @@ def test_an_older_layout_counts_as_no_index(tmp_path: Path) -> None:
     edit(tmp_path / MANIFEST, lambda document: document.update(layout=2))
     store = open_store(tmp_path)
     assert store.info() is None
-    with pytest.raises(NoIndexError, match="an older vidrec made the index .*run `vidrec index"):
+    with pytest.raises(NoIndexError, match=r"an older vidrec made the index .*run `vidrec index"):
         find(store, vector_of(1), k=3)
     with store.rebuild("A", DIM) as writer:
         writer.upsert(points_of(12))
