@@ -27,7 +27,6 @@ from vidrec import __version__, display, interrupts
 from vidrec.commands.help import WIDEST, PlainCommand, PlainGroup
 from vidrec.commands.options import use_config
 from vidrec.errors import UsageError, VidrecError
-from vidrec.voice import with_voice
 from vidrec.wording import did_you_mean
 
 # Typer's own copy of Click's UsageError has no public name.
@@ -72,7 +71,7 @@ class _Built(Mapping[str, Any]):
             raise KeyError(name)
         word = name.replace("-", "_") + "_" * (iskeyword(name) or name in ("list", "open"))
         function = getattr(import_module(f"vidrec.commands.{word}"), word)
-        info = CommandInfo(name=name, cls=PlainCommand, callback=with_voice(function))
+        info = CommandInfo(name=name, cls=PlainCommand, callback=function)
         return get_command_from_info(info, pretty_exceptions_short=True, rich_markup_mode=None)
 
     def __iter__(self) -> Iterator[str]:

@@ -46,6 +46,11 @@ def choose_format(asked: Format) -> Format:
     return asked
 
 
+def asked_format() -> Format:
+    """Return the format as it was asked for."""
+    return _format
+
+
 def asks_for_json(words: Sequence[str]) -> bool:
     """Whether a command that cannot be understood asks for JSON: then its error is JSON, too."""
     for name, value in zip(words, (*words[1:], ""), strict=False):
@@ -115,7 +120,7 @@ def flush(*, silent: bool = False) -> int:
     return 0
 
 
-def command(line: str) -> None:
+def show_command(line: str) -> None:
     """Write a command that is about to run, as one would type it."""
     print(f"\n$ {line}", flush=True)
 

@@ -5,54 +5,12 @@ Every line on stderr also goes to the log, with a time stamp and without control
 
 from __future__ import annotations
 
-import functools
-import inspect
 import logging
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
-
-from typer import Option
 
 from vidrec import display
 from vidrec.errors import VidrecError
-
-_OPTIONS = {
-    "quiet": Annotated[bool, Option("--quiet", "-q", help="Show only warnings and errors.")],
-    "verbose": Annotated[
-        bool,
-        Option("--verbose", "-v", help="Show more: each step, and traces of unexpected errors."),
-    ],
-    "log_file": Annotated[
-        Path | None, Option(help="Append all messages to a file, with time stamps and traces.")
-    ],
-}
-
-
-def with_voice(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command that also takes ``--quiet``, ``--verbose`` and ``--log-file``."""
-
-    @functools.wraps(command)
-    def run(*, quiet: bool = False, verbose: bool = False, log_file: Path | None = None,
-            **options: Any) -> None:  # fmt: skip
-        speak(quiet=quiet, verbose=verbose, log_file=log_file)
-        command(**options)
-
-    signature = inspect.signature(command, eval_str=True)
-    added = [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None if name == "log_file" else False,
-            annotation=annotation,
-        )
-        for name, annotation in _OPTIONS.items()
-    ]
-    parameters = [*signature.parameters.values(), *added]
-    run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {p.name: p.annotation for p in parameters}
-    return run
 
 
 def speak(*, quiet: bool, verbose: bool, log_file: Path | None) -> None:

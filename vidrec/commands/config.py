@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from typer import Argument
 
-from vidrec.commands.options import Library, OutputFormat, flag, named_config
-from vidrec.display import Format, choose_format, note, plain, show_data, show_table
+from vidrec.commands.options import OutputFormat, command, flag, named_config, option
+from vidrec.display import Format, note, plain, show_data, show_table
 from vidrec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ class Effective:
     source: str
 
 
+@command()
 def config(
     action: Literal["show", "trust"] = Argument(
         "show",
@@ -34,19 +35,18 @@ def config(
     file: Path | None = Argument(None, help="Config file to trust.", show_default="./vidrec.toml"),
     forget: bool = flag("Stop trusting the file.", "--forget"),
     format: OutputFormat = "auto",
-    library: Library = None,
+    library: Path | None = option("Library folder.", "--library"),
 ) -> None:
     """Show every setting with where it comes from, or trust a folder's config file.
 
     Example: vidrec config show
     """
-    wished = choose_format(format)
     if action == "trust":
         trust_file(file, forget)
     elif file is not None or forget:
         raise UsageError("show takes no file: name one with `vidrec --config FILE config show`")
     else:
-        show(library, wished)
+        show(library, format)
 
 
 def trust_file(file: Path | None, forgets: bool) -> None:

@@ -6,14 +6,20 @@ import os
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-from vidrec.commands.options import named_config, option, settings_for
-from vidrec.display import Bar, command, count, note
+from vidrec.commands.options import command, named_config, option
+from vidrec.display import Bar, count, note, show_command
+
+if TYPE_CHECKING:
+    from vidrec.config import Settings
 
 
+@command()
 def demo(
+    settings: Settings,
     dest: Path | None = option(
         "Folder for the clips and their library.", show_default="in the cache"
     ),
@@ -24,11 +30,11 @@ def demo(
     """
     from vidrec.demo import prepare
 
-    ready = prepare(settings_for(), dest, Bar())
+    ready = prepare(settings, dest, Bar())
     kept = f", kept {ready.kept}" if ready.kept else ""
     note(f"rendered {count(ready.rendered, 'clip')}{kept} in {ready.clips}")
     for name, value in ready.environment.items():
-        command(f"export {name}={shlex.quote(value)}")
+        show_command(f"export {name}={shlex.quote(value)}")
         os.environ[name] = value
     config = named_config()
     root = ["--config", str(config)] if config else []
@@ -41,7 +47,7 @@ def demo(
 def _run(arguments: list[str]) -> None:
     from vidrec.cli import app
 
-    command(shlex.join(["vidrec", *arguments]))
+    show_command(shlex.join(["vidrec", *arguments]))
     code = app(arguments, standalone_mode=False)
     if code:
         raise typer.Exit(code)

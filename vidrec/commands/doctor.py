@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import TYPE_CHECKING
 
 import typer
 
-from vidrec.commands.options import (
-    EmbedderName,
-    Library,
-    ReportFormat,
-    StoreName,
-    flag,
-    settings_for,
-)
-from vidrec.display import Bar, Format, choose_format, note, show_data, show_lines
+from vidrec.commands.options import ReportFormat, command, config_in_use, flag
+from vidrec.display import Bar, Format, note, show_data, show_lines
 
 if TYPE_CHECKING:
     from vidrec.care.doctor import Check
     from vidrec.config import Settings
 
 
+@command("embedder", "store", "library", lazy=True)
 def doctor(
+    settings: Callable[[], Settings],
     fetch: bool = flag("First download the weights that the embedder lacks (clip).", "--fetch"),
     deep: bool = flag("Also read all of the library and its indexes; compare them.", "--deep"),
-    embedder: EmbedderName = None,
-    store: StoreName = None,
     format: ReportFormat = "auto",
-    library: Library = None,
 ) -> None:
     """Check config, credentials, services, packages and disk; say how to mend each.
 
@@ -39,20 +31,18 @@ def doctor(
     from vidrec.care.deep import deep as deep_stage
     from vidrec.care.doctor import Check
     from vidrec.care.doctor import doctor as stage
-    from vidrec.commands.options import config_in_use
     from vidrec.errors import ConfigError
 
-    wished = choose_format(format)
     try:
-        settings = settings_for(embedder__name=embedder, store__name=store, library=library)
+        read = settings()
         if fetch:
-            _fetch_for(settings)
-        checks = stage(settings, config_in_use())
+            _fetch_for(read)
+        checks = stage(read, config_in_use())
         if deep:
-            checks = chain(checks, deep_stage(settings, Bar()))
+            checks = chain(checks, deep_stage(read, Bar()))
     except ConfigError as exc:
         checks = iter([Check("config", "failure", str(exc))])
-    if _show_checks(checks, wished):
+    if _show_checks(checks, format):
         raise typer.Exit(1)
 
 

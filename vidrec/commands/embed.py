@@ -9,23 +9,11 @@ from typing import TYPE_CHECKING, Literal
 import typer
 from typer import Argument
 
-from vidrec.commands.options import (
-    AllowPaid,
-    CheckpointFolder,
-    EmbedderName,
-    Library,
-    NulSeparated,
-    ReportFormat,
-    flag,
-    may_ask,
-    option,
-    settings_for,
-    with_stdin,
-)
+from vidrec.commands.options import NulSeparated, ReportFormat, command, flag, option, sets
+from vidrec.commands.stdin import agrees, with_stdin
 from vidrec.display import (
     Bar,
     Format,
-    choose_format,
     count,
     dollars,
     moment,
@@ -46,10 +34,31 @@ if TYPE_CHECKING:
 SCHEMA = 1  # of the JSON objects that a run writes
 
 
+@command(
+    "embedder", "checkpoint", "library",
+    clip_seconds=sets(
+        "embedder.clip_seconds", float, "Target length of a clip, in seconds.", show_default="10"
+    ),
+    workers=sets(
+        "embedder.workers", int, "Embed N videos at a time.",
+        min=1, show_default="one per processor",
+    ),
+    device=sets(
+        "embedder.device", Literal["auto", "cpu", "cuda"], "Device that runs the networks; auto "
+        "uses a GPU where onnxruntime-gpu finds one.", show_default="auto",
+    ),
+    source=sets(
+        "marengo.source", Literal["auto", "url", "asset"], "Let the service fetch the video "
+        "(url), or send it the file (asset) (marengo).", show_default="auto",
+    ),
+    jobs=sets("marengo.jobs", int, "Run N jobs at a time (marengo).", min=1, show_default="4"),
+    rpm=sets(
+        "marengo.rpm", int, "Send at most N requests a minute (marengo).", min=1, show_default="60"
+    ),
+)  # fmt: skip
 def embed(
+    settings: Settings,
     paths: list[str] | None = Argument(None, help="Videos, folders, or - for a list on stdin."),
-    embedder: EmbedderName = None,
-    clip_seconds: float | None = option("Target length of a clip, in seconds.", show_default="10"),
     label_from: Literal["auto", "folder", "none"] = option(
         "Label each video with the name of its folder (folder), only those found in "
         "subfolders of PATHS (auto), or not at all (none).",
@@ -63,34 +72,19 @@ def embed(
         metavar="GLOB",
     ),
     dry_run: bool = flag("Show what would be embedded, and embed nothing.", "--dry-run"),
-    workers: int | None = option(
-        "Embed N videos at a time.", min=1, show_default="one per processor"
-    ),
-    device: Literal["auto", "cpu", "cuda"] | None = option(
-        "Device that runs the networks; auto uses a GPU where onnxruntime-gpu finds one.",
-        show_default="auto",
-    ),
+    workers: int | None = None,
     max_minutes: float | None = option(
         "Pay for at most X minutes (marengo).",
         min=0,
         show_default="[paid] ask_minutes, then it asks",
     ),
-    allow_paid: AllowPaid = False,
+    allow_paid: bool = flag("Pay without asking (marengo).", "--allow-paid"),
     repair: bool = flag(
         "Embed a fitting copy of videos that would be refused (marengo).", "--repair"
-    ),
-    source: Literal["auto", "url", "asset"] | None = option(
-        "Let the service fetch the video (url), or send it the file (asset) (marengo).",
-        show_default="auto",
-    ),
-    jobs: int | None = option("Run N jobs at a time (marengo).", min=1, show_default="4"),
-    rpm: int | None = option(
-        "Send at most N requests a minute (marengo).", min=1, show_default="60"
     ),
     metadata: Path | None = option(
         "Set fields of your own from a CSV or JSON lines file with a column `file`."
     ),
-    checkpoint: CheckpointFolder = None,
     shard: str | None = option(
         "Embed only part I of N (1/4); `vidrec import --library` joins the libraries.",
         metavar="I/N",
@@ -109,7 +103,6 @@ def embed(
     strict: bool = flag("Exit with code 4 also for failures of earlier runs.", "--strict"),
     nul: NulSeparated = False,
     format: ReportFormat = "auto",
-    library: Library = None,
 ) -> None:
     """Embed videos into the library; what is done already is skipped.
 
@@ -120,49 +113,26 @@ def embed(
     """
     from vidrec.ingest import embed as stage
 
-    wished = choose_format(format)
-    settings = settings_for(
-        embedder__name=embedder,
-        embedder__clip_seconds=clip_seconds,
-        embedder__workers=workers,
-        embedder__device=device,
-        resnet__checkpoint=checkpoint,
-        marengo__source=source,
-        marengo__jobs=jobs,
-        marengo__rpm=rpm,
-        library=library,
-    )
     options = stage.EmbedOptions(
-        limit=limit,
-        retry_failed=retry_failed,
-        force=force,
-        label_from=label_from,
-        max_minutes=max_minutes,
-        allow_paid=allow_paid,
-        repair=repair,
-        exclude=tuple(exclude or ()),
-        dry_run=dry_run,
-        wait=wait,
-        shard=_shard(shard),
-        engine=engine,
-        address=address,
-        workers=workers,
-        gpus=gpus,
-    )
+        limit=limit, retry_failed=retry_failed, force=force, label_from=label_from,
+        max_minutes=max_minutes, allow_paid=allow_paid, repair=repair,
+        exclude=tuple(exclude or ()), dry_run=dry_run, wait=wait, shard=_shard(shard),
+        engine=engine, address=address, workers=workers, gpus=gpus,
+    )  # fmt: skip
     named = with_stdin(paths, nul=nul) if paths else None
     if named == []:
         note("the list on stdin is empty: there is nothing to embed")
     rows: list[Mapping[str, Any]] = []
-    told = {"jsonl": _show_row, "json": rows.append}.get(wished, lambda row: None)
+    told = {"jsonl": _show_row, "json": rows.append}.get(format, lambda row: None)
     report = stage.embed(settings, named, options, Bar(), told)
     if _pays_on(report, options):
         show_embed_report(report)
         options = replace(options, allow_paid=True, force=False)
         report = stage.embed(settings, named, options, Bar(), told)
     if dry_run:
-        _show_plan(report, wished)
+        _show_plan(report, format)
     else:
-        show_embed_report(report, wished, rows)
+        show_embed_report(report, format, rows)
     if report.interrupted:
         raise typer.Exit(130)
     if metadata is not None and not dry_run:
@@ -179,9 +149,7 @@ def _pays_on(report: EmbedReport, options: EmbedOptions) -> bool:
     if options.dry_run or report.interrupted or report.limit != "[paid] ask_minutes":
         return False
     left = count(report.over_cap, "video")
-    return may_ask() and typer.confirm(
-        f"{left} would cost more than [paid] ask_minutes. Pay for what is left?", err=True
-    )
+    return agrees(f"{left} would cost more than [paid] ask_minutes. Pay for what is left?")
 
 
 def _describe(settings: Settings, path: Path) -> None:

@@ -6,25 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from vidrec.commands.options import (
-    CheckpointFolder,
-    EmbedderName,
-    Library,
-    RankScope,
-    ReportFormat,
-    Where,
-    flag,
-    option,
-    settings_for,
-)
-from vidrec.display import Format, choose_format, count, note, show_data, show_table
+from vidrec.commands.options import RankScope, ReportFormat, Where, command, flag, option
+from vidrec.display import Format, count, note, show_data, show_table
 
 if TYPE_CHECKING:
+    from vidrec.config import Settings
     from vidrec.evaluate.captions import SkippedRow
     from vidrec.evaluate.quality import AskedQuery, ConfidenceReport, EvaluateReport, Metric
 
 
+@command("embedder", "checkpoint", "library")
 def evaluate(
+    settings: Settings,
     captions: Path | None = option("CSV file with the columns file and caption."),
     queries: Path | None = option(
         "CSV file with the columns file and query: one row for each video that fits."
@@ -51,10 +44,7 @@ def evaluate(
         default="auto",
     ),
     seed: int = option("Random seed of the bootstrap.", default=0, min=0),
-    embedder: EmbedderName = None,
     format: ReportFormat = "auto",
-    checkpoint: CheckpointFolder = None,
-    library: Library = None,
 ) -> None:
     """Measure how well texts and similar videos find what they should, against chance.
 
@@ -64,14 +54,12 @@ def evaluate(
     from vidrec.evaluate.quality import check_minimums, parse_minimums
     from vidrec.search.conditions import parse_conditions
 
-    wished = choose_format(format)
     minimums = parse_minimums(min or [])
-    settings = settings_for(embedder__name=embedder, resnet__checkpoint=checkpoint, library=library)
     report = stage(
         settings, captions=captions, queries=queries, by=by, exclude_group=exclude_group, seed=seed,
         scope=scope, calibrate=calibrate, splits=splits, conditions=parse_conditions(where or []),
     )  # fmt: skip
-    _show_evaluation(report, wished)
+    _show_evaluation(report, format)
     check_minimums(report, minimums)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from vidrec.commands.options import ReportFormat, flag, option, settings_for
-from vidrec.display import Bar, Format, choose_format, count, note, show_data, show_table, size
+from vidrec.commands.options import ReportFormat, command, flag, option, settings_for
+from vidrec.display import Bar, Format, count, note, show_data, show_table, size
 
 if TYPE_CHECKING:
     from vidrec.training.fetch_ucf import ClassCount, FetchReport
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 UCF101_URL = "https://storage.googleapis.com/thumos14_files/UCF101_videos.zip"
 
 
+@command()
 def fetch_ucf(
     dest: Path = option("Folder for the clips.", default=Path("ucf101")),
     classes: int = option("Fetch the first N classes by name.", default=10, min=1),
@@ -48,10 +49,9 @@ def fetch_ucf(
     from vidrec.datasets.split import Wish
     from vidrec.training import fetch_ucf as stage
 
-    wished = choose_format(format)
     settings_for()  # has no setting of its own, but a wrong config file is told here, too
     if list_:
-        _show_classes(stage.list_classes(url), wished)
+        _show_classes(stage.list_classes(url), format)
         return
     wish = Wish(
         class_ or classes,
@@ -61,7 +61,7 @@ def fetch_ucf(
         seed,
     )
     report = stage.fetch_ucf(url, dest, wish, workers=workers, progress=Bar())
-    show_data(wished, report)
+    show_data(format, report)
     _show_fetch(report)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from typer import Argument
 
+from vidrec.commands.options import command
 from vidrec.errors import UsageError
 from vidrec.wording import did_you_mean
 
@@ -16,6 +17,7 @@ PACKAGE = Path(__file__).parents[1]
 BOOKS = ("GUIDE.md", "SCALE.md", "CHANGELOG.md")
 
 
+@command()
 def guide(
     topic: str | None = Argument(
         None,

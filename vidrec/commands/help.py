@@ -19,7 +19,7 @@ WIDEST = 100  # columns: longer lines are hard to read
 GROUPS = {
     "Filters": ("where", "unlabelled", "exclude", "min_score", "min_confidence", "max_per",
                 "dedupe", "history", "limit", "exclude_group"),
-    "Cloud and cluster": ("source", "jobs", "rpm", "max_minutes", "allow_paid", "repair",
+    "Cloud and cluster": ("option", "source", "jobs", "rpm", "max_minutes", "allow_paid", "repair",
                           "bucket", "prefix", "endpoint_url", "profile", "region", "public",
                           "url_expires", "engine", "address", "gpus", "shard"),
     "Common": ("embedder", "store", "checkpoint", "library", "config"),

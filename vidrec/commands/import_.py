@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from typer import Argument
 
-from vidrec.commands.options import FileFormat, ReportFormat, option, settings_for
-from vidrec.display import Bar, Format, choose_format, count, note, show_data
+from vidrec.commands.options import FileFormat, ReportFormat, command, option, settings_for
+from vidrec.display import Bar, Format, count, note, show_data
 from vidrec.errors import PartialFailure, UsageError
 from vidrec.files import expanded
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vidrec.exchange.merge import MergeReport
 
 
+@command()
 def import_(
     source: str | None = Argument(
         None,
@@ -59,16 +60,15 @@ def import_(
     """
     from vidrec.library.catalog import has_catalog
 
-    wished = choose_format(format)
     if source is None and library is None:
         raise UsageError("nothing to import: name a file, or a library by --library")
     other = library if source is None else expanded(source)
-    settings = settings_for(library=None if source is None else library)
+    settings = settings_for({"library": None if source is None else library})
     assert other is not None
     if source is None or has_catalog(other):
         from vidrec.exchange.merge import merge
 
-        _show_merge(merge(settings, expanded(other), Bar()), wished)
+        _show_merge(merge(settings, expanded(other), Bar()), format)
         return
     from vidrec.exchange.importing import import_vectors as stage
     from vidrec.exchange.reading import parse_columns
@@ -77,7 +77,7 @@ def import_(
     options = ImportOptions(
         file_format, embedder, model, space, parse_columns(columns or []), vector, files
     )
-    _show_import(stage(settings, source, options, progress=Bar()), wished)
+    _show_import(stage(settings, source, options, progress=Bar()), format)
 
 
 def _show_import(report: ImportReport, wished: Format) -> None:

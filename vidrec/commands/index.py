@@ -3,38 +3,26 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import typer
-
-from vidrec.commands.options import (
-    CheckpointFolder,
-    EmbedderName,
-    Library,
-    ReportFormat,
-    StoreName,
-    flag,
-    may_ask,
-    settings_for,
-)
-from vidrec.display import Bar, choose_format, count, note, show_data
+from vidrec.commands.options import ReportFormat, command, flag
+from vidrec.commands.stdin import agrees
+from vidrec.display import Bar, count, note, show_data
 
 if TYPE_CHECKING:
+    from vidrec.config import Settings
     from vidrec.ingest.index import IndexReport
 
 
+@command("embedder", "store", "checkpoint", "library")
 def index(
-    embedder: EmbedderName = None,
-    store: StoreName = None,
+    settings: Settings,
     recreate: bool = flag(
         "Rebuild the whole index, then replace the old one at once.", "--recreate"
     ),
     prune: bool = flag("Delete points that the library no longer has.", "--prune"),
     yes: bool = flag("Delete points without asking.", "--yes", "-y"),
-    checkpoint: CheckpointFolder = None,
     format: ReportFormat = "auto",
-    library: Library = None,
 ) -> None:
     """Bring a store up to date with the library; no model is called.
 
@@ -42,21 +30,13 @@ def index(
     """
     from vidrec.ingest.index import index as stage
 
-    wished = choose_format(format)
-    settings = settings_for(
-        embedder__name=embedder, store__name=store, resnet__checkpoint=checkpoint, library=library
-    )
     gc.set_threshold(10_000)  # a batch's points are no garbage: rarely look through them
-    report = stage(settings, recreate=recreate, prune=prune, agree=agreement(yes), progress=Bar())
-    show_data(wished, report)
+    report = stage(
+        settings, recreate=recreate, prune=prune, agree=lambda what: yes or agrees(what),
+        progress=Bar(),
+    )  # fmt: skip
+    show_data(format, report)
     _show_index(report)
-
-
-def agreement(yes: bool) -> Callable[[str], bool] | None:
-    """Return how to ask whether points may be deleted; None if nobody is there to answer."""
-    if yes:
-        return lambda question: True
-    return (lambda question: typer.confirm(question, err=True)) if may_ask() else None
 
 
 def _show_index(report: IndexReport) -> None:

@@ -6,18 +6,21 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from vidrec.commands.options import Library, ReportFormat, flag, option, settings_for
-from vidrec.display import Format, choose_format, count, moment, note, show_data, show_table
+from vidrec.commands.options import ReportFormat, command, flag, option
+from vidrec.display import Format, count, moment, note, show_data, show_table
 from vidrec.errors import PartialFailure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from vidrec.config import Settings
     from vidrec.ingest.joblist import Cleaned
     from vidrec.library.joblist import JobRow
 
 
+@command("library")
 def jobs(
+    settings: Settings,
     closed: bool = flag("Also show jobs whose embeddings are stored.", "--all"),
     give_up: str | None = option(
         "Give up a job, by its id or that of its video; the next `vidrec embed` pays for "
@@ -26,7 +29,6 @@ def jobs(
     ),
     clean_assets: bool = flag("Delete files at the service that no job reads.", "--clean-assets"),
     format: ReportFormat = "auto",
-    library: Library = None,
 ) -> None:
     """Show jobs of paid services: state, age, minutes, and what is stuck.
 
@@ -34,14 +36,12 @@ def jobs(
     """
     from vidrec.ingest import joblist as stage
 
-    wished = choose_format(format)
-    settings = settings_for(library=library)
     if give_up is not None:
         given = stage.give_up_job(settings, give_up)
         note(f"gave up the job of {given.filename or given.video_id}: the next run pays for a new "
              "one (with --retry-failed, if it had failed for good)")  # fmt: skip
     cleaned = stage.clean_copies(settings) if clean_assets else None
-    _show_jobs(stage.list_jobs(settings, closed=closed), wished)
+    _show_jobs(stage.list_jobs(settings, closed=closed), format)
     if cleaned is not None and _show_cleaned(cleaned):
         raise typer.Exit(PartialFailure.exit_code)
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from typer import Argument
 
 from vidrec.commands import completion
-from vidrec.commands.options import Library, ReportFormat, option, settings_for
+from vidrec.commands.options import ReportFormat, command, option
 from vidrec.commands.tag import show_metadata
-from vidrec.display import choose_format, note
+from vidrec.display import note
 from vidrec.errors import UsageError
 
+if TYPE_CHECKING:
+    from vidrec.config import Settings
 
+
+@command("library")
 def label(
+    settings: Settings,
     videos: list[str] | None = Argument(
         None,
         help="Videos: id:…, paths, names or #2 of the last answer.",
@@ -26,7 +32,6 @@ def label(
         "CSV or JSON lines file with the columns file and label.", "--from"
     ),
     format: ReportFormat = "auto",
-    library: Library = None,
 ) -> None:
     """Label videos; the index shows it after the next `vidrec index`.
 
@@ -35,8 +40,6 @@ def label(
     from vidrec.ingest import metadata
     from vidrec.search.last import named
 
-    wished = choose_format(format)
-    settings = settings_for(library=library)
     if (source is None) == (label is None) or (source is not None and videos):
         raise UsageError("label takes videos and --label, or --from and a file")
     if source is not None:
@@ -48,4 +51,4 @@ def label(
         raise UsageError("label which videos? Name some")
     if report.values:
         note("run `vidrec index` to take the labels over into the index")
-    show_metadata(report, wished)
+    show_metadata(report, format)

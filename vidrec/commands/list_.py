@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from vidrec.commands.options import Library, OutputFormat, Where, flag, settings_for
-from vidrec.display import Format, choose_format, moment, show_data, show_table, size
+from vidrec.commands.options import OutputFormat, Where, command, flag
+from vidrec.display import Format, moment, show_data, show_table, size
 from vidrec.table import telling_folders
 
 if TYPE_CHECKING:
     from vidrec.commands.rows import ListedVideo
+    from vidrec.config import Settings
     from vidrec.types import Video
 
 
+@command("library")
 def list_(
+    settings: Settings,
     where: Where = None,
     unlabelled: bool = flag("List only videos without a label.", "--unlabelled"),
     long: bool = flag("Also show group, tone (of conse) and path or URL.", "--long", "-l"),
     format: OutputFormat = "auto",
-    library: Library = None,
 ) -> None:
     """List the videos of the library.
 
@@ -30,13 +32,11 @@ def list_(
     from vidrec.conditions import Condition
     from vidrec.search.conditions import parse_conditions
 
-    wished = choose_format(format)
     conditions = parse_conditions(where or [])
     if unlabelled:
         conditions += (Condition("label", "=", None),)
-    settings = settings_for(library=library)
-    told = tones(settings) if long and wished == "table" else None
-    show_videos(stage(settings, conditions), wished, told)
+    told = tones(settings) if long and format == "table" else None
+    show_videos(stage(settings, conditions), format, told)
 
 
 def show_videos(

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from vidrec.commands.options import (
-    CheckpointFolder,
-    EmbedderName,
-    Library,
-    PaidQuestions,
-    StoreName,
-    settings_for,
-)
+from typing import TYPE_CHECKING
+
+from vidrec.commands.options import PaidQuestions, command
+
+if TYPE_CHECKING:
+    from vidrec.config import Settings
 
 
-def mcp(
-    allow_paid: PaidQuestions = 0,
-    embedder: EmbedderName = None,
-    checkpoint: CheckpointFolder = None,
-    store: StoreName = None,
-    library: Library = None,
-) -> None:
+@command("embedder", "store", "checkpoint", "library")
+def mcp(settings: Settings, allow_paid: PaidQuestions = 0) -> None:
     """Let agents search the library: tools over stdin and stdout (MCP).
 
     Example: vidrec mcp --library my-library
@@ -26,8 +19,5 @@ def mcp(
     from vidrec.search.session import Session
     from vidrec.serve.agents import agent_server
 
-    settings = settings_for(
-        embedder__name=embedder, store__name=store, resnet__checkpoint=checkpoint, library=library
-    )
     with Session(settings) as session:
         agent_server(session, allow_paid).run()

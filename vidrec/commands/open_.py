@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 from typer import Argument
 
-from vidrec.commands.options import Library, flag, option, settings_for
+from vidrec.commands.options import command, flag, option
 from vidrec.display import moment, note
 from vidrec.errors import UsageError
 
@@ -25,13 +25,14 @@ PLAYERS = {
 }  # fmt: skip
 
 
+@command("library")
 def open_(
+    settings: Settings,
     number: int = Argument(1, min=1, help="Number of a result of the last answer."),
     player: str | None = option(
         "Player to use: mpv, vlc, mplayer, ffplay or another.", show_default="the first installed"
     ),
     dry_run: bool = flag("Show the command, and play nothing.", "--dry-run"),
-    library: Library = None,
 ) -> None:
     """Play a result of the last answer at its moment.
 
@@ -39,7 +40,6 @@ def open_(
     """
     from vidrec.search.last import last_result
 
-    settings = settings_for(library=library)
     result = last_result(settings.library, number)
     command, starts = command_for(_place(settings, result), result.start_sec, player)
     if dry_run:

@@ -1,73 +1,26 @@
-"""Options that several commands share, and the settings that they make."""
+"""A command's options: those of its own, those that several share, and the settings they make."""
 
 from __future__ import annotations
 
+import functools
 import gc
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from io import TextIOWrapper
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from typer import Option
 
 from vidrec.commands import completion
-from vidrec.display import Format, note
+from vidrec.display import Format, choose_format, note
 from vidrec.errors import UsageError
+from vidrec.voice import speak
 
 if TYPE_CHECKING:
     from vidrec.config import Settings
 
 _config: Path | None = None
 _told = False
-
-Library = Annotated[Path | None, Option("--library", help="Library folder.")]
-EmbedderName = Annotated[
-    str | None,
-    Option(
-        "--embedder",
-        "-e",
-        help="Embedder to use.",
-        metavar="NAME",
-        show_default="conse",
-        autocompletion=completion.embedders,
-    ),
-]
-CheckpointFolder = Annotated[
-    Path | None,
-    Option(
-        "--checkpoint",
-        metavar="NAME",
-        help="Use the embedder resnet with this trained network: a name in the library, or a "
-        "folder.",
-        show_default="the newest in the library",
-        autocompletion=completion.checkpoints,
-    ),
-]
-StoreName = Annotated[
-    str | None,
-    Option(
-        "--store", "-s", help="Store to use.", metavar="NAME", show_default="knn",
-        autocompletion=completion.stores,
-    ),
-]  # fmt: skip
-Where = Annotated[
-    list[str] | None,
-    Option(
-        help='Only videos that meet a condition, as label=Cats, "duration_sec >= 60", "year in '
-        '2006,2007", "filename ~ *.mkv", "added > 2026-11-01", tone=dark, "tone.light < 0.3" (of '
-        "conse; 0 to 1, 0.5 is usual); may be repeated.",
-        metavar="CONDITION",
-        autocompletion=completion.conditions,
-    ),
-]
-AllowPaid = Annotated[bool, Option("--allow-paid", help="Pay without asking (marengo).")]
-_FORMAT = Option(
-    "--format", "-f", help="auto: a table on a terminal, JSON lines in a pipe.", show_default=False
-)
-OutputFormat = Annotated[Format, _FORMAT]
-ReportFormat = Annotated[Literal["auto", "table", "json", "jsonl"], _FORMAT]
 
 
 def option(help: str, *names: str, default: Any = None, **more: Any) -> Any:
@@ -78,6 +31,123 @@ def option(help: str, *names: str, default: Any = None, **more: Any) -> Any:
 def flag(help: str, *names: str) -> Any:
     """Return the option of a switch that is off by default and has no ``--no-`` form."""
     return Option(False, *names, help=help)
+
+
+class Setting(NamedTuple):
+    """An option that stands for a setting, by its dotted name, for one run."""
+
+    name: str
+    kind: Any
+    option: Any
+
+
+def sets(name: str, kind: Any, help: str, *names: str, **more: Any) -> Setting:
+    """Return the option of a setting; where it is not given, the setting is as it was."""
+    make = flag if kind is bool else option
+    return Setting(name, kind if kind is bool else kind | None, make(help, *names, **more))
+
+
+SHARED = {
+    "embedder": sets(
+        "embedder.name", str, "Embedder to use.", "--embedder", "-e",
+        metavar="NAME", show_default="conse", autocompletion=completion.embedders,
+    ),
+    "store": sets(
+        "store.name", str, "Store to use.", "--store", "-s",
+        metavar="NAME", show_default="knn", autocompletion=completion.stores,
+    ),
+    "checkpoint": sets(
+        "resnet.checkpoint", Path, "Use the embedder resnet with this trained network: a name in "
+        "the library, or a folder.", metavar="NAME", show_default="the newest in the library",
+        autocompletion=completion.checkpoints,
+    ),
+    "library": sets("library", Path, "Library folder."),
+}  # fmt: skip
+_VOICE = {
+    "quiet": (bool, flag("Show only warnings and errors.", "--quiet", "-q")),
+    "verbose": (
+        bool,
+        flag("Show more: each step, and traces of unexpected errors.", "--verbose", "-v"),
+    ),
+    "log_file": (
+        Path | None,
+        option("Append all messages to a file, with time stamps and traces."),
+    ),
+}
+
+Where = Annotated[
+    list[str] | None,
+    Option(
+        help='Only videos that meet a condition, as label=Cats, "duration_sec >= 60", "year in '
+        '2006,2007", "filename ~ *.mkv", "added > 2026-11-01", tone=dark, "tone.light < 0.3" (of '
+        "conse; 0 to 1, 0.5 is usual); may be repeated.",
+        metavar="CONDITION",
+        autocompletion=completion.conditions,
+    ),
+]
+_FORMAT = Option(
+    "--format", "-f", help="auto: a table on a terminal, JSON lines in a pipe.", show_default=False
+)
+OutputFormat = Annotated[Format, _FORMAT]
+ReportFormat = Annotated[Literal["auto", "table", "json", "jsonl"], _FORMAT]
+FileFormat = Annotated[
+    Literal["parquet", "jsonl"] | None,
+    Option("--file-format", help="Format of the file.", show_default="by its name"),
+]
+RankScope = Annotated[
+    Literal["clip", "video", "best"],
+    Option(help="Rank a video by its best clip, as a whole, or by the better of both."),
+]
+PaidQuestions = Annotated[int, Option(min=0, help="Pay for at most N questions (marengo).")]
+NulSeparated = Annotated[
+    bool, Option("--null", "-0", help="Names on stdin are separated by NUL (find -print0).")
+]
+
+
+def command(
+    *shared: str, lazy: bool = False, **own: Setting
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return what makes a command of a function: it also takes options that commands share.
+
+    The function is called with ``settings``, if it has such a parameter, and with the ``format``
+    that is meant. Every command takes ``--quiet``, ``--verbose`` and ``--log-file``.
+
+    Args:
+        shared: names of ``SHARED``.
+        lazy: ``settings`` is a function that reads them, not yet called.
+        own: settings for which this command alone has an option, by the option's name.
+    """
+    setting = own | {name: SHARED[name] for name in shared}
+
+    def make(function: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(function, eval_str=True, locals={"Settings": Any})
+        wanted = signature.parameters
+
+        @functools.wraps(function)
+        def run(quiet: bool, verbose: bool, log_file: Path | None, **given: Any) -> None:
+            speak(quiet=quiet, verbose=verbose, log_file=log_file)
+            if "format" in given:
+                given["format"] = choose_format(given["format"])
+            flags = {its.name: given[name] for name, its in setting.items()}
+            given = {name: value for name, value in given.items() if name in wanted}
+            if "settings" in wanted:
+                read = functools.partial(settings_for, flags)
+                given["settings"] = read if lazy else read()
+            function(**given)
+
+        named = {name: (its.kind, its.option) for name, its in setting.items()}
+        mine = {name: (p.annotation, p.default) for name, p in wanted.items() if name != "settings"}
+        parameters = [
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=default
+            )
+            for name, (kind, default) in {**named, **mine, **named, **_VOICE}.items()
+        ]
+        run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in parameters}
+        return run
+
+    return make
 
 
 def use_config(path: Path | None) -> None:
@@ -91,22 +161,23 @@ def named_config() -> Path | None:
     return _config
 
 
-def settings_for(**flags: Any) -> Settings:
-    """Settings with the flags that were given; ``section__key`` names a section's key."""
+def settings_for(flags: dict[str, Any] | None = None) -> Settings:
+    """Settings with flags by dotted name; None, and a switch that is off, were not given."""
     from vidrec.config import load_settings
     from vidrec.media import limits
 
     _tell_of_file()
-    if flags.get("resnet__checkpoint") is not None:
-        if flags["embedder__name"] not in (None, "resnet"):
+    flags = {name: None if value is False else value for name, value in (flags or {}).items()}
+    if flags.get("resnet.checkpoint") is not None:
+        if flags["embedder.name"] not in (None, "resnet"):
             raise UsageError(
                 "--checkpoint is a network of the embedder resnet. Received: --embedder "
-                f"{flags['embedder__name']}"
+                f"{flags['embedder.name']}"
             )
-        flags["embedder__name"] = "resnet"
-    settings = load_settings(_config, {name.replace("__", "."): v for name, v in flags.items()})
+        flags["embedder.name"] = "resnet"
+    settings = load_settings(_config, flags)
     limits.use(settings.media)
-    if settings.embedder.name == "resnet" and "embedder__name" in flags:
+    if settings.embedder.name == "resnet" and "embedder.name" in flags:
         from vidrec.embedders.resnet import chosen_checkpoint
 
         if remark := chosen_checkpoint(settings)[1]:
@@ -127,62 +198,8 @@ def config_in_use() -> Path | None:
 def _tell_of_file() -> None:
     """Say once that settings come from the working folder: nobody named that file."""
     global _told
-    from vidrec.origins import IN_FOLDER, config_file
+    from vidrec.origins import IN_FOLDER
 
-    if not _told and config_file(_config) == IN_FOLDER:
+    if not _told and config_in_use() == IN_FOLDER:
         _told = True
         note(f"settings from ./{IN_FOLDER}")
-
-
-FileFormat = Annotated[
-    Literal["parquet", "jsonl"] | None,
-    Option("--file-format", help="Format of the file.", show_default="by its name"),
-]
-RankScope = Annotated[
-    Literal["clip", "video", "best"],
-    Option(help="Rank a video by its best clip, as a whole, or by the better of both."),
-]
-PaidQuestions = Annotated[int, Option(min=0, help="Pay for at most N questions (marengo).")]
-NulSeparated = Annotated[
-    bool, Option("--null", "-0", help="Names on stdin are separated by NUL (find -print0).")
-]
-
-
-def with_stdin(paths: list[str], *, nul: bool = False) -> list[str]:
-    """Put the names on stdin where a dash stands: one a line, or each before a NUL.
-
-    No file name holds a NUL, so where one is found the names are apart by it, asked or not.
-    """
-    if "-" not in paths:
-        return paths
-    if isinstance(sys.stdin, TextIOWrapper):
-        sys.stdin.reconfigure(errors="surrogateescape")  # names are bytes, whatever the encoding
-    text = sys.stdin.read() if sys.stdin else ""
-    if nul or "\0" in text:
-        listed = [name for name in text.split("\0") if name]
-    else:
-        listed = [line.rstrip("\r") for line in text.split("\n") if line.strip()]
-    return [path for path in paths if path != "-"] + listed
-
-
-def may_ask() -> bool:
-    """Whether somebody is there to answer a question."""
-    return bool(sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty())
-
-
-@contextmanager
-def opened(source: Path) -> Iterator[BinaryIO]:
-    """Open a file that is read, or stdin where ``-`` is named.
-
-    Raises:
-        UsageError: it cannot be opened.
-    """
-    if str(source) == "-":
-        yield sys.stdin.buffer
-        return
-    try:
-        file = source.open("rb")
-    except OSError as exc:
-        raise UsageError(f"cannot read {source}: {exc.strerror or exc}") from exc
-    with file:
-        yield file

@@ -11,23 +11,10 @@ import typer
 from typer import Argument
 
 from vidrec.commands import completion
-from vidrec.commands.options import (
-    AllowPaid,
-    CheckpointFolder,
-    EmbedderName,
-    Library,
-    OutputFormat,
-    RankScope,
-    StoreName,
-    Where,
-    flag,
-    may_ask,
-    opened,
-    option,
-    settings_for,
-)
+from vidrec.commands.options import OutputFormat, RankScope, Where, command, flag, option, sets
 from vidrec.commands.recommended import left_behind, show_answers, show_recommended
-from vidrec.display import Bar, choose_format, count, note
+from vidrec.commands.stdin import agrees, opened
+from vidrec.display import Bar, asked_format, count, note
 from vidrec.errors import NoConfidentMatch, PartialFailure, UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +22,20 @@ if TYPE_CHECKING:
     from vidrec.search.session import Answer
 
 
+@command(
+    "embedder", "store", "checkpoint", "library",
+    option=sets(
+        "marengo.option", str, "Marengo: what is searched, visual or audio; visual,audio: the "
+        "better of both; visual=0.7,audio=0.3: a weighted sum.", show_default="visual",
+    ),
+    min_confidence=sets(
+        "embedder.min_confidence", float, "Exit with code 3 if the best result has less "
+        "confidence; 0: never.", min=0, max=1, show_default="0.25",
+    ),
+    allow_paid=sets("paid.queries", bool, "Pay without asking (marengo).", "--allow-paid"),
+)  # fmt: skip
 def recommend(
+    settings: Settings,
     query: list[str] | None = Argument(
         None,
         help="A text, a video, an image, the name or id:… of a video in the library, or #2 of "
@@ -48,13 +48,6 @@ def recommend(
     ),
     unlike: list[str] | None = option("Not like this; may be repeated.", metavar="QUERY"),
     top_k: int = option("Show at most N results.", "--top-k", "-k", default=10),
-    embedder: EmbedderName = None,
-    option: str | None = option(
-        "Marengo: what is searched, visual or audio; visual,audio: the better of both; "
-        "visual=0.7,audio=0.3: a weighted sum.",
-        show_default="visual",
-    ),
-    store: StoreName = None,
     clips: bool = flag(
         "Rank moments instead of videos; neighbouring clips that match are one moment.", "--clips"
     ),
@@ -77,12 +70,6 @@ def recommend(
     scope: RankScope = "clip",
     where: Where = None,
     min_score: float | None = option("Leave out results with a lower score."),
-    min_confidence: float | None = option(
-        "Exit with code 3 if the best result has less confidence; 0: never.",
-        min=0,
-        max=1,
-        show_default="0.25",
-    ),
     queries: Path | None = option(
         "Answer many queries in JSON lines: a file, or -, with one text per line, or one "
         "JSON object with an id and options by name (query, like, top_k, …)."
@@ -105,10 +92,7 @@ def recommend(
         min=1,
         show_default="3600 for videos that are not on this machine",
     ),
-    allow_paid: AllowPaid = False,
     format: OutputFormat = "auto",
-    checkpoint: CheckpointFolder = None,
-    library: Library = None,
 ) -> None:
     """Recommend videos for a text, a clip, an image or a video of the library.
 
@@ -122,18 +106,8 @@ def recommend(
         {"--queries": queries, "--all-videos": all_videos},
         {"QUERY": query, "--save-clips": save_clips, "--sheet": sheet},
     )
-    if queries is not None and format not in ("auto", "jsonl"):
+    if queries is not None and asked_format() not in ("auto", "jsonl"):
         raise UsageError("--queries answers in JSON lines: use --format jsonl")
-    wished = choose_format("jsonl" if queries is not None else format)
-    settings = settings_for(
-        embedder__name=embedder,
-        marengo__option=option,
-        embedder__min_confidence=min_confidence,
-        store__name=store,
-        resnet__checkpoint=checkpoint,
-        paid__queries=allow_paid or None,
-        library=library,
-    )
     options = {
         "query": query, "like": like, "unlike": unlike, "top_k": top_k, "clips": clips,
         "pool": pool, "diversity": diversity, "max_per": max_per, "dedupe": dedupe,
@@ -151,7 +125,7 @@ def recommend(
 
             write_sheet(answer, sheet)
             note(f"wrote {sheet}")
-        show_recommended(Player(settings, url_expires).playable(answer), wished)
+        show_recommended(Player(settings, url_expires).playable(answer), format)
         if save_clips is not None:
             _save_clips(answer, save_clips, exact=exact)
 
@@ -207,8 +181,7 @@ def _batch(
 
 
 def _may_pay(words: str) -> bool:
-    """Ask whoever sits there; nobody says no."""
-    return may_ask() and typer.confirm(f"{words[0].upper()}{words[1:]}. Pay?", err=True)
+    return agrees(f"{words[0].upper()}{words[1:]}. Pay?")
 
 
 def _all_videos(settings: Settings, target: Path, k: int, scope: str) -> None:

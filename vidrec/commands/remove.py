@@ -4,29 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import typer
 from typer import Argument
 
 from vidrec.commands import completion
-from vidrec.commands.options import (
-    Library,
-    NulSeparated,
-    ReportFormat,
-    flag,
-    may_ask,
-    settings_for,
-    with_stdin,
-)
-from vidrec.display import Format, choose_format, count, note, show_data
+from vidrec.commands.options import NulSeparated, ReportFormat, command, flag
+from vidrec.commands.stdin import agrees, may_ask, with_stdin
+from vidrec.display import Format, count, note, show_data
 from vidrec.errors import UsageError
 
 if TYPE_CHECKING:
     from vidrec.commands.rows import NamedVideo
+    from vidrec.config import Settings
     from vidrec.ingest.remove import RemoveReport
     from vidrec.types import Video
 
 
+@command("library")
 def remove(
+    settings: Settings,
     videos: list[str] | None = Argument(
         None,
         help="Videos (id:…, paths, names) or folders, or - for a list on stdin.",
@@ -41,7 +36,6 @@ def remove(
     dry_run: bool = flag("Show what would be removed, and remove nothing.", "--dry-run"),
     nul: NulSeparated = False,
     format: ReportFormat = "auto",
-    library: Library = None,
 ) -> None:
     """Forget videos: their embeddings leave the library and its index. Files stay.
 
@@ -51,20 +45,18 @@ def remove(
     """
     from vidrec.ingest.remove import remove as stage
 
-    wished = choose_format(format)
     if videos is None and not missing:
         raise UsageError("nothing to remove: name videos or folders, or give --missing")
     names = with_stdin(videos or [], nul=nul)
-    settings = settings_for(library=library)
     report = stage(settings, names, missing=missing, yes=yes, dry_run=dry_run)
     if report.kept and not dry_run and may_ask():
         for video, doubt in report.kept:
             note(f"{video.path or video.filename}: {doubt}")
-        if typer.confirm(f"Forget {count(len(report.kept), 'such video')} as well?", err=True):
-            _show_removed(report, wished)
+        if agrees(f"Forget {count(len(report.kept), 'such video')} as well?"):
+            _show_removed(report, format)
             ids = [f"id:{video.id}" for video, _ in report.kept]
             report = stage(settings, ids)
-    _show_removed(report, wished)
+    _show_removed(report, format)
 
 
 def _show_removed(report: RemoveReport, wished: Format) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from typer import Argument
 
+from vidrec.commands.options import command as takes
 from vidrec.display import show_data
 from vidrec.errors import UsageError
 from vidrec.wording import did_you_mean
@@ -36,6 +37,7 @@ ROWS = {
 }
 
 
+@takes()
 def schema(
     command: Annotated[
         str,

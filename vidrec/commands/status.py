@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidrec.commands.options import Library, ReportFormat, settings_for
-from vidrec.display import choose_format, count, plain, show_data, show_table, size
+from vidrec.commands.options import ReportFormat, command
+from vidrec.display import count, plain, show_data, show_table, size
 
 if TYPE_CHECKING:
     from vidrec.care.status import EmbedderStatus, Status
+    from vidrec.config import Settings
 
 
-def status(format: ReportFormat = "auto", library: Library = None) -> None:
+@command("library")
+def status(settings: Settings, format: ReportFormat = "auto") -> None:
     """Show what the library holds, what is indexed, and what failed.
 
     Example: vidrec status
@@ -20,9 +22,8 @@ def status(format: ReportFormat = "auto", library: Library = None) -> None:
     from vidrec.care.status import status as stage
     from vidrec.commands.options import config_in_use
 
-    wished = choose_format(format)
-    found = stage(settings_for(library=library))
-    if not show_data(wished, found):
+    found = stage(settings)
+    if not show_data(format, found):
         _show_status(found, config_in_use())
 
 

@@ -9,15 +9,18 @@ import typer
 from typer import Argument
 
 from vidrec.commands import completion
-from vidrec.commands.options import Library, ReportFormat, option, settings_for
-from vidrec.display import Format, choose_format, count, note, show_data
+from vidrec.commands.options import ReportFormat, command, option
+from vidrec.display import Format, count, note, show_data
 from vidrec.errors import PartialFailure, UsageError
 
 if TYPE_CHECKING:
+    from vidrec.config import Settings
     from vidrec.ingest.metadata import MetadataReport
 
 
+@command("library")
 def tag(
+    settings: Settings,
     words: list[str] | None = Argument(
         None,
         help="Videos (id:…, paths, names, #2 of the last answer), then key=value; key= removes.",
@@ -27,7 +30,6 @@ def tag(
         "CSV or JSON lines file: a column file, and one column for each field.", "--from"
     ),
     format: ReportFormat = "auto",
-    library: Library = None,
 ) -> None:
     """Give videos fields of your own, which --where can ask for.
 
@@ -37,14 +39,12 @@ def tag(
     from vidrec.search.conditions import scalar
     from vidrec.search.last import named
 
-    wished = choose_format(format)
-    settings = settings_for(library=library)
     pairs = [word for word in words or [] if "=" in word and not Path(word).exists()]
     videos = [named(settings.library, word) for word in words or [] if word not in pairs]
     if source is not None:
         if words:
             raise UsageError("--from takes the videos from the file: name none beside it")
-        show_metadata(metadata.read_metadata(settings, source, scalar), wished)
+        show_metadata(metadata.read_metadata(settings, source, scalar), format)
         return
     if not videos or not pairs:
         raise UsageError("tag takes videos and then fields: vidrec tag dune.mp4 year=2021")
@@ -52,7 +52,7 @@ def tag(
     fields = {key.strip(): scalar(value.strip()) if value else None for key, _, value in split}
     if "label" in fields:
         raise UsageError("label is a field of vidrec's own: use `vidrec label`")
-    show_metadata(metadata.tag(settings, videos, fields), wished)
+    show_metadata(metadata.tag(settings, videos, fields), format)
 
 
 def show_metadata(report: MetadataReport, wished: Format = "table", *, strict: bool = True) -> None:

@@ -10,26 +10,31 @@ import typer
 from typer import Argument
 
 from vidrec.commands import completion
-from vidrec.commands.options import Library, ReportFormat, flag, option, settings_for
-from vidrec.display import Bar, Format, choose_format, count, note, show_data, show_table
+from vidrec.commands.options import ReportFormat, command, flag, option, sets
+from vidrec.display import Bar, Format, count, note, show_data, show_table
 from vidrec.errors import PartialFailure
 
 if TYPE_CHECKING:
+    from vidrec.config import Settings
     from vidrec.training.train import TrainReport
 
 
+@command(
+    "library",
+    recipe=sets(
+        "train.recipe", Literal["default", "reference"], "Train temporal layers on a pre-trained "
+        "network (default), or a (2+1)D ResNet from scratch (reference).", show_default="default",
+    ),
+    epochs=sets("train.epochs", int, "Train at most N epochs.", min=1, show_default="50"),
+    batch_size=sets("train.batch_size", int, "Clips per batch.", min=1, show_default="8"),
+    seed=sets("train.seed", int, "Random seed.", show_default="0"),
+)  # fmt: skip
 def train(
+    settings: Settings,
     dataset: Annotated[Path, Argument(help="Folder of videos: <split>/<Class>/* or <Class>/*.")],
     out: str | None = option(
         "Name of the checkpoint in the library, or a folder (with a /).", metavar="NAME"
     ),
-    recipe: Literal["default", "reference"] | None = option(
-        "Train temporal layers on a pre-trained network (default), or a (2+1)D ResNet "
-        "from scratch (reference).",
-        show_default="default",
-    ),
-    epochs: int | None = option("Train at most N epochs.", min=1, show_default="50"),
-    batch_size: int | None = option("Clips per batch.", min=1, show_default="8"),
     frames: int = option("Frames per window.", default=10, min=1, max=256),
     frame_step: int = option(
         "Distance between frames of a window, at 25 frames a second.", default=15, min=1
@@ -39,7 +44,6 @@ def train(
         "Learning rate of the optimiser.", min=0, show_default="the recipe's"
     ),
     patience: int = option("Stop after N epochs without improvement; 0: never.", default=20, min=0),
-    seed: int | None = option("Random seed.", show_default="0"),
     resume: bool = flag("Resume an interrupted run.", "--resume"),
     init: Path | None = option(
         "Start from the weights of a checkpoint: a name or a folder.",
@@ -47,7 +51,6 @@ def train(
         metavar="NAME",
     ),
     format: ReportFormat = "auto",
-    library: Library = None,
 ) -> None:
     """Train a network on labelled clips, for the resnet embedder.
 
@@ -55,19 +58,11 @@ def train(
     """
     from vidrec.training import train as stage
 
-    wished = choose_format(format)
-    settings = settings_for(
-        train__recipe=recipe,
-        train__epochs=epochs,
-        train__batch_size=batch_size,
-        train__seed=seed,
-        library=library,
-    )
     options = stage.TrainOptions(
         out, frames, frame_step, size, learning_rate, patience, resume, init
     )
     report = stage.train(settings, dataset, options, Bar())
-    _show_train(report, wished)
+    _show_train(report, format)
     if report.interrupted:
         raise typer.Exit(130)
     if report.skipped:

@@ -7,31 +7,37 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Argument
 
-from vidrec.commands.options import Library, ReportFormat, flag, option, settings_for, with_stdin
-from vidrec.display import Bar, Format, choose_format, count, note, plain, show_data, size
+from vidrec.commands.options import ReportFormat, command, flag, sets
+from vidrec.commands.stdin import with_stdin
+from vidrec.display import Bar, Format, count, note, plain, show_data, size
 from vidrec.errors import PartialFailure
 
 if TYPE_CHECKING:
+    from vidrec.config import Settings
     from vidrec.ingest.upload import UploadReport
 
 
-def upload(
-    paths: Annotated[list[str], Argument(help="Videos, folders, or - for a list on stdin.")],
-    bucket: str | None = option("Bucket to upload to."),
-    prefix: str | None = option("Prefix of the keys.", show_default="vidrec/"),
-    endpoint_url: str | None = option("URL of an S3-compatible server.", show_default="AWS"),
-    profile: str | None = option("AWS profile."),
-    region: str | None = option("Region of the bucket."),
-    public: bool = flag(
-        "Let anyone on the internet who knows the URL read the objects, for good; by "
-        "default they are private and read through URLs that expire.",
-        "--public",
+@command(
+    "library",
+    bucket=sets("s3.bucket", str, "Bucket to upload to."),
+    prefix=sets("s3.prefix", str, "Prefix of the keys.", show_default="vidrec/"),
+    endpoint_url=sets(
+        "s3.endpoint_url", str, "URL of an S3-compatible server.", show_default="AWS"
     ),
-    workers: int | None = option("Upload N files at a time.", min=1, show_default="4"),
+    profile=sets("s3.profile", str, "AWS profile."),
+    region=sets("s3.region", str, "Region of the bucket."),
+    public=sets(
+        "s3.public", bool, "Let anyone on the internet who knows the URL read the objects, for "
+        "good; by default they are private and read through URLs that expire.", "--public",
+    ),
+    workers=sets("s3.workers", int, "Upload N files at a time.", min=1, show_default="4"),
+)  # fmt: skip
+def upload(
+    settings: Settings,
+    paths: Annotated[list[str], Argument(help="Videos, folders, or - for a list on stdin.")],
     dry_run: bool = flag("Show what would be uploaded, and send nothing.", "--dry-run"),
     verify: bool = flag("Read every object back and compare it with the file.", "--verify"),
     format: ReportFormat = "auto",
-    library: Library = None,
 ) -> None:
     """Upload videos to S3; objects that are there already are skipped.
 
@@ -39,16 +45,11 @@ def upload(
     """
     from vidrec.ingest.upload import upload as stage
 
-    wished = choose_format(format)
-    settings = settings_for(
-        s3__bucket=bucket, s3__prefix=prefix, s3__endpoint_url=endpoint_url, s3__profile=profile,
-        s3__region=region, s3__public=public or None, s3__workers=workers, library=library,
-    )  # fmt: skip
     if settings.s3.public and not dry_run:
         note("note: --public: anyone who knows an object's URL can read it, for good")
     report = stage(settings, with_stdin(paths), dry_run=dry_run, verify=verify, progress=Bar())
-    show_data(wished, report)
-    _show_upload(report, dry_run, wished)
+    show_data(format, report)
+    _show_upload(report, dry_run, format)
     if report.interrupted:
         raise typer.Exit(130)
     if report.failed:

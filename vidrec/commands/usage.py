@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vidrec.commands.options import Library, ReportFormat, settings_for
-from vidrec.display import choose_format, count, dollars, show_data, show_table, size
+from vidrec.commands.options import ReportFormat, command
+from vidrec.display import count, dollars, show_data, show_table, size
 
 if TYPE_CHECKING:
+    from vidrec.config import Settings
     from vidrec.ingest.usage import Usage
 
 
-def usage(format: ReportFormat = "auto", library: Library = None) -> None:
+@command("library")
+def usage(settings: Settings, format: ReportFormat = "auto") -> None:
     """Show what was paid for, by the library's own record.
 
     Example: vidrec usage
     """
     from vidrec.ingest.usage import usage as stage
 
-    wished = choose_format(format)
-    found = stage(settings_for(library=library))
-    if not show_data(wished, found):
+    found = stage(settings)
+    if not show_data(format, found):
         _show_usage(found)
 
 
