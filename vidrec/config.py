@@ -84,6 +84,13 @@ class Settings(BaseSettings):
             known = [f"{name}.{key}" for key in model.model_fields]
             raise ConfigError(problem_of(self._given or Given({}), problem, known)) from exc
 
+    def choosing(self, embedder: str, store: str | None = None) -> "Settings":
+        """Return settings that name another embedder, and store; all else is shared with these."""
+        chosen = self.model_copy()
+        chosen.embedder = self.embedder.model_copy(update={"name": embedder})
+        chosen.store = self.store.model_copy(update={"name": store} if store else {})
+        return chosen
+
     @field_validator("library", "cache")
     @classmethod
     def _expand(cls, path: Path) -> Path:

@@ -57,9 +57,8 @@ def _stores(
     mine = {settings.embedder.name, *(library.embedder_names() if library else ())}
     pairs = {("knn", name) for name in local} | {(settings.store.name, name) for name in mine}
     for store_name, embedder in sorted(pairs):
-        chosen = settings.model_copy(deep=True)
-        chosen.store.name, chosen.embedder.name = store_name, embedder
         found: list[Check] = []
+        chosen = settings.choosing(embedder, store_name)
         with guarded(f"index of {embedder}", found), closing(open_store(chosen)) as store:
             yield from _store(store, library, embedder, progress, why_not)
         yield from found

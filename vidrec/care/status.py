@@ -132,12 +132,9 @@ def _embedder(
 
     indexed, stale = None, False
     info = problem = None
-    chosen = settings.model_copy(deep=True)
-    chosen.embedder.name = embedder
     try:
-        store = open_store(chosen)
-        store.owner = library.id
-        with closing(store):
+        with closing(open_store(settings.choosing(embedder))) as store:
+            store.owner = library.id
             info = store.info()
     except VidrecError as exc:
         problem = str(exc)

@@ -71,10 +71,8 @@ class Spaces:
 
     def _know_embedder(self, name: str) -> None:
         """Take note of the fingerprints that an embedder has under the settings."""
-        changed = self._settings.model_copy(deep=True)
-        changed.embedder.name = name
         try:
-            embedder = load_embedder(changed)
+            embedder = load_embedder(self._settings, name)
         except VidrecError:
             return
         length = 0.0 if embedder.own_clips else self._settings.embedder.clip_seconds
@@ -109,8 +107,7 @@ class Spaces:
         return found
 
     def _made(self, name: str, wishes: dict[str, Any]) -> Embedder:
-        changed = self._settings.model_copy(deep=True)
-        changed.embedder.name = name
+        changed = self._settings.choosing(name)
         section = getattr(changed, name, None)
         if isinstance(section, Section):
             fields = type(section).model_fields

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -150,13 +151,8 @@ def _leave_stores(settings: Settings, library: Library, report: RemoveReport) ->
     Those of an earlier run that was cut off are among them.
     """
     for fingerprint in library.fingerprints():
-        chosen = settings.model_copy(deep=True)
-        chosen.embedder.name = fingerprint.embedder
         try:
-            store = open_store(chosen)
-            try:
+            with closing(open_store(settings.choosing(fingerprint.embedder))) as store:
                 report.points += leave_store(library, store, str(fingerprint))
-            finally:
-                store.close()
         except VidrecError as exc:
             report.behind.append(str(exc))

@@ -105,9 +105,7 @@ def with_embedder(settings: Settings, library: Library) -> tuple[Settings, tuple
     if len(names) != 1 or settings.embedder.name in names:
         return settings, ()
     (name,) = names
-    chosen = settings.model_copy(deep=True)
-    chosen.embedder.name = name
-    return chosen, (f"the library has embeddings of {name} only: it was asked",)
+    return settings.choosing(name), (f"the library has embeddings of {name} only: it was asked",)
 
 
 def told_by(settings: Settings, library: Library) -> Told | None:
