@@ -19,7 +19,8 @@ from vidrec.errors import MediaError
 from vidrec.library import Library
 from vidrec.types import Clip, Fingerprint, Video
 
-POISON, BROKEN, SLOW = b"poison", b"broken", b"slow"
+POISON, BROKEN, HELD = b"poison", b"broken", b"held"
+_OPEN = "open"  # the file that lets go what is held in its folder
 
 
 class MarkedEmbedder(Embedder):
@@ -40,8 +41,10 @@ class MarkedEmbedder(Embedder):
             os._exit(9)
         if content.endswith(BROKEN):
             raise MediaError("broken")
-        if content.endswith(SLOW):
-            time.sleep(0.5)
+        if content.endswith(HELD):
+            video.path.with_suffix(".held").write_text(str(os.getppid()))
+            while not (video.path.parent / _OPEN).exists():
+                time.sleep(0.02)
         yield Clip(0.0, 1.0), np.frombuffer(bytes.fromhex(video.id[:8]), np.uint8) + 1.0
 
 
@@ -56,6 +59,17 @@ def eight_films(folder: Path) -> Path:
 def mark(folder: Path, name: str, ending: bytes) -> None:
     content = (folder / "0.mp4").read_bytes()
     (folder / name).write_bytes(content + name.encode() + ending)
+
+
+def holders(folder: Path) -> list[int]:
+    """The parent processes of those who are held at a video of a folder, or were."""
+    said = [path.read_text() for path in folder.glob("*.held")]
+    return [int(number) for number in said if number]
+
+
+def let_go(folder: Path) -> None:
+    """Let what is held go on; nothing of the folder is held any more."""
+    (folder / _OPEN).touch()
 
 
 def rows(library: Path) -> list[Any]:

@@ -17,7 +17,7 @@ import pytest
 
 from tests import marked_embedder
 from tests.disks import mounted
-from tests.marked_embedder import eight_films, mark
+from tests.marked_embedder import eight_films, let_go, mark
 from tests.word_embedder import install
 from vidrec.library import Library
 
@@ -108,7 +108,7 @@ def test_a_disk_without_inodes(
 def test_a_library_that_goes_away_during_a_run(site: Path, tmp_path: Path, how: str) -> None:
     films, library = eight_films(tmp_path / "films"), tmp_path / "library"
     for number in range(8):
-        mark(films, f"{number}s.mp4", marked_embedder.SLOW)
+        mark(films, f"{number}s.mp4", marked_embedder.HELD)
     command = [
         sys.executable,
         "-m",
@@ -128,6 +128,7 @@ def test_a_library_that_goes_away_during_a_run(site: Path, tmp_path: Path, how: 
         shutil.rmtree(tmp_path / "elsewhere")
     elif how == "replaced":
         shutil.copytree(tmp_path / "elsewhere", library)
+    let_go(films)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1, said
     assert "Traceback" not in said

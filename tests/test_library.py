@@ -209,7 +209,7 @@ def test_a_text_does_not_wait_for_another_writer(tmp_path: Path) -> None:
         with writer.transaction():
             started = time.monotonic()
             library.cache_queries([("cats", vector, 1.0)], "f")
-            assert time.monotonic() - started < 1
+            assert time.monotonic() - started < 10  # a writer waits for 30 s
         assert library.cached_queries(["cats"], "f") == {}
         library.cache_queries([("cats", vector, 1.0)], "f")
         assert list(library.cached_queries(["cats"], "f")) == ["cats"]

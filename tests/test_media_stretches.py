@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -105,10 +106,13 @@ def test_stretches_end_when_nobody_wants_more(tmp_path: Path) -> None:
     path = write_film(tmp_path / "a.mp4", 40)
     load_decoder()
     used: list[str] = []
+    begun, both = count(), threading.Barrier(2)
 
     def use(sample: ClipFrames) -> None:
+        if next(begun) < 2:
+            both.wait(20)
         used.append(threading.current_thread().name)
-        time.sleep(0.02)
+        time.sleep(0.1)
 
     def first_of(film: Film) -> None:
         parts = stretches.in_stretches(film, use, lambda: 2)
@@ -118,7 +122,7 @@ def test_stretches_end_when_nobody_wants_more(tmp_path: Path) -> None:
     with open_film(path, 4.0, 8, SIZE) as film:
         first_of(film)
     before = len(used)
-    time.sleep(0.1)
+    time.sleep(0.3)
     assert len(used) == before <= 8 and len(set(used)) > 1
 
 

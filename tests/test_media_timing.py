@@ -206,4 +206,4 @@ def test_a_stamp_gone_wild_does_not_send_the_reader_in_circles(tmp_path: Path) -
     frames, there = frames_at(path, [0.5, 30.0, 100.0, 1000.0], SIZE)
 
     assert there[0] and numbers(frames[:1]) == [12]
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20

@@ -289,7 +289,7 @@ def test_lasting_faults_are_one_line(
     assert says in message
     assert "\n" not in message and len(message) < 400
     assert "s3cr3t-k3y" not in message + repr(store) + store.place
-    assert time.monotonic() - started < 6
+    assert time.monotonic() - started < 18
 
 
 def test_a_wrong_address_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,7 +297,7 @@ def test_a_wrong_address_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     started = time.monotonic()
     with pytest.raises(StoreError, match="is it running"):
         find(store, unit([1] * DIM), k=1)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10  # others are asked for 20 s
 
 
 def test_a_closed_grpc_port_is_named() -> None:

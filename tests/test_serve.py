@@ -112,7 +112,7 @@ def test_a_slow_embedder_holds_nobody_up(films: Settings, monkeypatch: pytest.Mo
         return encode(self, texts)
 
     monkeypatch.setattr(WordEmbedder, "_encode_texts", encoded)
-    films.serve.timeout_sec = 1
+    films.serve.timeout_sec = 3
     with serving(films) as client, ThreadPoolExecutor() as pool:
         waiting = [pool.submit(client.get, "/api/recommend?q=green") for _ in range(3)]
         time.sleep(0.2)

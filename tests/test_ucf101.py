@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from collections import Counter
@@ -321,21 +322,24 @@ download(url, choose(read_directory(url), Wish(classes=3, per_class=10)), Path(d
 def test_killed_anywhere_it_is_completed_by_running_it_again(
     server: RangeServer, tmp_path: Path
 ) -> None:
-    dest = tmp_path / "data"
+    dest, killed = tmp_path / "data", threading.Event()
 
-    def slowly(handler: Handler, start: int, end: int) -> bool:
-        time.sleep(0.03)
+    def held(handler: Handler, start: int, end: int) -> bool:
+        while len(clips_in(dest)) >= wanted and not killed.is_set():
+            time.sleep(0.005)
         return False
 
-    server.fault = slowly
+    server.fault = held
     command = [sys.executable, "-c", CHILD, server.url, str(dest)]
     for wanted in (1, 9, 17):
+        killed.clear()
         child = subprocess.Popen(command)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 100
         while len(clips_in(dest)) < wanted and time.monotonic() < deadline:
             time.sleep(0.005)
         child.send_signal(signal.SIGKILL)
         child.wait()
+        killed.set()
         assert wanted <= len(clips_in(dest)) < 30
         assert_whole(clips_in(dest))
     subprocess.run(command, check=True)
