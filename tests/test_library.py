@@ -203,6 +203,21 @@ def test_texts_asked_before(tmp_path: Path) -> None:
         assert len(library.cached_queries([text for text, *_ in many], "f")) == 1200
 
 
+def test_of_many_texts_the_oldest_go(tmp_path: Path) -> None:
+    vector = np.array([0.6, 0.8], np.float32)
+    with Library(tmp_path) as library:
+        library.cache_queries([("paid", vector, 1.0)], "g")
+        for n in range(12):
+            library.cache_queries([(f"text {n}", vector, 1.0)], "f", most=5)
+        kept = library.cached_queries([f"text {n}" for n in range(12)], "f")
+        assert sorted(kept) == ["text 10", "text 11", "text 7", "text 8", "text 9"]
+        library.cache_queries([("text 7", vector, 1.0)], "f", most=5)
+        library.cache_queries([("text 12", vector, 1.0)], "f", most=5)
+        kept = library.cached_queries([f"text {n}" for n in range(13)], "f")
+        assert sorted(kept) == ["text 10", "text 11", "text 12", "text 7", "text 9"]
+        assert library.cached_queries(["paid"], "g")
+
+
 def test_a_text_does_not_wait_for_another_writer(tmp_path: Path) -> None:
     vector = np.array([0.6, 0.8], np.float32)
     with Library(tmp_path) as writer, Library(tmp_path, create=False) as library:
@@ -307,6 +322,8 @@ def test_an_older_catalog_that_may_not_be_written_is_refused(tmp_path: Path) -> 
 
 
 OLD_PAID = """
+DROP INDEX queries_kept;
+ALTER TABLE queries DROP COLUMN kept_at;
 ALTER TABLE jobs DROP COLUMN source;
 DROP TABLE claims; DROP TABLE sent; DROP TABLE paid;
 CREATE TABLE paid (
@@ -324,6 +341,7 @@ PRAGMA user_version = 7;
 def older_library(folder: Path) -> None:
     with Library(folder) as library:
         library.add_video(a_video(1))
+        library.cache_queries([("cats", np.ones(2, np.float32), 0.5)], "f")
     db = sqlite3.connect(folder / "catalog.sqlite3")
     db.executescript(OLD_PAID)
     db.close()
@@ -340,6 +358,7 @@ def test_an_older_library_is_brought_up_to_date_with_all_that_was_paid(tmp_path:
                 ("job-1", "a", "marengo:marengo3.5:512", 1.5),
             ]
             assert library.read("SELECT job_id, source FROM jobs") == [("job-1", "")]
+            assert library.cached_queries(["cats"], "f")["cats"][1] == 0.5
             assert library.read("PRAGMA user_version") == [(VERSION,)]
     tables = "SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name"
     with Library(tmp_path) as library, Library(tmp_path / "new") as new:

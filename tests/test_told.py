@@ -120,7 +120,7 @@ def test_places_and_words_agree(tones: Settings) -> None:
     with Library(tones.library) as library:
         embedder = ConseEmbedder(tones)
         told = Told(library, embedder).of_videos()
-        whole = library.all_whole_vectors(str(embedder.fingerprint))
+        whole = library.whole_vectors(str(embedder.fingerprint))
     assert len(told) == 4
     for video_id, fields in told.items():
         assert set(fields) == set(embedder.fields)

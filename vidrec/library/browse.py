@@ -23,7 +23,7 @@ class Browse(Catalog):
 
     def count_videos(self) -> int:
         """Return how many videos there are."""
-        return int(self.read("SELECT count(*) FROM videos")[0][0])
+        return int(self.value("SELECT count(*) FROM videos"))
 
     def page_of_videos(
         self, offset: int, limit: int, *, label: str | None = None, text: str = ""
@@ -34,7 +34,7 @@ class Browse(Catalog):
             "OR instr(lower(label), lower(?)) > 0)"
         )
         values = (label, label, text, text, text)
-        total = self.read(f"SELECT count(*) FROM videos WHERE {where}", *values)[0][0]
+        total = self.value(f"SELECT count(*) FROM videos WHERE {where}", *values)
         rows = self.read(
             f"SELECT {VIDEO_COLUMNS}, added_at FROM videos WHERE {where} "
             "ORDER BY filename, id LIMIT ? OFFSET ?", *values, limit, offset,
@@ -48,14 +48,13 @@ class Browse(Catalog):
 
     def label_counts(self) -> list[tuple[str, int]]:
         """Return each label and how many videos have it, the commonest first."""
-        rows = self.read(
+        return self.read(
             "SELECT label, count(*) FROM videos WHERE label IS NOT NULL GROUP BY label "
             "ORDER BY 2 DESC, 1"
         )
-        return [(row[0], int(row[1])) for row in rows]
 
     def field_values(self, most: int) -> dict[str, list[Scalar]]:
         """Return up to so many values of each of the user's fields, in their order."""
         select = "SELECT DISTINCT value FROM fields WHERE key = ? ORDER BY value LIMIT ?"
-        names = [row[0] for row in self.read("SELECT DISTINCT key FROM fields ORDER BY key")]
-        return {name: [row[0] for row in self.read(select, name, most)] for name in names}
+        names = self.column("SELECT DISTINCT key FROM fields ORDER BY key")
+        return {name: self.column(select, name, most) for name in names}

@@ -78,16 +78,16 @@ class Catalog:
     @cached_property
     def id(self) -> str:
         """The library's own id (a UUID): copies and moves of the folder keep it."""
-        return str(self.read("SELECT value FROM about WHERE name = 'id'")[0][0])
+        return str(self.value("SELECT value FROM about WHERE name = 'id'"))
 
     @property
     def data_version(self) -> int:
         """A number that changes whenever anybody else writes to the catalog."""
-        return int(self.read("PRAGMA data_version")[0][0])
+        return int(self.value("PRAGMA data_version"))
 
     def is_empty(self) -> bool:
         """Whether it holds no video."""
-        return not self.read("SELECT 1 FROM videos LIMIT 1")
+        return self.value("SELECT 1 FROM videos LIMIT 1") is None
 
     def take_over(self, known: str) -> None:
         """Bear the id of a library that was lost: what it wrote into shared indexes is ours."""
@@ -188,6 +188,15 @@ class Catalog:
             except sqlite3.Error as exc:
                 reason = _reason(exc, self.folder / CATALOG)
                 raise LibraryError(f"cannot read the library {self.folder}: {reason}") from exc
+
+    def column(self, sql: str, *values: Any) -> list[Any]:
+        """Return what ``read`` does, of rows of one value."""
+        return [value for (value,) in self.read(sql, *values)]
+
+    def value(self, sql: str, *values: Any) -> Any:
+        """Return the first value of the first row that ``read`` returns; None if there is none."""
+        rows = self.read(sql, *values)
+        return rows[0][0] if rows else None
 
     def read_among(
         self, sql: str, among: Iterable[Any], *values: Any, then: str = ""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     EmbeddingRow: TypeAlias = tuple[int, str, Scope, float, float, Vector, dict[str, Scalar]]
 
 BATCH = 1024
+_SELECT = "SELECT id, video_id, scope, start_sec, end_sec, vector, extra FROM embeddings"
 
 
 class Embeddings(Catalog):
@@ -27,15 +28,13 @@ class Embeddings(Catalog):
 
     def register(self, fingerprint: Fingerprint) -> int:
         """Return the catalog's number for a fingerprint, adding it when new."""
-        found = self._fingerprint_id(str(fingerprint))
-        if found is not None:
-            return found
-        self.write(
-            "INSERT OR IGNORE INTO fingerprints"
-            "(fingerprint, embedder, model, dim, options, created_at) VALUES (?, ?, ?, ?, ?, ?)",
-            str(fingerprint), fingerprint.embedder, fingerprint.model, fingerprint.dim,
-            json.dumps(dict(fingerprint.options), sort_keys=True), time.time(),
-        )  # fmt: skip
+        if self._fingerprint_id(str(fingerprint)) is None:
+            self.write(
+                "INSERT OR IGNORE INTO fingerprints(fingerprint, embedder, model, dim, options, "
+                "created_at) VALUES (?, ?, ?, ?, ?, ?)",
+                str(fingerprint), fingerprint.embedder, fingerprint.model, fingerprint.dim,
+                json.dumps(dict(fingerprint.options), sort_keys=True), time.time(),
+            )  # fmt: skip
         number = self._fingerprint_id(str(fingerprint))
         assert number is not None
         return number
@@ -47,20 +46,16 @@ class Embeddings(Catalog):
 
     def clip_seconds(self, fingerprint: str) -> dict[str, float]:
         """Return the clip length that each finished video was cut by, by video id."""
-        rows = self.read(
-            "SELECT video_id, clip_seconds FROM embedded WHERE fingerprint_id = ?",
-            self._fingerprint_id(fingerprint),
-        )
-        return {row[0]: float(row[1]) for row in rows}
+        select = "SELECT video_id, clip_seconds FROM embedded WHERE fingerprint_id = ?"
+        return dict(self.read(select, self._fingerprint_id(fingerprint)))
 
     def is_embedded(self, video_id: str, fingerprint: str, clip_seconds: float) -> bool:
         """Tell whether a video is finished under a fingerprint and clip length."""
-        rows = self.read(
-            "SELECT 1 FROM embedded JOIN fingerprints f ON f.id = fingerprint_id "
-            "WHERE video_id = ? AND f.fingerprint = ? AND clip_seconds = ?",
-            video_id, fingerprint, clip_seconds,
-        )  # fmt: skip
-        return bool(rows)
+        select = (
+            "SELECT 1 FROM embedded WHERE video_id = ? AND fingerprint_id = ? AND clip_seconds = ?"
+        )
+        number = self._fingerprint_id(fingerprint)
+        return bool(self.read(select, video_id, number, clip_seconds))
 
     def save_embeddings(
         self, video_id: str, embeddings: Sequence[Embedding], clip_seconds: float
@@ -108,11 +103,8 @@ class Embeddings(Catalog):
         """Iterate over what ``embeddings`` does, in batches and without its objects."""
         number = self._fingerprint_id(fingerprint)
         while number is not None:
-            rows = self.read(
-                "SELECT id, video_id, scope, start_sec, end_sec, vector, extra FROM embeddings "
-                "WHERE fingerprint_id = ? AND id > ? ORDER BY id LIMIT ?",
-                number, after, batch,
-            )  # fmt: skip
+            where = "WHERE fingerprint_id = ? AND id > ? ORDER BY id LIMIT ?"
+            rows = self.read(f"{_SELECT} {where}", number, after, batch)
             yield [_row(row) for row in rows]
             if len(rows) < batch:
                 return
@@ -130,10 +122,7 @@ class Embeddings(Catalog):
 
     def embeddings_numbered(self, numbers: Sequence[int]) -> Iterator[list[EmbeddingRow]]:
         """Iterate over the embeddings of those numbers, in batches, as ``embedding_rows`` does."""
-        rows = self.read_among(
-            "SELECT id, video_id, scope, start_sec, end_sec, vector, extra FROM embeddings "
-            "WHERE id IN", numbers, then="ORDER BY id",
-        )  # fmt: skip
+        rows = self.read_among(f"{_SELECT} WHERE id IN", numbers, then="ORDER BY id")
         for some in in_batches(rows, BATCH):
             yield [_row(row) for row in some]
 
@@ -142,8 +131,7 @@ class Embeddings(Catalog):
     ) -> list[Embedding]:
         """Return one video's embeddings, by start."""
         rows = self.read(
-            "SELECT id, video_id, scope, start_sec, end_sec, vector, extra FROM embeddings "
-            "WHERE video_id = ? AND fingerprint_id = ? AND (? IS NULL OR scope = ?) "
+            f"{_SELECT} WHERE video_id = ? AND fingerprint_id = ? AND (? IS NULL OR scope = ?) "
             "ORDER BY scope, start_sec, end_sec",
             video_id, self._fingerprint_id(fingerprint), scope, scope,
         )  # fmt: skip
@@ -167,21 +155,16 @@ class Embeddings(Catalog):
             found[video_id] = Clips(np.array(starts), np.array(ends), vectors)
         return found
 
-    def whole_vectors(self, video_ids: Sequence[str], fingerprint: str) -> dict[str, Vector]:
-        """Return the whole-video vectors of those of some videos that have one, by video id."""
-        rows = self.read_among(
-            "SELECT video_id, vector FROM embeddings "
-            "WHERE fingerprint_id = ? AND scope = 'video' AND video_id IN",
-            video_ids, self._fingerprint_id(fingerprint),
-        )  # fmt: skip
-        return {row[0]: vector_of(row[1]) for row in rows}
-
-    def all_whole_vectors(self, fingerprint: str) -> dict[str, Vector]:
-        """Return the whole-video vectors of all videos that have one, by video id."""
-        rows = self.read(
-            "SELECT video_id, vector FROM embeddings WHERE fingerprint_id = ? AND scope = 'video'",
-            self._fingerprint_id(fingerprint),
-        )
+    def whole_vectors(
+        self, fingerprint: str, among: Sequence[str] | None = None
+    ) -> dict[str, Vector]:
+        """Return the whole-video vectors of those videos, or of some, that have one, by id."""
+        select = "SELECT video_id, vector FROM embeddings WHERE fingerprint_id = ? AND scope = ?"
+        given = self._fingerprint_id(fingerprint), "video"
+        if among is None:
+            rows = iter(self.read(select, *given))
+        else:
+            rows = self.read_among(f"{select} AND video_id IN", among, *given)
         return {row[0]: vector_of(row[1]) for row in rows}
 
     def count_embeddings(self, fingerprint: str, among: set[str] | None = None) -> tuple[int, int]:
@@ -191,17 +174,16 @@ class Embeddings(Catalog):
             select = "SELECT video_id, count(*) FROM embeddings WHERE fingerprint_id = ? GROUP BY 1"
             counts = [row[1] for row in self.read(select, number) if row[0] in among]
             return len(counts), sum(counts)
-        videos = self.read("SELECT count(*) FROM embedded WHERE fingerprint_id = ?", number)
-        rows = self.read("SELECT count(*) FROM embeddings WHERE fingerprint_id = ?", number)
-        return int(videos[0][0]), int(rows[0][0])
+        videos, rows = (
+            int(self.value(f"SELECT count(*) FROM {table} WHERE fingerprint_id = ?", number))
+            for table in ("embedded", "embeddings")
+        )
+        return videos, rows
 
     def embedder_names(self) -> set[str]:
         """Return the names of the embedders that the library holds embeddings of."""
-        rows = self.read(
-            "SELECT embedder FROM fingerprints f WHERE EXISTS "
-            "(SELECT 1 FROM embeddings WHERE fingerprint_id = f.id)"
-        )
-        return {row[0] for row in rows}
+        has_some = "EXISTS (SELECT 1 FROM embeddings WHERE fingerprint_id = f.id)"
+        return set(self.column(f"SELECT embedder FROM fingerprints f WHERE {has_some}"))
 
     def embedders_by_video(self) -> dict[str, list[str]]:
         """Return the names of the embedders that finished each video, by video id."""
@@ -215,8 +197,9 @@ class Embeddings(Catalog):
         return names
 
     def _fingerprint_id(self, fingerprint: str) -> int | None:
-        rows = self.read("SELECT id FROM fingerprints WHERE fingerprint = ?", fingerprint)
-        return int(rows[0][0]) if rows else None
+        select = "SELECT id FROM fingerprints WHERE fingerprint = ?"
+        number: int | None = self.value(select, fingerprint)
+        return number
 
 
 def _extra(text: str | None) -> dict[str, Scalar]:

@@ -63,7 +63,7 @@ class Fields(Catalog):
 
     def field_names(self) -> list[str]:
         """Return the names of the user's fields."""
-        return [row[0] for row in self.read("SELECT DISTINCT key FROM fields ORDER BY key")]
+        return self.column("SELECT DISTINCT key FROM fields ORDER BY key")
 
     def values_of(self, video_ids: Sequence[str], key: str) -> dict[str, Scalar]:
         """Return a field's value of those of some videos that have one; of a place its folder."""
@@ -81,9 +81,8 @@ class Fields(Catalog):
 
     def knows_field(self, key: str) -> bool:
         """Whether conditions on a field can be met by what the catalog knows."""
-        if key in COLUMNS or key in OTHERS:
-            return True
-        return bool(self.read("SELECT 1 FROM fields WHERE key = ? LIMIT 1", key))
+        known = key in COLUMNS or key in OTHERS
+        return known or bool(self.value("SELECT 1 FROM fields WHERE key = ? LIMIT 1", key))
 
     def videos_where(self, conditions: Sequence[Condition]) -> set[str] | None:
         """Return the ids of the videos that meet all conditions; None if there is none to meet.
@@ -108,18 +107,16 @@ class Fields(Catalog):
         if not self.knows_field(key):
             raise self.unknown_field(key)
         if condition.op == "!=":
-            every = {row[0] for row in self.read("SELECT id FROM videos")}
-            return every - self._meeting(Condition(key, "in", condition.values))
+            meeting = self._meeting(Condition(key, "in", condition.values))
+            return set(self.column("SELECT id FROM videos")) - meeting
         if key == "folder":
             rows = self.read("SELECT id, coalesce(path, url) FROM videos")
             return {row[0] for row in rows if row[1] and _in_folder(row[1], condition)}
         test, values = _test(COLUMNS.get(key, "value"), condition)
         if key in COLUMNS:
-            rows = self.read(f"SELECT id FROM videos WHERE {test}", *values)
-        else:
-            select = f"SELECT video_id FROM fields WHERE key = ? AND {test}"
-            rows = self.read(select, key, *values)
-        return {row[0] for row in rows}
+            return set(self.column(f"SELECT id FROM videos WHERE {test}", *values))
+        select = f"SELECT video_id FROM fields WHERE key = ? AND {test}"
+        return set(self.column(select, key, *values))
 
 
 def check_field(key: str) -> None:

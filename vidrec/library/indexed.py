@@ -28,12 +28,12 @@ class Indexed(Catalog):
 
     def position(self, fingerprint: str) -> tuple[int, int]:
         """Return the latest (revision of videos, number of an embedding under a fingerprint)."""
-        revision = self.read("SELECT value FROM counters WHERE name = 'revision'")[0][0]
-        rows = self.read(
+        revision = self.value("SELECT value FROM counters WHERE name = 'revision'")
+        last = self.value(
             "SELECT max(id) FROM embeddings WHERE fingerprint_id = "
             "(SELECT id FROM fingerprints WHERE fingerprint = ?)", fingerprint,
         )  # fmt: skip
-        return int(revision), int(rows[0][0] or 0)
+        return int(revision), int(last or 0)
 
     def followed(self, place: str, fingerprint: str) -> Followed:
         """Return how far a collection has followed."""

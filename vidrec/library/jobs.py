@@ -189,11 +189,9 @@ class CatalogJobs:
         """Take a job in hand; return None, or the number of the process that has it."""
         token, owner = uuid.uuid4().hex, own_sign(self._library.folder)
         with self._library.transaction():
-            rows = self._library.read(
-                "SELECT owner FROM claims WHERE video_id = ? AND fingerprint = ?",
-                video_id, fingerprint,
-            )  # fmt: skip
-            if rows and (holder := living(self._library.folder, rows[0][0])):
+            select = "SELECT owner FROM claims WHERE video_id = ? AND fingerprint = ?"
+            claimed = self._library.value(select, video_id, fingerprint)
+            if claimed and (holder := living(self._library.folder, claimed)):
                 return holder
             self._library.put("claims", video_id, fingerprint, owner, token)
         self._tokens[video_id, fingerprint] = token
@@ -256,7 +254,7 @@ class CatalogJobs:
     def bill(self) -> Bill:
         """Return what this run asked for, as far as it was not refused."""
         row = self._library.read(
-            "SELECT count(job_id), coalesce(sum(minutes), 0), count(*) FROM paid WHERE run = ?",
+            "SELECT count(job_id), total(minutes), count(*) FROM paid WHERE run = ?",
             self._allowance.run,
         )[0]
         return Bill(row[0], row[1], row[2] - row[0])
@@ -268,11 +266,8 @@ class CatalogJobs:
 
     def is_lost(self, video_id: str) -> bool:
         """Whether no answer said if a video's job was made; its minutes are counted."""
-        return bool(
-            self._library.read(
-                "SELECT 1 FROM jobs WHERE video_id = ? AND state = 'creating'", video_id
-            )
-        )
+        select = "SELECT 1 FROM jobs WHERE video_id = ? AND state = 'creating'"
+        return bool(self._library.read(select, video_id))
 
     # Copies at the provider
 
@@ -298,10 +293,8 @@ def month_minutes(library: Library, now: float) -> float:
     """Return the minutes that were asked for in the calendar month (UTC) of a moment."""
     begin = datetime.fromtimestamp(now, timezone.utc)
     begin = begin.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    rows = library.read(
-        "SELECT coalesce(sum(minutes), 0) FROM paid WHERE created_at >= ?", begin.timestamp()
-    )
-    return float(rows[0][0])
+    select = "SELECT total(minutes) FROM paid WHERE created_at >= ?"
+    return float(library.value(select, begin.timestamp()))
 
 
 def spendings(library: Library, paid: Collection[str]) -> list[Spending]:

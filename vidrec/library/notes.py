@@ -35,8 +35,6 @@ class Failure:
 class Notes(Catalog):
     """Failures, texts and calibrations."""
 
-    _kept_texts = 0  # since they were last counted
-
     # Failures
 
     def record_failure(
@@ -57,12 +55,12 @@ class Notes(Catalog):
 
     def failed_before(self, stage: str, source: str, stamp: FileStamp) -> str | None:
         """Return why this very file failed for good before, or None."""
-        rows = self.read(
+        reason: str | None = self.value(
             "SELECT reason FROM failures WHERE stage = ? AND source = ? AND permanent "
             "AND size = ? AND mtime_ns = ?",
             stage, source, stamp.size, stamp.mtime_ns,
         )  # fmt: skip
-        return str(rows[0][0]) if rows else None
+        return reason
 
     def clear_failure(self, stage: str, source: str) -> None:
         """Forget a failure, if there is one."""
@@ -103,25 +101,21 @@ class Notes(Catalog):
         """Keep (text, vector, how far it was understood) in one transaction, if that can be now.
 
         It only spares asking again: nothing waits for a catalog that cannot be written, or that
-        another process is writing. Where ``most`` is given, hardly more than so many are kept,
-        whoever asks however long.
+        another process is writing. Where ``most`` is given, only the latest so many are kept.
         """
         if self.read_only:
             return
         kept = [
-            (text, fingerprint, vector.astype("<f4").tobytes(), understood)
+            (text, fingerprint, vector.astype("<f4").tobytes(), understood, time.time())
             for text, vector, understood in rows
         ]
         with contextlib.suppress(LibraryError), self.transaction(wait=False) as db:
-            db.executemany("INSERT OR REPLACE INTO queries VALUES (?, ?, ?, ?)", kept)
-            self._kept_texts += len(kept)
-            if most is not None and self._kept_texts > most // 8:  # to count takes a while
-                self._kept_texts = 0
+            db.executemany("INSERT OR REPLACE INTO queries VALUES (?, ?, ?, ?, ?)", kept)
+            if most is not None:
                 db.execute(
-                    "DELETE FROM queries WHERE fingerprint = ? AND text IN (SELECT text FROM "
-                    "queries WHERE fingerprint = ? ORDER BY random() LIMIT max(0, (SELECT count(*) "
-                    "FROM queries WHERE fingerprint = ?) - ?))",
-                    (fingerprint, fingerprint, fingerprint, most),
+                    "DELETE FROM queries WHERE fingerprint = ?1 AND text IN (SELECT text FROM "
+                    "queries WHERE fingerprint = ?1 ORDER BY kept_at DESC LIMIT -1 OFFSET ?2)",
+                    (fingerprint, most),
                 )
 
     # What scores mean on these videos

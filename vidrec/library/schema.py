@@ -13,7 +13,7 @@ from pathlib import Path
 
 from vidrec.errors import LibraryError
 
-VERSION = 8
+VERSION = 9
 OLDEST = 7  # that is brought up to date
 PAGE_BYTES = 16384  # of a vector of 512 numbers seven lie on a page, of 4,096 bytes only one
 SCHEMA = """
@@ -106,8 +106,10 @@ CREATE TABLE queries (
     fingerprint TEXT NOT NULL,
     vector BLOB NOT NULL,
     understood REAL NOT NULL DEFAULT 1, -- probability
+    kept_at REAL NOT NULL DEFAULT 0,
     PRIMARY KEY (text, fingerprint)
 ) WITHOUT ROWID;
+CREATE INDEX queries_kept ON queries(fingerprint, kept_at);
 CREATE TABLE calibrations (         -- what scores mean on this library's videos
     fingerprint TEXT NOT NULL,
     kind TEXT NOT NULL,             -- of query: text, video or image
@@ -179,6 +181,10 @@ def update_schema(db: sqlite3.Connection) -> None:
     try:
         if _version(db) == 7:  # nobody else was quicker
             _from_7(db)
+        if _version(db) == 8:
+            db.execute("ALTER TABLE queries ADD COLUMN kept_at REAL NOT NULL DEFAULT 0")
+            db.execute("CREATE INDEX queries_kept ON queries(fingerprint, kept_at)")
+            db.execute("PRAGMA user_version = 9")
         db.execute("COMMIT")
     except BaseException:
         db.execute("ROLLBACK")

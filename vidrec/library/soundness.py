@@ -55,7 +55,7 @@ def _pages(library: Library, progress: Progress) -> Iterator[Damage]:
     progress.start("checking the catalog", None, "page")
     with library.ticking(lambda: progress.step(0)):
         try:
-            lines = [row[0] for row in library.read(f"PRAGMA integrity_check({10 * SHOWN})")]
+            lines = library.column(f"PRAGMA integrity_check({10 * SHOWN})")
         except LibraryError as exc:
             lines = [str(exc)]
     progress.finish()
@@ -73,10 +73,10 @@ def _some(lines: list[str]) -> list[str]:
 
 def _vectors(library: Library, progress: Progress) -> Iterator[Damage]:
     """Every vector has its fingerprint's size, finite numbers and unit length."""
-    total = library.read("SELECT count(*) FROM embeddings")[0][0]
+    total = library.value("SELECT count(*) FROM embeddings")
     progress.start("checking vectors", total, "vector")
     wrong: dict[tuple[str, int], list[str]] = {}
-    dims = {row[0]: row[1] for row in library.read("SELECT id, dim FROM fingerprints")}
+    dims = dict(library.read("SELECT id, dim FROM fingerprints"))
     after = 0
     while rows := library.read(
         "SELECT id, video_id, fingerprint_id, vector, extra FROM embeddings WHERE id > ? "
@@ -160,7 +160,7 @@ def _lost(library: Library) -> Iterator[Damage]:
          "SELECT count(*) FROM embeddings e WHERE NOT EXISTS (SELECT 1 FROM embedded d WHERE "
          "e.video_id = d.video_id AND e.fingerprint_id = d.fingerprint_id)"),
     ):  # fmt: skip
-        if rows := library.read(select)[0][0]:
+        if rows := library.value(select):
             yield Damage(f"{library.folder} holds {what}: {rows}", copy_back(library))
 
 

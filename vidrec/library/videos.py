@@ -25,6 +25,10 @@ SPLIT_NAMES = {
     "test": "test", "testing": "test",
 }  # fmt: skip
 
+# A change is a revision: the counter grows, and what has changed bears its number.
+_GROW = "UPDATE counters SET value = value + 1 WHERE name = 'revision'"
+_REVISION = "(SELECT value FROM counters WHERE name = 'revision')"
+
 
 @dataclass(frozen=True, slots=True)
 class FileStamp:
@@ -44,15 +48,15 @@ class Videos(Catalog):
 
     def known_id(self, path: Path, stamp: FileStamp) -> str | None:
         """Return the id of a file that has not changed since it was hashed, else None."""
-        rows = self.read(
+        found: str | None = self.value(
             "SELECT video_id FROM files WHERE path = ? AND size = ? AND mtime_ns = ?",
             str(path), stamp.size, stamp.mtime_ns,
         )  # fmt: skip
-        return str(rows[0][0]) if rows else None
+        return found
 
     def seen_at(self, video_id: str) -> list[str]:
         """Return all places where a video was seen."""
-        return [row[0] for row in self.read("SELECT path FROM files WHERE video_id = ?", video_id)]
+        return self.column("SELECT path FROM files WHERE video_id = ?", video_id)
 
     def add_video(
         self, video: Video, stamp: FileStamp | None = None, seen_at: Path | None = None
@@ -64,9 +68,7 @@ class Videos(Catalog):
         """
         info = video.info
         with self.transaction() as db:
-            found = db.execute(
-                f"SELECT {VIDEO_COLUMNS} FROM videos WHERE id = ?", (video.id,)
-            ).fetchone()
+            found = self.read(f"SELECT {VIDEO_COLUMNS} FROM videos WHERE id = ?", video.id)
             row = [
                 video.id, video.filename, str(video.path) if video.path else None, video.url,
                 video.size, video.label, video.group,
@@ -74,13 +76,14 @@ class Videos(Catalog):
                    info.rotation) if info else (None,) * 6),
             ]  # fmt: skip
             if found:
-                row = [old if new is None else new for new, old in zip(row, found, strict=True)]
-            if not found or tuple(row) != tuple(found):
+                row = [old if new is None else new for new, old in zip(row, found[0], strict=True)]
+            if [tuple(row)] != found:
+                db.execute(_GROW)
                 db.execute(
                     f"INSERT OR REPLACE INTO videos ({VIDEO_COLUMNS}, added_at, revision) VALUES "
                     f"({', '.join('?' * len(row))}, "
-                    "coalesce((SELECT added_at FROM videos WHERE id = ?), ?), ?)",
-                    (*row, video.id, time.time(), self._next_revision()),
+                    f"coalesce((SELECT added_at FROM videos WHERE id = ?), ?), {_REVISION})",
+                    (*row, video.id, time.time()),
                 )
                 if side := split_of(row[2] or row[3], video.label):
                     self.put("fields", video.id, "split", side)
@@ -118,13 +121,12 @@ class Videos(Catalog):
             Whether it had another one.
         """
         with self.transaction():
-            if not self.read(
-                "SELECT 1 FROM videos WHERE id = ? AND label IS NOT ?", video_id, label
-            ):
-                return False
-            values = (label, self._next_revision(), video_id)
-            self.write("UPDATE videos SET label = ?, revision = ? WHERE id = ?", *values)
-        return True
+            other = "SELECT 1 FROM videos WHERE id = ? AND label IS NOT ?"
+            if changes := bool(self.read(other, video_id, label)):
+                self.write(_GROW)
+                change = f"UPDATE videos SET label = ?, revision = {_REVISION} WHERE id = ?"
+                self.write(change, label, video_id)
+        return changes
 
     def ids_of(self, names: Sequence[str]) -> dict[str, list[str]]:
         """Return the ids of all videos that have such a file name, path, URL or whole id, by it."""
@@ -137,12 +139,13 @@ class Videos(Catalog):
 
     def other_ids(self, ids: set[str]) -> frozenset[str]:
         """Return the ids of all videos that are not among some."""
-        return frozenset(row[0] for row in self.read("SELECT id FROM videos")) - ids
+        return frozenset(self.column("SELECT id FROM videos")) - ids
 
     def videos(self) -> Iterator[Video]:
         """Iterate over all videos by file name, then id."""
-        for row in self.read(f"SELECT {VIDEO_COLUMNS} FROM videos ORDER BY filename, id"):
-            yield video_of(row)
+        yield from map(
+            video_of, self.read(f"SELECT {VIDEO_COLUMNS} FROM videos ORDER BY filename, id")
+        )
 
     def video_rows(self, ids: Sequence[str]) -> dict[str, VideoRow]:
         """Return what an index shows of those of some videos that exist, by id."""
@@ -154,12 +157,11 @@ class Videos(Catalog):
 
     def changed_videos(self, revision: int) -> set[str]:
         """Return the ids of videos that changed after a revision."""
-        return {row[0] for row in self.read("SELECT id FROM videos WHERE revision > ?", revision)}
+        return set(self.column("SELECT id FROM videos WHERE revision > ?", revision))
 
     def removed_videos(self, revision: int) -> set[str]:
         """Return the ids of videos that were removed after a revision, also if they came back."""
-        rows = self.read("SELECT video_id FROM removed WHERE revision > ?", revision)
-        return {row[0] for row in rows}
+        return set(self.column("SELECT video_id FROM removed WHERE revision > ?", revision))
 
     def remove_video(self, video_id: str) -> None:
         """Forget a video, its embeddings, jobs and uploads. The file itself stays.
@@ -167,30 +169,27 @@ class Videos(Catalog):
         That is a revision, as a change is: each store that shows the video has to follow.
         """
         with self.transaction():
-            self.put("removed", video_id, self._next_revision())
+            self.write(_GROW)
+            self.write(f"INSERT OR REPLACE INTO removed VALUES (?, {_REVISION})", video_id)
             for table in ("embeddings", "embedded", "jobs", "uploads", "files", "fields"):
                 self.write(f"DELETE FROM {table} WHERE video_id = ?", video_id)
             self.write("DELETE FROM videos WHERE id = ?", video_id)
 
-    def _next_revision(self) -> int:
-        self.write("UPDATE counters SET value = value + 1 WHERE name = 'revision'")
-        return int(self.read("SELECT value FROM counters WHERE name = 'revision'")[0][0])
-
     def _leave_place(self, seen_at: str, video: Video) -> None:
         """Note that another video is not where this one is now; forget it if nothing is kept."""
-        known = self.read("SELECT video_id FROM files WHERE path = ?", seen_at)
-        if not known or known[0][0] == video.id:
+        old_id = self.value("SELECT video_id FROM files WHERE path = ?", seen_at)
+        if old_id in (None, video.id):
             return
-        ((old_id,),) = known
         places = (old_id, seen_at, video.url)
         there = "id = ? AND (path = ? OR url = ?)"
         if any(
             self.read(f"SELECT 1 FROM {table} WHERE video_id = ? LIMIT 1", old_id)
             for table in ("embedded", "jobs", "uploads")
         ):
+            self.write(_GROW)
             self.write(
-                "UPDATE videos SET path = nullif(path, ?), url = nullif(url, ?), revision = ? "
-                f"WHERE {there}", seen_at, video.url, self._next_revision(), *places,
+                "UPDATE videos SET path = nullif(path, ?), url = nullif(url, ?), "
+                f"revision = {_REVISION} WHERE {there}", seen_at, video.url, *places,
             )  # fmt: skip
         else:
             self.write(f"DELETE FROM videos WHERE {there}", *places)

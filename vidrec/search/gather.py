@@ -104,7 +104,7 @@ class Gatherer:
         if query.clips:
             rules.append(Moments(self.clips_of))
         if seeds or query.dedupe:
-            whole = partial(self.library.whole_vectors, fingerprint=self.fingerprint)
+            whole = partial(self.library.whole_vectors, self.fingerprint)
             rules.append(NoCopies(whole, self.copies_from, query.dedupe, seeds))
         rules += [AtMost(key, count, self._values) for key, count in query.max_per]
         return rules

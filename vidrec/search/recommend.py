@@ -103,7 +103,7 @@ class Recommender:
         return list(dict.fromkeys(found for name in query.history for found in known.get(name, ())))
 
     def _latest(self, seen: Sequence[str]) -> list[Part]:
-        embedded = self.library.whole_vectors(seen, self.fingerprint)
+        embedded = self.library.whole_vectors(self.fingerprint, seen)
         return [Part("id", video) for video in seen if video in embedded][-LATEST:]
 
     def _removed(self) -> set[str]:

@@ -88,7 +88,7 @@ class Told:
         if known is None or known[0] != now:
             import numpy as np
 
-            found = self._library.all_whole_vectors(fingerprint)
+            found = self._library.whole_vectors(fingerprint)
             vectors = np.stack(list(found.values())) if found else np.empty((0, 1), np.float32)
             values = (
                 self._embedder.tell(vectors) if found else dict.fromkeys(self._embedder.fields, ())

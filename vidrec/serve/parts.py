@@ -100,7 +100,7 @@ def check_ids(library: Library, fingerprint: str, query: Query) -> Query:
     for part in query.parts:
         if part.kind == "id":
             video = library.find_video(part.value)
-            if not library.whole_vectors([video.id], fingerprint):
+            if not library.whole_vectors(fingerprint, [video.id]):
                 raise UsageError(f"{video.filename} is not embedded yet")
             part = replace(part, value=video.id)
         parts.append(part)
