@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from tests.clips import PHOTOGRAPHS, photograph, write_clip, write_clips
+from vidrec.batches import ahead
 from vidrec.config import load_settings
 from vidrec.embedders.base import EmbedContext, Embedded, Embedder
 from vidrec.embedders.conse import ConseEmbedder
-from vidrec.embedders.local import ahead
 from vidrec.embedders.outcomes import whole_video
 from vidrec.errors import EmbedderError, MediaError
 from vidrec.evaluate.evaluate import evaluate

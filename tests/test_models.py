@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
 import shutil
 import subprocess
 import sys
+import time
 from collections import OrderedDict
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from vidrec.errors import EmbedderError
+from vidrec.files import OLD_SECONDS
 from vidrec.models import conse, conse_space, efficientnet_lite
 from vidrec.models.artifacts import installed_file, prepared
 from vidrec.models.conse import Conse, recipe_id
@@ -221,6 +224,16 @@ def test_artifact_is_built_once_and_again_when_it_was_touched(tmp_path: Path) ->
     prepared(cache, "other", build)
     assert sorted(path.name for path in cache.iterdir()) == ["other", "thing"]
     assert sorted(path.name for path in folder.iterdir()) == ["made.json", "more", "numbers"]
+
+
+def test_what_killed_processes_began_goes_after_a_day(tmp_path: Path) -> None:
+    for name, age in (("old", 2 * OLD_SECONDS), ("young", 60)):
+        (tmp_path / f".writing-{name}").mkdir()
+        (tmp_path / f".writing-{name}" / "data.bin").write_bytes(b"half")
+        for path in (tmp_path / f".writing-{name}" / "data.bin", tmp_path / f".writing-{name}"):
+            os.utime(path, (time.time() - age,) * 2)
+    prepared(tmp_path, "thing", lambda folder: None)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".writing-young", "thing"]
 
 
 def test_artifact_in_a_place_that_is_no_folder(tmp_path: Path) -> None:

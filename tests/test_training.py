@@ -323,7 +323,7 @@ def test_a_disk_that_takes_no_more_is_one_line(dataset: Path, tmp_path: Path) ->
             env={**os.environ, "VIDREC_CACHE": str(tmp_path / f"cache{limit}")},
         )
         assert child.returncode == 1, child.stderr
-        assert "error: cannot write into" in child.stderr.splitlines()[-1]
+        assert "error: cannot write" in child.stderr.splitlines()[-1]
         assert "Traceback" not in child.stderr
 
 

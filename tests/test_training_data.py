@@ -139,7 +139,7 @@ def test_cache_is_made_once_and_skips_what_cannot_be_read(tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["key"]
 
 
-def test_a_truncated_cache_is_an_error_and_no_clip_at_all_too(tmp_path: Path) -> None:
+def test_a_truncated_cache_is_made_anew_and_no_clip_at_all_is_an_error(tmp_path: Path) -> None:
     def refuse(path: Path) -> np.ndarray:
         raise MediaError("no video")
 
@@ -148,5 +148,4 @@ def test_a_truncated_cache_is_an_error_and_no_clip_at_all_too(tmp_path: Path) ->
     ones = lambda path: np.ones((2, 3), np.uint8)  # noqa: E731
     build_clip_cache(tmp_path / "key", [Path("a")], ones)
     (tmp_path / "key" / "data.bin").write_bytes(b"1")
-    with pytest.raises(TrainingError, match="damaged: delete it"):
-        build_clip_cache(tmp_path / "key", [Path("a")], ones)
+    assert build_clip_cache(tmp_path / "key", [Path("a")], ones)[0].tolist() == [[1, 1, 1]] * 2

@@ -94,15 +94,14 @@ def product_epochs(recipe: str, clips: Sequence[Any], cache: Path) -> dict[str, 
     names = sorted({clip.label for clip in clips})
     reading: dict[str, tuple[float, float]] = {}
     for state in ("cold", "warm"):
-        reader = made.reader()
         folder = cache / "bench" / recipe
-        reading[state] = timed(lambda: build_clip_cache(folder, paths, reader))  # noqa: B023
+        reading[state] = timed(lambda: build_clip_cache(folder, paths, made.read))  # noqa: B023
     labels = np.array([names.index(clip.label) for clip in clips])
     everything, nothing = np.arange(len(clips)), np.array([], np.int64)
     cpu: list[float] = []
     with tempfile.TemporaryDirectory() as state_folder:
         run = Run(
-            made, build_clip_cache(cache / "bench" / recipe, paths, reader), labels, len(names),
+            made, build_clip_cache(cache / "bench" / recipe, paths, made.read), labels, len(names),
             everything, nothing, nothing, lambda vectors, labels: 0.0, Path(state_folder),
             epochs=3, batch_size=BATCH, learning_rate=made.learning_rate, patience=0,
         )  # fmt: skip

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from vidrec.errors import EmbedderError, VidrecError
+from vidrec.errors import EmbedderError, MediaError, VidrecError
 from vidrec.records import dataclass
 from vidrec.types import Embedding, Video, VideoInfo
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from vidrec.library.jobs import CatalogJobs
 
 
@@ -67,3 +69,14 @@ class Embedded:
 
 # Embeds one video; None where the run was cancelled first.
 EmbedOne: TypeAlias = Callable[[Video], "Embedded | None"]
+
+
+def require_path(video: Video) -> Path:
+    """Return where the video lies on this machine.
+
+    Raises:
+        MediaError: it lies nowhere.
+    """
+    if video.path is None:
+        raise MediaError(f"{video.filename}: its file is not on this machine")
+    return video.path

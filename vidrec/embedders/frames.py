@@ -25,9 +25,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, SecretStr
 
+from vidrec.batches import ahead
 from vidrec.config import Settings
 from vidrec.embedders.base import EmbedContext, Embedder
-from vidrec.embedders.local import ahead, require_path
+from vidrec.embedders.context import require_path
 from vidrec.sections import Section
 from vidrec.types import Clip, Fingerprint, Modality, Scalar, Video
 

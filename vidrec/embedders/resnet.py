@@ -15,10 +15,11 @@ from functools import cached_property
 from shlex import quote
 from typing import TYPE_CHECKING, ClassVar
 
+from vidrec.batches import ahead
 from vidrec.calibration import Calibration
 from vidrec.config import Settings
 from vidrec.embedders.base import EmbedContext, Embedder
-from vidrec.embedders.local import ahead, require_path
+from vidrec.embedders.context import require_path
 from vidrec.errors import CapabilityError, EmbedderError, MediaError
 from vidrec.library import Library
 from vidrec.library.catalog import has_catalog

@@ -13,12 +13,14 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
 from vidrec.errors import EmbedderError
-from vidrec.files import parsed_json
+from vidrec.files import OLD_SECONDS, parsed_json
 
 MADE = "made.json"
 
@@ -39,6 +41,7 @@ def prepared(cache: Path, name: str, build: Callable[[Path], None]) -> Path:
         return folder
     try:
         cache.mkdir(parents=True, exist_ok=True)
+        _drop_old(cache)
         aside = Path(tempfile.mkdtemp(dir=cache, prefix=".writing-"))
         try:
             build(aside)
@@ -49,9 +52,19 @@ def prepared(cache: Path, name: str, build: Callable[[Path], None]) -> Path:
         if _as_made(folder):  # another process was quicker
             return folder
         raise EmbedderError(
-            f"cannot write {folder}: {exc.strerror}; choose another folder with `cache`"
+            f"cannot write {folder}: {exc.strerror}; make room there, or choose another folder "
+            "with `cache`"
         ) from exc
     return folder
+
+
+def _drop_old(cache: Path) -> None:
+    """Delete what killed processes began to write, a day ago or more."""
+    for aside in cache.glob(".writing-*"):
+        with suppress(OSError):
+            last = max(path.stat().st_mtime for path in (aside, *aside.iterdir()))
+            if time.time() - last > OLD_SECONDS:
+                shutil.rmtree(aside, ignore_errors=True)
 
 
 def _publish(aside: Path, folder: Path) -> None:
@@ -74,8 +87,7 @@ def _state(folder: Path) -> dict[str, list[int]]:
 
 def _as_made(folder: Path) -> bool:
     try:
-        made: object = parsed_json((folder / MADE).read_text("utf-8"))
-        return made == _state(folder)
+        return bool(parsed_json((folder / MADE).read_text("utf-8")) == _state(folder))
     except (OSError, ValueError):
         return False
 

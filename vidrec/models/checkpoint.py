@@ -7,18 +7,18 @@ without loading the model: the labels with their prototypes, the sampling, the h
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 import re
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
+
+from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
 from vidrec.calibration import Calibration
 from vidrec.errors import EmbedderError
-from vidrec.files import expanded, parsed_json, writing
-from vidrec.models.windows import Sampling
+from vidrec.files import expanded, writing
+from vidrec.models.windows import Count, Sampling
 from vidrec.types import Modality
 from vidrec.wording import did_you_mean
 
@@ -29,12 +29,13 @@ __all__ = [
 
 CHECKPOINTS = "checkpoints"  # folder of the library
 LABELS, MODEL = "labels.json", "model.onnx"
-_FORMAT = 1
+
+Name = Annotated[str, Field(min_length=1)]
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a trained network is, without the network.
+    """What a trained network is, without the network: `labels.json`, as pydantic reads it.
 
     Attributes:
         labels: names of the classes, as in the data set.
@@ -44,15 +45,20 @@ class Checkpoint:
         splits: the side (train, val, test) of each clip of the data set, by the hash of its bytes.
     """
 
-    folder: Path
-    recipe: str
-    dim: int
-    labels: tuple[str, ...]
-    prototypes: Sequence[Sequence[float]]
+    folder: Annotated[Path, Field(default=Path(), exclude=True)]  # not in the file
+    recipe: Name
+    dim: Count
+    labels: Annotated[tuple[Name, ...], Field(min_length=1)]
+    prototypes: list[list[FiniteFloat]]
     sampling: Sampling
-    digest: str
-    calibrations: Mapping[Modality, Calibration] = field(default_factory=dict)
-    splits: Mapping[str, str] = field(default_factory=dict)
+    digest: Annotated[Name, Field(alias="model_sha256")]
+    calibrations: dict[Modality, Calibration] = field(default_factory=dict)
+    splits: dict[str, str] = field(default_factory=dict)
+    format: Literal[1] = 1
+
+    def __post_init__(self) -> None:
+        if [len(row) for row in self.prototypes] != [self.dim] * len(self.labels):
+            raise ValueError("there is one prototype for each label, of the same length all")
 
     @property
     def named(self) -> str:
@@ -76,22 +82,10 @@ class Checkpoint:
 
     def write(self, model: bytes) -> None:
         """Writes `model.onnx`, then `labels.json`, each by one rename."""
-        sampling = {name: getattr(self.sampling, name) for name in Sampling.__slots__}
-        content = {
-            "format": _FORMAT,
-            "recipe": self.recipe,
-            "dim": self.dim,
-            "sampling": sampling,
-            "model_sha256": self.digest,
-            "labels": list(self.labels),
-            "calibrations": {kind: asdict(found) for kind, found in self.calibrations.items()},
-            "prototypes": [list(map(float, row)) for row in self.prototypes],
-            "splits": dict(self.splits),
-        }
-        with writing(self.folder / MODEL) as draft:
-            draft.write_bytes(model)
-        with writing(self.folder / LABELS) as draft:
-            draft.write_text(json.dumps(content), encoding="utf-8")
+        content = TypeAdapter(Checkpoint).dump_json(self, by_alias=True)
+        for name, data in ((MODEL, model), (LABELS, content)):
+            with writing(self.folder / name) as draft:
+                draft.write_bytes(data)
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
@@ -101,52 +95,20 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         EmbedderError: there is no finished checkpoint, or one of another version of vidrec.
     """
     try:
-        content: dict[str, Any] = parsed_json((folder / LABELS).read_text("utf-8"))
-        if content["format"] != _FORMAT:
-            raise EmbedderError(f"{folder} was written by another version of vidrec: train again")
-        found = Checkpoint(
-            folder=folder,
-            recipe=content["recipe"],
-            dim=content["dim"],
-            labels=tuple(content["labels"]),
-            prototypes=content["prototypes"],
-            sampling=Sampling(**content["sampling"]),
-            digest=content["model_sha256"],
-            calibrations={
-                kind: Calibration(**found)
-                for kind, found in content.get("calibrations", {}).items()
-            },
-            splits=content.get("splits", {}),
-        )
-        _check(found)
-        return found
+        content = (folder / LABELS).read_bytes()
+        found = TypeAdapter(Checkpoint).validate_json(content, strict=True)
+        return replace(found, folder=folder)
     except FileNotFoundError as exc:
         raise EmbedderError(
             f"no checkpoint in {folder}: make one with `vidrec train DATASET`"
         ) from exc
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as exc:
+    except (OSError, ValidationError) as exc:
+        problems = exc.errors() if isinstance(exc, ValidationError) else ()
+        if any(problem["loc"] == ("format",) for problem in problems):
+            raise EmbedderError(
+                f"{folder} was written by another version of vidrec: train again"
+            ) from exc
         raise EmbedderError(f"{folder / LABELS} is damaged: train again") from exc
-
-
-def _check(found: Checkpoint) -> None:
-    """Raise ValueError where a checkpoint says what no training writes."""
-    sampling, labels = found.sampling, found.labels
-    whole = (found.dim, sampling.n_frames, sampling.frame_step, sampling.size, sampling.phases)
-    numbers = [n for c in found.calibrations.values() for n in (c.slope, c.offset)]
-    vectors = [n for row in found.prototypes for n in row]
-    texts = (found.recipe, found.digest, *labels)
-    good = (
-        all(type(n) is int and 0 < n < 1 << 16 for n in whole)
-        and sampling.fit in ("pad", "squash")
-        and all(isinstance(text, str) and text for text in texts)
-        and labels
-        and len(found.prototypes) == len(labels)
-        and all(len(row) == found.dim for row in found.prototypes)
-        and all(math.isfinite(n) for n in (*numbers, *vectors))
-        and isinstance(found.splits, dict)
-    )
-    if not good:
-        raise ValueError("no training writes that")
 
 
 def checkpoints(library: Path) -> list[Path]:

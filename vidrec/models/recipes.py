@@ -7,16 +7,25 @@ to unseen groups far better in a small part of the time.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidrec.errors import MediaError, TrainingError
 from vidrec.media.probe import probe
+from vidrec.models.efficientnet_lite import (
+    BUILDER_VERSION,
+    WEIGHTS_SHA256,
+    FrameClassifier,
+    build_graph,
+    read_weights,
+)
 from vidrec.models.windows import Sampling, read_grid
 
 if TYPE_CHECKING:
@@ -24,35 +33,46 @@ if TYPE_CHECKING:
 
 __all__ = ["Recipe", "recipe_named"]
 
-Reader = Callable[[Path], NDArray[Any]]
 
-
-class Recipe(Protocol):
+@dataclass
+class Recipe(ABC):
     """What training needs to know. Only `network` and what follows imports Keras."""
 
-    name: str
-    learning_rate: float
     sampling: Sampling
+    cache: Path  # keeps the spatial network's graph
+    name: ClassVar[str]
+    learning_rate: ClassVar[float]
+    content: ClassVar[str]  # names what `read` makes of a clip besides the sampling
 
-    @property
-    def content(self) -> str:
-        """Names what `reader` makes of a clip besides the sampling."""
+    def read(self, path: Path) -> NDArray[Any]:
+        """A clip's grid, `(g, …)`, over all of it; safe to call from several threads.
 
-    def reader(self) -> Reader:
-        """Makes a clip's grid: `path → (g, …)`; safe to call from several threads."""
+        Raises:
+            MediaError: it shows less than one window, or cannot be read.
+        """
+        times = self.sampling.grid_times(0.0, probe(path).duration_sec)
+        grid, n_seen = read_grid(path, times, self.sampling)
+        if n_seen < self.sampling.n_frames:
+            raise MediaError(f"only {n_seen} of {len(grid)} frames can be decoded")
+        return grid
 
     def inputs(self, windows: NDArray[Any]) -> NDArray[np.float32]:
         """Windows of the grid, `(b, n_frames, …)`, as the network takes them."""
+        return windows.astype(np.float32)
 
+    @abstractmethod
     def network(self, n_classes: int) -> keras.Model:
         """A classifier whose layer `pre_logits` is the embedding."""
 
     def adapt(self, model: keras.Model, windows: Callable[[], NDArray[np.float32]]) -> None:
         """Lets the network measure training windows once, before it is trained."""
+        return None
 
+    @abstractmethod
     def optimizer(self, learning_rate: float, n_steps: int) -> Any:
         """For so many steps in all."""
 
+    @abstractmethod
     def to_onnx(self, model: keras.Model) -> bytes:
         """Raw frames in, unit embedding out."""
 
@@ -67,7 +87,7 @@ def recipe_named(name: str, sampling: Sampling, cache: Path) -> Recipe:
         case "reference":
             if sampling.size < 32:
                 raise TrainingError(f"frames are 32 pixels at least. Received: {sampling.size}")
-            return _Reference(replace(sampling, fit="pad", phases=3))
+            return _Reference(replace(sampling, fit="pad", phases=3), cache)
         case "default":
             if sampling.size != 224 or sampling.n_frames < 2:
                 raise TrainingError(
@@ -79,39 +99,18 @@ def recipe_named(name: str, sampling: Sampling, cache: Path) -> Recipe:
     raise TrainingError(f"a recipe is default or reference. Received: {name}")
 
 
-def _whole_grid(path: Path, sampling: Sampling) -> NDArray[np.uint8]:
-    """The grid over all of a clip; what shows less than one window is not trained on."""
-    grid, n_seen = read_grid(path, sampling.grid_times(0.0, probe(path).duration_sec), sampling)
-    if n_seen < sampling.n_frames:
-        raise MediaError(f"only {n_seen} of {len(grid)} frames can be decoded")
-    return grid
-
-
-@dataclass
-class _Reference:
+class _Reference(Recipe):
     """The (2+1)D ResNet from scratch: Adam at 1e-4, cross-entropy, random windows."""
 
-    sampling: Sampling
-    name: str = "reference"
-    learning_rate: float = 1e-4
-    content: str = "frames"
-
-    def reader(self) -> Reader:
-        def read(path: Path) -> NDArray[np.uint8]:
-            return _whole_grid(path, self.sampling)
-
-        return read
+    name, learning_rate, content = "reference", 1e-4, "frames"
 
     def inputs(self, windows: NDArray[Any]) -> NDArray[np.float32]:
-        return windows.astype(np.float32) / np.float32(255)
+        return super().inputs(windows) / np.float32(255)
 
     def network(self, n_classes: int) -> keras.Model:
         from vidrec.models.r2plus1d import build_r2plus1d
 
         return build_r2plus1d(n_classes, self.sampling.n_frames, self.sampling.size)
-
-    def adapt(self, model: keras.Model, windows: Callable[[], NDArray[np.float32]]) -> None:
-        return None
 
     def optimizer(self, learning_rate: float, n_steps: int) -> Any:
         import keras
@@ -124,33 +123,18 @@ class _Reference:
         return frames_to_onnx(model)
 
 
-@dataclass
-class _Default:
+class _Default(Recipe):
     """A temporal head over frozen EfficientNet-Lite0 features; AdamW with a cosine schedule."""
 
-    sampling: Sampling
-    cache: Path
-    name: str = "default"
-    learning_rate: float = 1e-3
+    name, learning_rate = "default", 1e-3
+    content = f"efficientnet-lite0 features {WEIGHTS_SHA256[:8]} {BUILDER_VERSION}"
 
-    @property
-    def content(self) -> str:
-        from vidrec.models.efficientnet_lite import BUILDER_VERSION, WEIGHTS_SHA256
+    @cached_property
+    def _spatial(self) -> FrameClassifier:
+        return FrameClassifier(self.cache)
 
-        return f"efficientnet-lite0 features {WEIGHTS_SHA256[:8]} {BUILDER_VERSION}"
-
-    def reader(self) -> Reader:
-        from vidrec.models.efficientnet_lite import FrameClassifier
-
-        spatial = FrameClassifier(self.cache)
-
-        def read(path: Path) -> NDArray[np.float32]:
-            return spatial(_whole_grid(path, self.sampling))[1]
-
-        return read
-
-    def inputs(self, windows: NDArray[Any]) -> NDArray[np.float32]:
-        return windows.astype(np.float32)
+    def read(self, path: Path) -> NDArray[Any]:
+        return self._spatial(super().read(path))[1]
 
     def network(self, n_classes: int) -> keras.Model:
         from vidrec.models.temporal_head import build_temporal_head
@@ -172,7 +156,6 @@ class _Default:
         return keras.optimizers.AdamW(schedule, weight_decay=0.01)
 
     def to_onnx(self, model: keras.Model) -> bytes:
-        from vidrec.models.efficientnet_lite import build_graph, read_weights
         from vidrec.models.export import features_to_onnx
 
         return features_to_onnx(model, build_graph(read_weights()), "features")

@@ -25,55 +25,28 @@ PROTOCOL_VERSION = 1001
 STORAGE_DTYPES = {"FloatStorage": "<f4", "LongStorage": "<i8"}
 
 
-class _Storage:
-    """A run of numbers whose values follow the pickles in the file."""
-
-    def __init__(self, dtype: str) -> None:
-        self.dtype = dtype
-        self.values: NDArray[Any] = np.empty(0, dtype)
-
-
-class _Tensor:
-    """A view into a storage, resolved once the storage has been read."""
-
-    def __init__(
-        self,
-        storage: _Storage,
-        offset: int,
-        shape: tuple[int, ...],
-        strides: tuple[int, ...],
-        *_: Any,
-    ) -> None:
-        self.storage, self.offset, self.shape, self.strides = storage, offset, shape, strides
-
-    def array(self) -> NDArray[Any]:
-        values = self.storage.values[self.offset :]
-        last = sum((n - 1) * step for n, step in zip(self.shape, self.strides, strict=True))
-        if min(self.offset, *self.strides, 0) < 0 or (0 not in self.shape and last >= len(values)):
-            raise ValueError("a tensor reaches beyond its values")
-        steps = [step * values.itemsize for step in self.strides]
-        return np.lib.stride_tricks.as_strided(values, self.shape, steps).copy()
-
-
 class _TensorUnpickler(pickle.Unpickler):
+    """Makes each tensor the key of its storage, its offset, its shape and its strides."""
+
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file)
-        self.storages: dict[str, _Storage] = {}
+        self.dtypes: dict[str, str] = {}  # of the storages that tensors lie in
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _Tensor
+            return lambda *tensor: tensor[:4]
         if module == "torch" and name in STORAGE_DTYPES:
             return STORAGE_DTYPES[name]
         raise pickle.UnpicklingError(f"the checkpoint asks for {module}.{name}, which is no tensor")
 
-    def persistent_load(self, pid: Any) -> _Storage:
+    def persistent_load(self, pid: Any) -> str:
         kind, dtype, key = pid[:3]
         if kind != "storage" or dtype not in STORAGE_DTYPES.values():
             raise pickle.UnpicklingError(f"unknown reference {kind!r} in the checkpoint")
-        return self.storages.setdefault(str(key), _Storage(dtype))
+        self.dtypes[str(key)] = dtype
+        return str(key)
 
 
 def read_torch_checkpoint(data: bytes) -> dict[str, NDArray[Any]]:
@@ -84,7 +57,8 @@ def read_torch_checkpoint(data: bytes) -> dict[str, NDArray[Any]]:
     """
     try:
         return _read(io.BytesIO(data))
-    except (pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError) as exc:
+    except (pickle.UnpicklingError, EOFError, ValueError, LookupError, TypeError,
+            AttributeError) as exc:  # fmt: skip
         raise EmbedderError(f"not a readable PyTorch checkpoint: {exc}") from exc
 
 
@@ -93,9 +67,18 @@ def _read(file: io.BytesIO) -> dict[str, NDArray[Any]]:
     if header[:2] != [MAGIC_NUMBER, PROTOCOL_VERSION]:
         raise ValueError("the header is not that of the format before PyTorch 1.6")
     unpickler = _TensorUnpickler(file)
-    state = unpickler.load()
+    state, values = unpickler.load(), {}
     for key in _TensorUnpickler(file).load():
-        storage = unpickler.storages[key]
-        size = int.from_bytes(file.read(8), "little") * np.dtype(storage.dtype).itemsize
-        storage.values = np.frombuffer(file.read(size), storage.dtype)
-    return {name: tensor.array() for name, tensor in state.items()}
+        dtype = np.dtype(unpickler.dtypes[key])
+        size = int.from_bytes(file.read(8), "little") * dtype.itemsize
+        values[key] = np.frombuffer(file.read(size), dtype)
+    return {name: _array(values[key], *where) for name, (key, *where) in state.items()}
+
+
+def _array(
+    values: NDArray[Any], offset: int, shape: tuple[int, ...], strides: tuple[int, ...]
+) -> NDArray[Any]:
+    size = values.itemsize
+    steps = [step * size for step in strides]
+    # NumPy refuses what reaches beyond the values.
+    return np.ndarray(shape, values.dtype, values.data, offset * size, steps).copy()

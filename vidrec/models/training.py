@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from time import monotonic
@@ -19,6 +18,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from vidrec.batches import ahead, in_batches
 from vidrec.errors import TrainingError
 from vidrec.files import parsed_json, writing
 from vidrec.models import temporal_head  # noqa: F401 - a saved network needs its layers known
@@ -34,8 +34,7 @@ __all__ = [
     "Epoch", "Run", "classify", "embed_clips", "load_initial", "train", "untrained", "write_history"
 ]  # fmt: skip
 
-# Of evaluation. It calls networks as they are: tracing a graph for each batch size costs more.
-_BATCH = 8
+_BATCH = 8  # of evaluation
 _ADAPT_WINDOWS = 512  # enough to measure means and variances by
 
 
@@ -92,6 +91,10 @@ class Run:
     @property
     def best(self) -> Epoch | None:
         return max(self.history, key=lambda row: row.rank, default=None)
+
+    def n_starts(self, clip: int) -> int:
+        """How many windows there are on the grid of a clip."""
+        return self.recipe.sampling.n_starts(len(self.clips[clip]))
 
     @property
     def n_steps(self) -> int:
@@ -202,41 +205,30 @@ def load_initial(model: keras.Model, initial: keras.Model) -> list[str]:
     return copied
 
 
-def _windows(run: Run, clips: Integers, rng: np.random.Generator | None) -> NDArray[Any]:
-    """A window of each clip: a random one, or without `rng` the middle one. `(b, t, …)`"""
-    sampling = run.recipe.sampling
-    found = []
-    for clip in clips:
-        grid = run.clips[clip]
-        n_starts = sampling.n_starts(len(grid))
-        start = n_starts // 2 if rng is None else int(rng.integers(n_starts))
-        found.append(sampling.window(grid, start))
-    return np.stack(found)
+def _windows(run: Run, at: Sequence[tuple[int, int]]) -> Floats:
+    """Windows by their clip and start, `(b, n_frames, …)`, as the network takes them."""
+    found = [run.recipe.sampling.window(run.clips[clip], start) for clip, start in at]
+    return run.recipe.inputs(np.stack(found))
+
+
+def _drawn(run: Run, clips: Integers, rng: np.random.Generator) -> list[tuple[int, int]]:
+    """A window of each clip, at random."""
+    return [(clip, int(rng.integers(run.n_starts(clip)))) for clip in clips.tolist()]
 
 
 def _training_windows(run: Run) -> Floats:
     """Some windows to measure by, at least one of every training clip if they are few."""
     rng = np.random.default_rng(run.seed)
     clips = np.resize(rng.permutation(run.train), _ADAPT_WINDOWS)
-    return run.recipe.inputs(_windows(run, clips, rng))
+    return _windows(run, _drawn(run, clips, rng))
 
 
 def _batches(run: Run, epoch: int) -> Iterator[tuple[Floats, Integers]]:
-    """An epoch's batches; the next one is read while the network works on this one."""
     rng = np.random.default_rng((run.seed, epoch))
     order = rng.permutation(run.train)
-    parts = [order[i : i + run.batch_size] for i in range(0, len(order), run.batch_size)]
-
-    def make(part: Integers) -> tuple[Floats, Integers]:
-        return run.recipe.inputs(_windows(run, part, rng)), run.labels[part]
-
-    with ThreadPoolExecutor(1) as ahead:
-        following = ahead.submit(make, parts[0])
-        for part in [*parts[1:], None]:
-            batch = following.result()
-            if part is not None:
-                following = ahead.submit(make, part)
-            yield batch
+    for first in range(0, len(order), run.batch_size):
+        part = order[first : first + run.batch_size]
+        yield _windows(run, _drawn(run, part, rng)), run.labels[part]
 
 
 def _one_epoch(
@@ -251,7 +243,7 @@ def _one_epoch(
         if (generator := getattr(layer, "seed_generator", None)) is not None:
             generator.state.assign([run.seed, epoch])
     sums = np.zeros(2)
-    for step, (inputs, labels) in enumerate(_batches(run, epoch)):
+    for step, (inputs, labels) in enumerate(ahead(_batches(run, epoch))):
         if stopped():
             return None
         model.reset_metrics()
@@ -267,59 +259,58 @@ def _one_epoch(
     return loss, accuracy
 
 
+def _outputs(run: Run, model: keras.Model, at: Iterable[tuple[int, int]]) -> list[Any]:
+    """Each output of a network for windows, `(n, …)`.
+
+    Networks are called as they are: tracing a graph for each size of batch costs more.
+    """
+    parts = [
+        keras.tree.flatten(model(_windows(run, part), training=False))
+        for part in in_batches(at, _BATCH)
+    ]
+    joined = (keras.ops.concatenate(part) for part in zip(*parts, strict=True))
+    return [keras.ops.convert_to_numpy(whole) for whole in joined]
+
+
+def _middles(run: Run, clips: Integers) -> list[tuple[int, int]]:
+    return [(clip, run.n_starts(clip) // 2) for clip in clips.tolist()]
+
+
 def _validate(run: Run, both: keras.Model) -> tuple[float, float, float]:
     """Loss, accuracy and retrieval mAP on the validation clips, one window of each.
 
     `both` gives the embeddings and the logits.
     """
-    embeddings, logits = [], []
-    for part in _parts(run.val):
-        e, z = both(run.recipe.inputs(_windows(run, part, None)), training=False)
-        embeddings.append(np.asarray(e))
-        logits.append(np.asarray(z, np.float64))
-    labels = run.labels[run.val]
-    z = np.concatenate(logits)
+    embeddings, logits = _outputs(run, both, _middles(run, run.val))
+    labels, z = run.labels[run.val], logits.astype(np.float64)
     z -= z.max(axis=1, keepdims=True)
     log_p = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
     loss = -log_p[np.arange(len(labels)), labels].mean()
     accuracy = (z.argmax(axis=1) == labels).mean()
-    quality = run.quality(_unit(np.concatenate(embeddings)), labels)
-    return float(loss), float(accuracy), quality
+    return float(loss), float(accuracy), run.quality(_unit(embeddings), labels)
 
 
 def classify(run: Run, model: keras.Model, clips: Integers) -> Integers:
     """The class that the head chooses for each clip, by its middle window."""
-    chosen = [
-        np.asarray(model(run.recipe.inputs(_windows(run, part, None)), training=False))
-        for part in _parts(clips)
-    ]
-    classes: Integers = np.concatenate(chosen).argmax(axis=1)
+    (logits,) = _outputs(run, model, _middles(run, clips))
+    classes: Integers = logits.argmax(axis=1)
     return classes
 
 
 def embed_clips(run: Run, model: keras.Model, clips: Integers, n_windows: int) -> Floats:
     """Unit embeddings `(n, dim)` of clips: each the mean over windows spread over its grid."""
-    sampling = run.recipe.sampling
-    embedding = keras.Model(model.input, model.get_layer(PRE_LOGITS).output)
-    owners, starts = [], []
-    for row, clip in enumerate(clips):
-        for start in sampling.spread(len(run.clips[clip]), n_windows):
-            owners.append(row)
-            starts.append(start)
-    vectors: Floats | None = None
-    for part in _parts(np.arange(len(owners))):
-        windows = [sampling.window(run.clips[clips[owners[i]]], starts[i]) for i in part]
-        found = _unit(np.asarray(embedding(run.recipe.inputs(np.stack(windows)), training=False)))
-        if vectors is None:
-            vectors = np.zeros((len(clips), found.shape[1]), np.float32)
-        np.add.at(vectors, [owners[i] for i in part], found)
-    if vectors is None:
-        return np.zeros((0, embedding.output.shape[-1]), np.float32)
+    output = model.get_layer(PRE_LOGITS).output
+    vectors = np.zeros((len(clips), output.shape[-1]), np.float32)
+    at = [
+        (row, (clip, start))
+        for row, clip in enumerate(clips.tolist())
+        for start in run.recipe.sampling.spread(len(run.clips[clip]), n_windows)
+    ]
+    if at:
+        rows, windows = zip(*at, strict=True)
+        (found,) = _outputs(run, keras.Model(model.input, output), windows)
+        np.add.at(vectors, list(rows), _unit(found))
     return _unit(vectors)
-
-
-def _parts(clips: Integers) -> Iterator[Integers]:
-    return (clips[i : i + _BATCH] for i in range(0, len(clips), _BATCH))
 
 
 def _unit(vectors: Floats) -> Floats:
@@ -370,6 +361,6 @@ def _resumed(run: Run) -> keras.Model:
 def write_history(path: Path, history: Sequence[Epoch]) -> None:
     """Writes one row an epoch as CSV."""
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow([column.name for column in fields(Epoch)])
-        writer.writerows([getattr(row, column.name) for column in fields(Epoch)] for row in history)
+        writer = csv.DictWriter(file, [column.name for column in fields(Epoch)])
+        writer.writeheader()
+        writer.writerows(map(asdict, history))

@@ -10,16 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from vidrec.types import Frames
 
+Count = Annotated[int, Field(gt=0, lt=1 << 16)]
 STEP_FPS = 25.0  # UCF101's rate, at which `frame_step` counts
 
 
@@ -27,11 +29,13 @@ STEP_FPS = 25.0  # UCF101's rate, at which `frame_step` counts
 class Sampling:
     """How clips become inputs `(n_frames, size, size, 3)`."""
 
-    n_frames: int = 10
-    frame_step: int = 15  # frames at 25 a second
-    size: int = 224
+    __pydantic_config__: ClassVar = {"extra": "forbid"}  # where a checkpoint is read
+
+    n_frames: Count = 10
+    frame_step: Count = 15  # frames at 25 a second
+    size: Count = 224
     fit: Literal["pad", "squash"] = "pad"
-    phases: int = 1
+    phases: Count = 1
 
     def grid_times(self, start_sec: float, end_sec: float) -> list[float]:
         """The grid's instants in seconds, centred between `start_sec` and `end_sec`."""

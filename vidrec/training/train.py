@@ -160,7 +160,7 @@ def _prepare(
         cache = build_clip_cache(
             settings.cache / "train" / data_key,
             [clip.path for clip in clips],
-            recipe.reader(),
+            recipe.read,
             workers=settings.embedder.workers,
             on_clip=read,
             stopped=cancel.is_set,
