@@ -22,7 +22,7 @@ from vidrec.embedders import load_embedder
 from vidrec.embedders.base import EmbedContext, Embedder
 from vidrec.errors import ConfigError, EmbedderError
 from vidrec.library import Library
-from vidrec.search.texts import asked_texts
+from vidrec.search.asked import asked_texts
 from vidrec.types import Video
 from vidrec.vectors import unit
 

@@ -12,7 +12,7 @@ from vidrec.embedders.base import Embedder
 from vidrec.library import Library
 from vidrec.models.checkpoint import Checkpoint
 from vidrec.models.windows import Sampling
-from vidrec.search.texts import asked_texts
+from vidrec.search.asked import asked_texts
 
 PARAPHRASES = {
     "ApplyLipstick": ("someone putting on lipstick", "painting her lips red"),

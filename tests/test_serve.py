@@ -20,7 +20,7 @@ from tests.standin_qdrant import StandinQdrant
 from tests.word_embedder import WordEmbedder
 from vidrec.config import Settings
 from vidrec.ingest.index import index
-from vidrec.search import texts
+from vidrec.search.asked import asked_texts
 from vidrec.search.session import Session
 from vidrec.types import Recommendation
 
@@ -155,12 +155,12 @@ def test_the_page_health_and_document_are_there(films: Settings) -> None:
 def test_new_texts_fill_no_disk_but_what_was_paid_for_stays(
     films: Settings, monkeypatch: pytest.MonkeyPatch, paid: bool
 ) -> None:
-    monkeypatch.setattr(texts, "MOST_UNPAID", 24)
+    monkeypatch.setattr("vidrec.search.asked.MOST_UNPAID", 24)
     with Session(films) as session:
         monkeypatch.setattr(type(session.embedder), "paid", paid)
         for number in range(100):
             asked = [f"cat {number} {some}" for some in ("a", "b")]
-            made = texts.asked_texts(session.library, session.embedder, asked)
+            made = asked_texts(session.library, session.embedder, asked)
             assert len(made) == 2
         (kept,) = session.library.read("SELECT count(*) FROM queries")[0]
         assert kept == 200 if paid else 20 <= kept <= 24 + 3

@@ -99,8 +99,8 @@ def recommend(
     Example: vidrec recommend "sci-fi dark tone"
     """
     gc.set_threshold(20_000)  # a query makes little garbage: seldom look for it
-    from vidrec.search.history import read_history
     from vidrec.search.playable import Player
+    from vidrec.search.wished import read_history
 
     _check_together(
         {"--queries": queries, "--all-videos": all_videos},

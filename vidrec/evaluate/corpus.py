@@ -13,8 +13,8 @@ from vidrec.conditions import Condition
 from vidrec.embedders.base import Embedder
 from vidrec.errors import LibraryError
 from vidrec.library import Library
+from vidrec.search.asked import asked_texts
 from vidrec.search.query import QueryScope
-from vidrec.search.texts import asked_texts
 from vidrec.search.told import Told
 from vidrec.types import Scope
 

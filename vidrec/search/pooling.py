@@ -15,7 +15,7 @@ equal scores then mean equal confidence.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,17 +23,12 @@ import numpy as np
 from vidrec.errors import TransientError, UsageError
 from vidrec.search.asked import AskedPart
 from vidrec.search.query import Pool
-from vidrec.types import Candidate
 from vidrec.vectors import exact_scores, unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vidrec.types import Vector
-
-# The first n points for a vector, best first, without or with their vectors.
-Nearest = Callable[["Vector", int], "list[Candidate]"]
-LEAST = 64  # points a part that are looked at for a maximum
 
 
 def mixed(parts: Sequence[AskedPart]) -> Vector:
@@ -60,66 +55,12 @@ def is_single(parts: Sequence[AskedPart], pool: Pool) -> bool:
     return pool == "mean" or len(parts) == 1
 
 
-def first(
-    parts: Sequence[AskedPart], pool: Pool, n: int, nearest: Nearest, *, by_video: bool
-) -> list[Candidate]:
-    """Return the first ``n`` points, or with ``by_video`` videos by their best point, best first.
-
-    ``nearest`` has to rank in the same way, equal scores by id, for one vector.
-    """
+def scores_of(
+    parts: Sequence[AskedPart], pool: Pool, vectors: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Return how well each of ``(n, dim)`` unit vectors fits."""
     if is_single(parts, pool):
-        return nearest(mixed(parts), n)
-    return _by_maximum(parts, n, nearest, by_video=by_video)
-
-
-def _by_maximum(
-    parts: Sequence[AskedPart], n: int, nearest: Nearest, *, by_video: bool
-) -> list[Candidate]:
-    """Look at ever more points of each liked part, until none that is left can be among the first.
-
-    A point that was not seen scores for each part at most what the last one seen does (Fagin's
-    threshold algorithm), and what is disliked only takes away.
-    """
-    liked = [
-        (part, scale)
-        for part, scale in zip(parts, scales_of(parts), strict=True)
-        if part.part.weight > 0
-    ]
-    depth = max(LEAST, 4 * n)
-    while True:
-        seen: dict[str, Candidate] = {}
-        limit = -float("inf")
-        for part, (slope, offset) in liked:
-            found = nearest(part.vector, depth)
-            seen.update((candidate.id, candidate) for candidate in found)
-            if len(found) == depth:
-                limit = max(limit, part.part.weight * (slope * found[-1].score + offset))
-        ranked = _ranked(parts, list(seen.values()), by_video=by_video)
-        sure = [candidate for candidate in ranked[:n] if candidate.score > limit]
-        if len(sure) == n or limit == -float("inf"):
-            return ranked[:n]
-        depth *= 4
-
-
-def _ranked(
-    parts: Sequence[AskedPart], candidates: list[Candidate], *, by_video: bool
-) -> list[Candidate]:
-    if not candidates:
-        return []
-    scores = pooled_scores(parts, np.stack([candidate.vector for candidate in candidates]))
-    order = sorted(range(len(candidates)), key=lambda at: (-scores[at], candidates[at].id))
-    ranked, videos = [], set()
-    for at in order:
-        found = candidates[at]
-        video = found.payload.video_id if by_video else found.id
-        if video not in videos:
-            videos.add(video)
-            ranked.append(Candidate(found.id, float(scores[at]), found.payload, found.vector))
-    return ranked
-
-
-def pooled_scores(parts: Sequence[AskedPart], vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the score by the maximum of each of ``(n, dim)`` unit vectors."""
+        return exact_scores(vectors, mixed(parts))
     best = np.full(len(vectors), -np.inf)
     worst = np.zeros(len(vectors))
     for part, (slope, offset) in zip(parts, scales_of(parts), strict=True):

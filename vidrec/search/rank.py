@@ -8,14 +8,15 @@ scores; and more candidates are asked for until the first ``k`` are certain.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vidrec.conditions import Filter, check_filter
 from vidrec.errors import UsageError
+from vidrec.records import dataclass
 from vidrec.stores.base import Found, VectorStore
 from vidrec.types import Candidate
 from vidrec.vectors import exact_scores, margin, unit_rows
@@ -26,6 +27,14 @@ if TYPE_CHECKING:
 # Asked for beyond k, so that one answer usually shows that the k-th is clear of the next.
 SPARE = 6
 MOST = 1 << 31  # of points, in any collection: engines count in fixed sizes
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """The results of a query as candidates, and remarks on what was held back."""
+
+    candidates: Sequence[Candidate]
+    notes: tuple[str, ...] = ()
 
 
 def nearest(
@@ -66,71 +75,71 @@ def nearest_of_each(
     """Answer many queries, ``(n, dim)``, at once; see ``nearest``."""
     if k < 1:
         raise UsageError(f"k must be at least 1. Received: k={k}")
-    where = where or Filter()
-    check_filter(where)
+    chosen = where or Filter()
+    check_filter(chosen)
     asked = unit_rows(np.ascontiguousarray(vectors, "<f4"), ["the query"] * len(vectors))
-    wanted = min(k, MOST)
-    first = store.candidates(
-        asked, min(wanted + SPARE, MOST), where, by_video=by_video, fingerprint=fingerprint
-    )
-    return [
-        _Search(store, vector, wanted, where, by_video, fingerprint).settle(found)
-        for vector, found in zip(asked, first, strict=True)
-    ]
+    k = min(k, MOST)
 
+    def ask(vectors: NDArray[np.float32], n: int, where: Filter) -> list[Found]:
+        n = min(n, MOST)
+        return store.candidates(vectors, n, where, by_video=by_video, fingerprint=fingerprint)
 
-class _Search:
-    """The candidates of one query, until the first ``k`` of them are certain."""
-
-    def __init__(
-        self,
-        store: VectorStore,
-        vector: NDArray[np.float32],
-        k: int,
-        where: Filter,
-        by_video: bool,
-        fingerprint: str | None,
-    ) -> None:
-        self._store, self._vector, self._k, self._where = store, vector, k, where
-        self._by_video, self._fingerprint = by_video, fingerprint
-        self._margin = margin(len(vector))
-        self._seen: dict[str, Candidate] = {}
-
-    def settle(self, found: Found) -> list[Candidate]:
-        n = self._k + SPARE
-        excluded = self._where.exclude_videos
+    def settled(vector: NDArray[np.float32], found: Found) -> list[Candidate]:
+        """Ask for more candidates until the first ``k`` are certain."""
+        n, excluded = k + SPARE, chosen.exclude_videos
+        seen: dict[str, Candidate] = {}
         while True:
-            new = self._exact(found.candidates)
-            self._seen.update((candidate.id, candidate) for candidate in new)
-            ranked = order(list(self._seen.values()), self._k, by_video=self._by_video)
-            clear = found.best_left + self._margin
-            if found.best_left == -np.inf or (len(ranked) == self._k and ranked[-1].score > clear):
+            new = scored(found.candidates, lambda rows: exact_scores(rows, vector))
+            seen.update((candidate.id, candidate) for candidate in new)
+            ranked = order(list(seen.values()), k, by_video=by_video)
+            clear = found.best_left + margin(len(vector))
+            if clear == -np.inf or (len(ranked) == k and ranked[-1].score > clear):
                 return ranked
-            settled = {c.payload.video_id for c in new if c.score > clear} if self._by_video else ()
-            if settled:  # their best points are known: look at other videos
-                excluded = excluded.union(settled)
+            certain = {c.payload.video_id for c in new if c.score > clear} if by_video else ()
+            if certain:  # their best points are known: look at other videos
+                excluded = excluded.union(certain)
             else:
-                n = min(max(64, 4 * n), MOST)
-            (found,) = self._store.candidates(
-                self._vector[None], n, replace(self._where, exclude_videos=excluded),
-                by_video=self._by_video, fingerprint=self._fingerprint,
-            )  # fmt: skip
+                n = max(64, 4 * n)
+            (found,) = ask(vector[None], n, replace(chosen, exclude_videos=excluded))
 
-    def _exact(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        if not candidates:
-            return []
-        scores = exact_scores(np.stack([c.vector for c in candidates]), self._vector).tolist()
-        return [replace(c, score=score) for c, score in zip(candidates, scores, strict=True)]
+    return list(map(settled, asked, ask(asked, k + SPARE, chosen)))
+
+
+def scored(
+    candidates: Sequence[Candidate], score: Callable[[NDArray[np.float32]], NDArray[np.float64]]
+) -> list[Candidate]:
+    """Return candidates with the scores that their vectors, ``(n, dim)``, are given."""
+    if not candidates:
+        return []
+    scores = score(np.stack([candidate.vector for candidate in candidates])).tolist()
+    return [replace(c, score=found) for c, found in zip(candidates, scores, strict=True)]
 
 
 def order(candidates: Sequence[Candidate], k: int, *, by_video: bool) -> list[Candidate]:
     """Return the first ``k``: larger scores first, equal ones by id; of a video only the best."""
-    seen: set[str] = set()
-    kept: list[Candidate] = []
-    for candidate in sorted(candidates, key=lambda c: (-c.score, c.id)):
-        if len(kept) == k:
-            break
-        if not by_video or candidate.payload.video_id not in seen:
-            seen.add(candidate.payload.video_id)
-            kept.append(candidate)
-    return kept
+    places = first_places(
+        [candidate.score for candidate in candidates], k, lambda at: candidates[at].id,
+        [candidate.payload.video_id for candidate in candidates] if by_video else None,
+    )  # fmt: skip
+    return [candidates[at] for at in places]
+
+
+def first_places(
+    scores: Sequence[float],
+    k: int,
+    id_of: Callable[[int], str],
+    videos: Sequence[Any] | None = None,
+) -> list[int]:
+    """Return where the first ``k`` stand: larger scores first, equal ones by their points' ids.
+
+    Of several with one value in ``videos`` only the best counts.
+    """
+    places = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
+    if len(set(scores)) < len(scores):
+        places.sort(key=lambda at: (-scores[at], id_of(at)))
+    if videos is not None:
+        best: dict[Any, int] = {}
+        for at in places:
+            best.setdefault(videos[at], at)
+        places = list(best.values())
+    return places[:k]

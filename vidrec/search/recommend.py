@@ -16,11 +16,10 @@ from vidrec.embedders.base import Embedder
 from vidrec.errors import UsageError
 from vidrec.library import Library
 from vidrec.search.answers import Answer, confidence_of, judged, row_of
-from vidrec.search.asked import Asker
-from vidrec.search.filters import filter_of
-from vidrec.search.gather import Gathered, Gatherer
+from vidrec.search.asked import AskedText, Asker
+from vidrec.search.gather import Gatherer
 from vidrec.search.query import Part, Query, check_query
-from vidrec.search.texts import AskedText
+from vidrec.search.rank import Ranked
 from vidrec.search.told import Told
 from vidrec.stores.base import VectorStore
 from vidrec.types import PAYLOAD_FIELDS
@@ -58,10 +57,10 @@ class Recommender:
         excluded = seeds.union(seen, self._removed())
         return Gatherer(
             self.library, self.store, self.fingerprint, self.embedder.copies_from, query, parts,
-            filter_of(self.library, self._told, query, frozenset(excluded)),
+            self._told.filter_of(query, frozenset(excluded)),
         )  # fmt: skip
 
-    def answer(self, asked: Gatherer, found: Gathered) -> Answer:
+    def answer(self, asked: Gatherer, found: Ranked) -> Answer:
         """Make rows of candidates, and say whether any of them fits."""
         query, parts = asked.query, asked.parts
         meanings = parts if asked.filter.scope == "clip" else []

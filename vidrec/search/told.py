@@ -1,6 +1,6 @@
-"""Told: fields that an embedder's vectors tell by themselves, which conditions may ask for.
+"""Told: conditions, and fields that an embedder's vectors tell by themselves for them to ask for.
 
-They are of whole videos, read from the library and never written into a store: a condition on one
+These are of whole videos, read from the library and never written into a store: a condition on one
 becomes the ids of the videos that meet it, as with the user's own fields.
 """
 
@@ -15,9 +15,13 @@ from vidrec.embedders import load_embedder
 from vidrec.embedders.base import Embedder
 from vidrec.errors import UsageError, VidrecError
 from vidrec.library import Library
+from vidrec.search.query import Query
+from vidrec.types import PAYLOAD_FIELDS, Scope
 
 if TYPE_CHECKING:
     Values: TypeAlias = "Mapping[str, Sequence[Any]]"  # of each field, one a video
+
+FEW = 10_000  # videos that a filter names; of more it names the others
 
 
 class Told:
@@ -27,27 +31,49 @@ class Told:
         self._library, self._embedder = library, embedder
         self._read: tuple[object, Sequence[str], Values] | None = None
 
-    def knows(self, key: str) -> bool:
-        """Whether a condition on a field can be met by what is told or by what the library knows.
+    def filter_of(self, query: Query, excluded: frozenset[str]) -> Filter:
+        """Return which points may match a query, decided before anything is ranked.
 
-        A field of the user's own goes before one of the same name that is told.
+        Whether a payload equals something is left to the store; all else is decided from the
+        library, so that what was just tagged counts at once.
+
+        Raises:
+            UsageError: a condition is wrong.
         """
-        return key in self._embedder.fields or self._library.knows_field(key)
+        scope: Scope | None = None if query.scope == "best" else query.scope
+        native: list[Condition] = []
+        of_library: list[Condition] = []  # on what is not written into points
+        for condition in query.conditions:
+            key = condition.key
+            if key == "scope":
+                scope = _scope_of(condition)
+            elif key == "path" or (key not in PAYLOAD_FIELDS and self._knows(key)):
+                of_library.append(condition)
+            else:
+                native.append(condition)
+        met = self.videos_where(of_library)
+        if met is not None and len(met) <= FEW:
+            native.append(Condition("video_id", "in", tuple(sorted(met))))
+        elif met is not None:
+            excluded |= self._library.other_ids(met)
+        return Filter(scope, tuple(native), excluded)
 
     def videos_where(self, conditions: Sequence[Condition]) -> set[str] | None:
         """Return the ids of the videos that meet all conditions; None if there is none to meet.
 
+        A field of the user's own goes before one of the same name that is told.
+
         Raises:
             UsageError: a field is not known, or a condition is wrong.
         """
-        others = [one for one in conditions if self._library.knows_field(one.key)]
-        met = self._library.videos_where(others)
+        met: set[str] | None = None
         for condition in conditions:
-            if condition in others:
-                continue
-            if condition.key not in self._embedder.fields:
+            if self._library.knows_field(condition.key):
+                ids = self._library.videos_where([condition]) or set()
+            elif condition.key in self._embedder.fields:
+                ids = self._meeting(condition)
+            else:
                 raise self._library.unknown_field(condition.key, self._embedder.fields)
-            ids = self._meeting(condition)
             met = ids if met is None else met & ids
         return met
 
@@ -58,6 +84,9 @@ class Told:
             video_id: {name: column[at] for name, column in values.items()}
             for at, video_id in enumerate(ids)
         }
+
+    def _knows(self, key: str) -> bool:
+        return key in self._embedder.fields or self._library.knows_field(key)
 
     def _meeting(self, condition: Condition) -> set[str]:
         self._check(condition)
@@ -97,6 +126,14 @@ class Told:
         return known[1], known[2]
 
 
+def _scope_of(condition: Condition) -> Scope:
+    values = condition.values
+    if condition.op not in ("=", "in") or len(values) != 1 or values[0] not in ("clip", "video"):
+        received = ",".join(str(value) for value in values)
+        raise UsageError(f"scope is clip or video. Received: scope{condition.op}{received}")
+    return "video" if values[0] == "video" else "clip"
+
+
 def with_embedder(settings: Settings, library: Library) -> tuple[Settings, tuple[str, ...]]:
     """Choose the only embedder that the library has, where none was named; say so in a note."""
     if "name" in settings.embedder.model_fields_set:
@@ -124,4 +161,4 @@ def videos_where(
     if all(library.knows_field(condition.key) for condition in conditions):
         return library.videos_where(conditions)
     told = told_by(settings, library)
-    return told.videos_where(conditions) if told else library.videos_where(conditions)
+    return (told or library).videos_where(conditions)

@@ -11,15 +11,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from vidrec.search.rank import Ranked
 from vidrec.types import Candidate
+from vidrec.vectors import exact_scores
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from vidrec.types import Payload, Vector
 
 # Candidates that diversity chooses from: so many times k, at least so many.
@@ -27,19 +31,28 @@ POOL_TIMES, POOL_LEAST = 10, 100
 # Copies differ in length by at most this share, or by a frame. Of 144 copies, made with another
 # size, rate, crop or codec's quality, none differed by more than 0.04 s or 1.1 %.
 SAME_LENGTH, A_FRAME = 0.02, 0.05
+# A neighbour belongs to a moment if it reaches this share of the best clip's score.
+SHARE = 0.9
+GAP_SEC = 0.5  # between two clips that are neighbours
 
 
-class Rule(Protocol):
-    """Holds candidates back. ``remark`` says what it held back, for a person."""
+class Rule:
+    """Holds candidates back."""
 
     def prefetch(self, candidates: Sequence[Candidate]) -> None:
         """Look up at once what is to be known of those that may be chosen."""
 
-    def blocks(self, candidate: Candidate) -> bool: ...
+    def blocks(self, candidate: Candidate) -> bool:
+        """Whether a candidate must not follow those that were taken."""
+        raise NotImplementedError
 
-    def take(self, candidate: Candidate) -> None: ...
+    def take(self, candidate: Candidate) -> Candidate:
+        """Remember a candidate that was chosen, and return it as it is to be shown."""
+        return candidate
 
-    def remark(self, held: int) -> str: ...
+    def remark(self, held: int) -> str:
+        """Say for a person what was held back; '' where that is shown after all."""
+        return ""
 
 
 Whole: TypeAlias = "tuple[Vector, float | None]"  # a video's vector and its length in seconds
@@ -47,11 +60,10 @@ WholeVectors: TypeAlias = "Callable[[Sequence[str]], Mapping[str, Vector]]"  # b
 
 
 @dataclass(slots=True)
-class NoCopies:
+class NoCopies(Rule):
     """Holds back near copies of the seeds and, with ``among``, of what was chosen before.
 
-    Copies are told by their lengths and the vectors of whole videos, whose cosine is ``least`` or
-    more. Moments of one video are not copies.
+    Moments of one video are not copies.
     """
 
     whole: WholeVectors
@@ -66,20 +78,18 @@ class NoCopies:
         self._known.update(self.whole(sorted(missing)))
 
     def blocks(self, candidate: Candidate) -> bool:
-        video = candidate.payload.video_id
-        mine, seconds = self._whole_of(candidate)
-        return any(
-            other != video
-            and len(mine) == len(vector)
-            and float(vector @ mine) >= self.least
-            and _same_length(seconds, length)
-            for others in (self.seeds, self._chosen)
-            for other, (vector, length) in others.items()
-        )
+        known = {**self.seeds, **self._chosen}
+        known.pop(candidate.payload.video_id, None)
+        if not known:
+            return False
+        vectors, lengths = zip(*known.values(), strict=True)
+        alike = copies(np.stack(vectors), lengths, *self._whole_of(candidate), self.least)
+        return bool(alike.any())
 
-    def take(self, candidate: Candidate) -> None:
+    def take(self, candidate: Candidate) -> Candidate:
         if self.among:
             self._chosen[candidate.payload.video_id] = self._whole_of(candidate)
+        return candidate
 
     def remark(self, held: int) -> str:
         of = ["what was asked with"] if self.seeds else []
@@ -91,14 +101,60 @@ class NoCopies:
         return self._known.get(payload.video_id, candidate.vector), payload.duration_sec
 
 
-def _same_length(one: float | None, other: float | None) -> bool:
-    if one is None or other is None:
-        return True
-    return abs(one - other) <= max(SAME_LENGTH * max(one, other), A_FRAME)
+def copies(
+    vectors: NDArray[np.float32], lengths: Any, vector: Vector, length: float | None, least: float
+) -> NDArray[np.bool_]:
+    """Return which videos are near copies of one, by whole vectors, ``(n, dim)``, and seconds.
+
+    Their cosine is ``least`` or more; a length that is not known, None or NaN, is like any.
+    """
+    seconds, mine = np.array(lengths, np.float64), np.float64("nan" if length is None else length)
+    bound = np.maximum(SAME_LENGTH * np.maximum(seconds, mine), A_FRAME)
+    alike: NDArray[np.bool_] = ~(np.abs(seconds - mine) > bound)
+    return alike & (exact_scores(vectors, vector) >= least)
 
 
 @dataclass(slots=True)
-class AtMost:
+class Moments(Rule):
+    """Makes neighbouring clips that match together one moment; a clip in one is held back."""
+
+    clips_of: Callable[[str], Sequence[Candidate]]  # a video's, scored by the same query
+    _spans: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+
+    def blocks(self, candidate: Candidate) -> bool:
+        payload = candidate.payload
+        spans = self._spans.get(payload.video_id, ())
+        return any(start <= payload.start_sec and payload.end_sec <= end for start, end in spans)
+
+    def take(self, candidate: Candidate) -> Candidate:
+        payload = candidate.payload
+        free = [clip for clip in self.clips_of(payload.video_id) if not self.blocks(clip)]
+        start, end = moment_around(candidate, free)
+        self._spans.setdefault(payload.video_id, []).append((start, end))
+        return replace(candidate, payload=replace(payload, start_sec=start, end_sec=end))
+
+
+def moment_around(candidate: Candidate, clips: Sequence[Candidate]) -> tuple[float, float]:
+    """Widen a clip by its neighbours, as long as each scores nearly as well.
+
+    Of negative scores nothing is nearly as good.
+    """
+    start, end = candidate.payload.start_sec, candidate.payload.end_sec
+    if candidate.score <= 0:
+        return start, end
+    enough = [clip for clip in clips if clip.score >= SHARE * candidate.score]
+    spans = sorted((clip.payload.start_sec, clip.payload.end_sec) for clip in enough)
+    for left, right in spans:
+        if left >= start and left <= end + GAP_SEC:
+            end = max(end, right)
+    for left, right in reversed(spans):
+        if right <= end and right >= start - GAP_SEC:
+            start = min(start, left)
+    return start, end
+
+
+@dataclass(slots=True)
+class AtMost(Rule):
     """At most so many results with the same value of a field; what has no value is not counted.
 
     A point may not say its video's value: then the library is asked, by ``values``.
@@ -121,8 +177,9 @@ class AtMost:
         value = self._known[candidate.payload.video_id]
         return value is not None and self._seen[value] >= self.count
 
-    def take(self, candidate: Candidate) -> None:
+    def take(self, candidate: Candidate) -> Candidate:
         self._seen[self._known[candidate.payload.video_id]] += 1
+        return candidate
 
     def remark(self, held: int) -> str:
         return f"{held} by --max-per {self.key}={self.count}"
@@ -136,58 +193,35 @@ def _told(payload: Payload, key: str) -> Any:
     return payload.as_dict().get(key)
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """What was chosen, in its order, and how many each rule held back above the last of it."""
-
-    candidates: list[Candidate]
-    held: Sequence[tuple[Rule, int]]
-
-
 def choose(
     candidates: Sequence[Candidate], k: int, rules: Sequence[Rule], diversity: float = 0.0
-) -> Chosen:
+) -> Ranked:
     """Choose up to ``k`` candidates, which are given best first."""
     for rule in rules:
         rule.prefetch(candidates)
     held = [0] * len(rules)
-    left, chosen = list(candidates), list[Candidate]()
-    nearer = _Nearness(candidates) if diversity and candidates else None
+    left, chosen = list(range(len(candidates))), list[Candidate]()
+    if diversity and candidates:
+        vectors = np.stack([c.vector for c in candidates]).astype(np.float64)
+        scores = np.array([c.score for c in candidates])
+        relevance = (scores - scores.min()) / (float(np.ptp(scores)) or 1.0)
+        nearest = np.full(len(candidates), -np.inf)  # nothing is chosen yet: the best is first
     while left and len(chosen) < k:
-        at = nearer.best(diversity) if nearer else 0
-        candidate = left[at]
+        at = 0
+        if diversity:
+            gain = (1 - diversity) * relevance[left] - diversity * nearest[left]
+            at = int(gain.argmax())  # the first, which is the better one, of equals
+        number = left.pop(at)
+        candidate = candidates[number]
         blocker = next((n for n, rule in enumerate(rules) if rule.blocks(candidate)), None)
         if blocker is not None:
             held[blocker] += 1
-        else:
-            chosen.append(candidate)
-            for rule in rules:
-                rule.take(candidate)
-        del left[at]
-        if nearer:
-            nearer.leave(at, chosen=blocker is None)
-    return Chosen(chosen, list(zip(rules, held, strict=True)))
-
-
-class _Nearness:
-    """How relevant the candidates that are left are, and how near to what was chosen."""
-
-    def __init__(self, candidates: Sequence[Candidate]) -> None:
-        self._vectors = np.stack([c.vector for c in candidates]).astype(np.float64)
-        scores = np.array([c.score for c in candidates])
-        self._relevance = (scores - scores.min()) / (float(np.ptp(scores)) or 1.0)
-        self._nearest = np.zeros(len(candidates))
-        self._first = True
-
-    def best(self, diversity: float) -> int:
-        gain = (1 - diversity) * self._relevance - diversity * self._nearest
-        return int(gain.argmax())  # the first, which is the better one, of equals
-
-    def leave(self, at: int, *, chosen: bool) -> None:
-        if chosen:
-            near = self._vectors @ self._vectors[at]
-            self._nearest = near if self._first else np.maximum(self._nearest, near)
-            self._first = False
-        self._vectors = np.delete(self._vectors, at, axis=0)
-        self._relevance = np.delete(self._relevance, at)
-        self._nearest = np.delete(self._nearest, at)
+            continue
+        if diversity:
+            nearest = np.maximum(nearest, vectors @ vectors[number])
+        for rule in rules:
+            candidate = rule.take(candidate)
+        chosen.append(candidate)
+    said = [rule.remark(count) for rule, count in zip(rules, held, strict=True) if count]
+    remarks = ", ".join(filter(None, said))
+    return Ranked(chosen, (f"held back: {remarks}",) if remarks else ())

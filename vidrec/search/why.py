@@ -17,8 +17,8 @@ from vidrec.embedders.base import Embedder
 from vidrec.library import Library
 from vidrec.search import pooling
 from vidrec.search.asked import AskedPart
-from vidrec.search.moments import SHARE, moment_around
 from vidrec.search.query import Pool
+from vidrec.search.variety import SHARE, moment_around
 from vidrec.types import Candidate, Embedding
 from vidrec.vectors import exact_scores
 

@@ -8,10 +8,12 @@ from typing import Any
 
 from vidrec.conditions import Condition
 from vidrec.errors import UsageError
+from vidrec.files import parsed_json
 from vidrec.search.conditions import parse_conditions
-from vidrec.search.history import read_history
 from vidrec.search.last import named
 from vidrec.search.query import Query, parse_parts
+
+NAMES = ("video_id", "id", "path", "url", "filename", "name")  # of a video, in a history
 
 
 def wished(options: Mapping[str, Any], library: Path) -> Query:
@@ -41,6 +43,38 @@ def wished(options: Mapping[str, Any], library: Path) -> Query:
     ]
     fields = {_FIELDS.get(name, name): value for name, value in given.items()}
     return Query(parse_parts(*words, may_be_none=bool(given.get("like_history"))), **fields)
+
+
+def read_history(path: Path) -> tuple[str, ...]:
+    """Return the ids, names, paths or URLs that a file lists, the latest last.
+
+    A line is one of them, or a JSON object with one of ``NAMES``; empty lines and lines that begin
+    with ``#`` are passed over.
+
+    Raises:
+        UsageError: it cannot be read, or a line names no video.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
+    except OSError as exc:
+        raise UsageError(f"cannot read the history {path}: {exc.strerror}") from exc
+    numbered = enumerate(map(str.strip, lines), 1)
+    return tuple(
+        _named(line, f"{path}, line {number}") if line.startswith("{") else line.removeprefix("id:")
+        for number, line in numbered
+        if line and not line.startswith("#")
+    )
+
+
+def _named(line: str, where: str) -> str:
+    try:
+        row = parsed_json(line)
+    except ValueError as exc:
+        raise UsageError(f"{where} is no JSON object: {exc}") from exc
+    name = next((row[key] for key in NAMES if isinstance(row.get(key), str)), None)
+    if name is None:
+        raise UsageError(f"{where} names no video: it needs one of {', '.join(NAMES)}")
+    return str(name)
 
 
 def _texts(name: str, value: Any) -> Sequence[str]:
