@@ -329,6 +329,19 @@ def test_the_table_shows_both_parts(
     assert rows["mAP"] == ["1.000", "1.000–1.000", "1.000"]
 
 
+def test_figures_that_tell_nothing_are_said_to(settings: Settings, tmp_path: Path) -> None:
+    shared = ["evaluate", "--library", str(settings.library), "-e", "words", "--format", "table"]
+    add(settings, "a.mp4", "red", label="A")
+    path = captions_file(tmp_path, "a.mp4,red")
+    alone = CliRunner().invoke(app, [*shared, "--captions", str(path)]).stderr
+    assert "captions tell nothing: any answer would be right, as there is one video" in alone
+    add(settings, "b.mp4", "blue", label="A")
+    assert "neighbours tell nothing" in CliRunner().invoke(app, shared).stderr
+    add(settings, "c.mp4", "cat", label="B")
+    add(settings, "d.mp4", "cat", label="B")
+    assert "nothing" not in CliRunner().invoke(app, shared).stderr
+
+
 def test_calibrating_gives_recommend_a_confidence(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

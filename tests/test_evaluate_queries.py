@@ -64,11 +64,12 @@ def test_chance_and_order_of_equals() -> None:
     vectors = np.tile(np.float32([1, 0]), (6, 1))
     relevant = np.array([random.permutation([1, 1, 0, 0, 0, 0]) for _ in range(4000)], bool)
     asked = np.tile(np.float32([0.6, 0.8]), (4000, 1))
-    quality = relevant_quality(asked, relevant, vectors, np.arange(6))
+    quality, _ = relevant_quality(asked, relevant, vectors, np.arange(6))
     assert quality.average_precision.mean() == pytest.approx(
         chance_average_precision(quality), abs=0.01
     )
-    first = relevant_quality(asked[:1], np.array([[1, 0, 0, 0, 0, 1]], bool), vectors, np.arange(6))
+    relevant = np.array([[1, 0, 0, 0, 0, 1]], bool)
+    first, _ = relevant_quality(asked[:1], relevant, vectors, np.arange(6))
     assert first.average_precision[0] == pytest.approx((1 + 2 / 6) / 2)
 
 

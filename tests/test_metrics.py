@@ -5,7 +5,7 @@ import pytest
 
 from vidrec.evaluate import metrics
 from vidrec.evaluate.metrics import (
-    NeighbourQuality,
+    Quality,
     bootstrap_interval,
     chance_average_precision,
     chance_precision,
@@ -140,7 +140,7 @@ def test_chance_is_what_random_rankings_reach() -> None:
     precisions = right.cumsum(axis=1) / np.arange(1, total + 1)
     simulated = (precisions * right).sum(axis=1) / relevant
     none = np.zeros(1)
-    quality = NeighbourQuality(none, none, none, np.array([relevant]), np.array([total]))
+    quality = Quality(none, none, none, none, np.array([relevant]), np.array([total]))
     error = simulated.std() / np.sqrt(len(simulated))
     assert chance_average_precision(quality) == pytest.approx(simulated.mean(), abs=4 * error)
     assert chance_precision(quality) == pytest.approx(relevant / total)
@@ -148,9 +148,9 @@ def test_chance_is_what_random_rankings_reach() -> None:
 
 def test_chance_of_certain_rankings() -> None:
     none = np.zeros(1)
-    one = NeighbourQuality(none, none, none, np.array([1]), np.array([1]))
+    one = Quality(none, none, none, none, np.array([1]), np.array([1]))
     assert chance_average_precision(one) == 1
-    every = NeighbourQuality(none, none, none, np.array([5]), np.array([5]))
+    every = Quality(none, none, none, none, np.array([5]), np.array([5]))
     assert chance_average_precision(every) == pytest.approx(1)
 
 

@@ -63,9 +63,9 @@ def test_colours_and_links_take_no_room_and_notes_stand_below() -> None:
 def test_folders_tell_files_of_one_name_apart() -> None:
     names, places = ["a.mp4", "a.mp4"], ["/v/cats/1/a.mp4", "/v/dogs/a.mp4"]
     assert telling_folders(names, places) == ["cats/1", "dogs"]
-    assert telling_folders(["a.mp4", "b.mp4"], places) is None
+    assert telling_folders(["a.mp4", "b.mp4"], places) == ["", ""]
     assert telling_folders(names, ["s3://b/x/a.mp4", None]) == ["s3://b/x", ""]
-    assert telling_folders(names, ["C:\\v\\a.mp4", "/v/a.mp4"]) is not None
+    assert telling_folders(names, ["C:\\v\\a.mp4", "/v/a.mp4"]) == ["", "/v"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")

@@ -10,7 +10,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from io import TextIOBase, TextIOWrapper
 from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias
 
@@ -23,7 +23,7 @@ from vidrec.wording import plural
 from vidrec.wording import size as size
 
 if TYPE_CHECKING:
-    from vidrec.table import Row
+    from vidrec.table import Cell
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e]")
 _log = logging.getLogger("vidrec")
@@ -168,8 +168,7 @@ def _plain_data(value: Any) -> Any:
 
 
 def show_table(
-    columns: Sequence[str],
-    rows: Sequence[Row],
+    rows: Sequence[Mapping[str, str | Cell]],
     *,
     right: Sequence[str] = (),
     spare: Sequence[str] = (),
@@ -178,26 +177,29 @@ def show_table(
 ) -> None:
     """Write a table to stdout, as wide as the terminal; see ``Table`` for the columns' kinds.
 
-    Where there are no rows, ``none`` is noted instead, if it says something.
+    Args:
+        rows: their cells by the headings of the columns; one in which nothing stands is left out.
+        none: what is noted where there are no rows.
     """
-    from vidrec.table import Cell, Table
+    from vidrec.table import Table
 
-    if none and not rows:
+    if not rows:
         return note(none)
-    safe = [
-        [
-            cell._replace(text=plain(cell.text), link=cell.link if cell.link.isascii() else "")
-            if isinstance(cell, Cell)
-            else plain(cell)
-            for cell in row
-        ]
-        for row in rows
-    ]
+    safe = [{name: _plain_cell(cell) for name, cell in row.items()} for row in rows]
+    columns = [name for name in safe[0] if any(row[name].text for row in safe)]
     # Without a terminal there is no width to fit: never cut what a program may read.
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     below = [[plain(line) for line in lines] for lines in under]
-    for line in Table(columns, safe, right, spare, below).lines(width, dressed=colours()):
+    cells = [[row[name] for name in columns] for row in safe]
+    for line in Table(columns, cells, right, spare, below).lines(width, dressed=colours()):
         print(_spelled(line))
+
+
+def _plain_cell(cell: str | Cell) -> Cell:
+    from vidrec.table import Cell
+
+    text, style, link = cell if isinstance(cell, Cell) else (cell, "", "")
+    return Cell(plain(text), style, link if link.isascii() else "")
 
 
 def _spelled(line: str) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os.path
 import textwrap
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 GAP = "  "
 LEAST = 16  # columns that are left of a name, so that one can tell which it is
@@ -22,9 +22,6 @@ class Cell(NamedTuple):
     text: str
     style: str = ""
     link: str = ""
-
-
-Row: TypeAlias = Sequence["str | Cell"]
 
 
 class Table:
@@ -41,7 +38,7 @@ class Table:
     def __init__(
         self,
         columns: Sequence[str],
-        rows: Sequence[Row],
+        rows: Sequence[Sequence[str | Cell]],
         right: Sequence[str] = (),
         spare: Sequence[str] = (),
         under: Sequence[Sequence[str]] = (),
@@ -166,10 +163,10 @@ def _dressed(cell: Cell) -> str:
     return f"\x1b]8;;{cell.link}\x1b\\{text}\x1b]8;;\x1b\\" if cell.link else text
 
 
-def telling_folders(names: Sequence[str], places: Iterable[str | None]) -> list[str] | None:
-    """Return each file's folder, where some names are the same; None where names tell all."""
+def telling_folders(names: Sequence[str], places: Sequence[str | None]) -> list[str]:
+    """Return each file's folder, where some names are the same; else empty texts."""
     if len(set(names)) == len(names):
-        return None
+        return [""] * len(names)
     folders = [os.path.dirname(place or "") for place in places]  # noqa: PTH120
     known = [folder for folder in folders if folder and "://" not in folder]
     try:

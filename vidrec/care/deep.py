@@ -32,8 +32,11 @@ def deep(settings: Settings, progress: Progress) -> Iterator[Check]:
     if not has_catalog(settings.library):
         yield from _stores(settings, None, progress, "there is no library to compare it with")
         return
-    found: list[Check] = []
-    with guarded("catalog", found), Library(settings.library, create=False) as library:
+    yield from guarded("catalog", _catalog(settings, progress))
+
+
+def _catalog(settings: Settings, progress: Progress) -> Iterator[Check]:
+    with Library(settings.library, create=False) as library:
         sound = True
         for damage in damages(library, progress):
             sound = False
@@ -42,7 +45,6 @@ def deep(settings: Settings, progress: Progress) -> Iterator[Check]:
             yield Check("catalog", "ok", f"all of {library.folder} was read")
         why_not = "" if sound else "not compared with the library, which is damaged"
         yield from _stores(settings, library, progress, why_not)
-    yield from found
 
 
 def _stores(
@@ -57,27 +59,32 @@ def _stores(
     mine = {settings.embedder.name, *(library.embedder_names() if library else ())}
     pairs = {("knn", name) for name in local} | {(settings.store.name, name) for name in mine}
     for store_name, embedder in sorted(pairs):
-        found: list[Check] = []
         chosen = settings.choosing(embedder, store_name)
-        with guarded(f"index of {embedder}", found), closing(open_store(chosen)) as store:
-            yield from _store(store, library, embedder, progress, why_not)
-        yield from found
+        checks = _store(chosen, library, f"index of {embedder}", progress, why_not)
+        yield from guarded(f"index of {embedder}", checks)
 
 
 def _store(
-    store: VectorStore, library: Library | None, embedder: str, progress: Progress, why_not: str
+    settings: Settings, library: Library | None, name: str, progress: Progress, why_not: str
 ) -> Iterator[Check]:
-    name, mended = f"index of {embedder}", index_command(store.name, embedder, "--recreate")
-    if library is not None:
-        store.owner = library.id
-    info = None
-    with suppress(NoIndexError):
-        info = store.info()
-    if info is None:
-        return
+    with closing(open_store(settings)) as store:
+        if library is not None:
+            store.owner = library.id
+        info = None
+        with suppress(NoIndexError):
+            info = store.info()
+        if info is not None:
+            yield from _collection(store, info, library, name, progress, why_not)
+
+
+def _collection(
+    store: VectorStore, info: CollectionInfo, library: Library | None, name: str,
+    progress: Progress, why_not: str,
+) -> Iterator[Check]:  # fmt: skip
+    embedder = name.removeprefix("index of ")
     lines = list(store.verify(progress))
     for line in lines:
-        yield Check(name, "failure", line, mended)
+        yield Check(name, "failure", line, index_command(store.name, embedder, "--recreate"))
     if lines:
         return  # it is built anew anyway
     detail = f"all of {info.place} was read: {count(store.count(), 'point')}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import platform
 import shutil
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -59,31 +59,23 @@ def doctor(settings: Settings, config: Path | None) -> Iterator[Check]:
     yield from _packages(settings)
     yield _disk("disk of library", settings.library)
     yield _disk("disk of cache", settings.cache)
-    yield from _guarded("library", _library(settings))
+    yield from guarded("library", _library(settings))
     embedder: list[Embedder] = []
-    yield from _guarded("embedder", _embedder(settings, embedder))
+    yield from guarded("embedder", _embedder(settings, embedder))
     if settings.embedder.name == "marengo" and embedder:
-        yield from _guarded("Twelve Labs", _twelve_labs(settings))
+        yield from guarded("Twelve Labs", _twelve_labs(settings))
     if settings.s3.bucket:
-        yield from _guarded("S3", _bucket(settings))
+        yield from guarded("S3", _bucket(settings))
     if embedder:
-        yield from _guarded("store", _store(settings, embedder[0]))
+        yield from guarded("store", _store(settings, embedder[0]))
 
 
-def _guarded(name: str, checks: Iterator[Check]) -> Iterator[Check]:
-    failed: list[Check] = []
-    with guarded(name, failed):
-        yield from checks
-    yield from failed
-
-
-@contextmanager
-def guarded(name: str, failed: list[Check]) -> Iterator[None]:
-    """Make a failure a check of its own."""
+def guarded(name: str, checks: Iterator[Check]) -> Iterator[Check]:
+    """Yield checks; a failure that ends them is one of them."""
     try:
-        yield
+        yield from checks
     except VidrecError as exc:
-        failed.append(Check(name, "failure", str(exc)))
+        yield Check(name, "failure", str(exc))
 
 
 def _packages(settings: Settings) -> Iterator[Check]:

@@ -14,7 +14,6 @@ from vidrec.errors import VidrecError
 from vidrec.files import is_file
 from vidrec.library import Failure, Library
 from vidrec.library.videos import is_gone
-from vidrec.types import Video
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +63,22 @@ class Status:
     tones: dict[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class ListedVideo:
+    """A video of the library, with the names of the embedders that it has vectors of."""
+
+    video_id: str
+    path: str | None
+    url: str | None
+    filename: str
+    label: str | None
+    group: str | None
+    size: int
+    duration_sec: float | None
+    embedders: list[str]
+    gone: bool
+
+
 def status(settings: Settings) -> Status:
     """Describe the library.
 
@@ -91,10 +106,8 @@ def status(settings: Settings) -> Status:
         )
 
 
-def list_videos(
-    settings: Settings, conditions: Sequence[Condition] = ()
-) -> list[tuple[Video, list[str]]]:
-    """Return the videos that meet conditions, with the names of their embedders.
+def list_videos(settings: Settings, conditions: Sequence[Condition] = ()) -> list[ListedVideo]:
+    """Return the videos that meet conditions.
 
     Raises:
         UsageError: a field is not known.
@@ -105,10 +118,14 @@ def list_videos(
         done = library.embedders_by_video()
         met = videos_where(settings, library, conditions)
         return [
-            (video, done.get(video.id, []))
+            ListedVideo(
+                video.id, str(video.path) if video.path else None, video.url, video.filename,
+                video.label, video.group, video.size, video.duration_sec, done.get(video.id, []),
+                is_gone(video),
+            )
             for video in library.videos()
             if met is None or video.id in met
-        ]
+        ]  # fmt: skip
 
 
 def tones(settings: Settings) -> dict[str, str]:

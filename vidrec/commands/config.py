@@ -86,7 +86,7 @@ def show(library: Path | None, wished: Format) -> None:
     settings = {row.setting: {"value": row.value, "source": row.source} for row in rows}
     if not show_data(wished, {"file": given.path, "settings": settings}, rows):
         show_table(
-            ["setting", "value", "from"], [[r.setting, _text(r.value), r.source] for r in rows]
+            [{"setting": r.setting, "value": _text(r.value), "from": r.source} for r in rows]
         )
         note(f"config file: {given.path or 'none'}")
 

@@ -80,7 +80,15 @@ def _show_evaluation(report: EvaluateReport, wished: Format) -> None:
             _metric_table(queries.metrics)
             _query_table(queries.queries)
         _note_skipped(queries.skipped)
-    if (near := report.neighbours) and near.trained_on:
+    near = report.neighbours
+    for what, part, why in (
+        ("captions", report.text, "there is one video"),
+        ("queries", report.queries, "all videos fit"),
+        ("neighbours", near, "all have the same label"),
+    ):
+        if part and all(metric.chance > 1 - 1e-9 for metric in part.metrics):
+            note(f"note: the figures of {what} tell nothing: any answer would be right, as {why}")
+    if near and near.trained_on:
         note(
             f"WARNING: the network was trained on {near.trained_on} of the "
             f"{count(near.queries, 'video')} that were asked with: the figures are too good"
@@ -109,24 +117,24 @@ def _note_skipped(skipped: Sequence[SkippedRow]) -> None:
 
 
 def _query_table(queries: Sequence[AskedQuery]) -> None:
-    columns = ["query", "fit", "AP", "P@5", "chance", "best score"]
     rows = [
-        [row.query, str(row.relevant), f"{row.average_precision:.2f}",
-         f"{row.precision_5:.2f}", f"{row.chance:.2f}", f"{row.score:.3f}"]
+        {"query": row.query, "fit": str(row.relevant), "AP": f"{row.average_precision:.2f}",
+         "P@5": f"{row.precision_5:.2f}", "chance": f"{row.chance:.2f}",
+         "best score": f"{row.score:.3f}"}
         for row in queries
     ]  # fmt: skip
-    show_table(columns, rows, right=columns[1:])
+    show_table(rows, right=[*rows[0]][1:])
 
 
 def _confidence_table(measured: Sequence[ConfidenceReport]) -> None:
     print("\nconfidence, kept in the library: does the best score show whether anything fits?")
-    columns = ["asked by", "queries", "ROC area", "refused: fits", "refused: none fits"]
     rows = [
-        [row.kind, str(row.queries), f"{row.separation:.3f}",
-         f"{row.refused_present:.3f}", f"{row.refused_absent:.3f}"]
+        {"asked by": row.kind, "queries": str(row.queries), "ROC area": f"{row.separation:.3f}",
+         "refused: fits": f"{row.refused_present:.3f}",
+         "refused: none fits": f"{row.refused_absent:.3f}"}
         for row in measured
     ]  # fmt: skip
-    show_table(columns, rows, right=columns[1:])
+    show_table(rows, right=[*rows[0]][1:])
 
 
 def _metric_table(metrics: Sequence[Metric]) -> None:
@@ -135,6 +143,6 @@ def _metric_table(metrics: Sequence[Metric]) -> None:
         places = 1 if metric.name == "median rank" else 3
         figures = (metric.value, metric.low, metric.high, metric.chance)
         value, low, high, chance = (f"{figure:.{places}f}" for figure in figures)
-        rows.append([metric.name, value, f"{low}–{high}", chance])
-    columns = ["metric", "value", "95 % interval", "chance"]
-    show_table(columns, rows, right=columns[1:])
+        rows.append({"metric": metric.name, "value": value, "95 % interval": f"{low}–{high}",
+                     "chance": chance})  # fmt: skip
+    show_table(rows, right=[*rows[0]][1:])

@@ -67,8 +67,11 @@ def fetch_ucf(
 
 def _show_classes(classes: Sequence[ClassCount], wished: Format) -> None:
     if not show_data(wished, {"classes": classes}, classes):
-        cells = [[row.label, str(row.clips), str(row.groups)] for row in classes]
-        show_table(["class", "clips", "groups"], cells, right=("clips", "groups"))
+        show_table(
+            [{"class": row.label, "clips": str(row.clips), "groups": str(row.groups)}
+             for row in classes],
+            right=("clips", "groups"),
+        )  # fmt: skip
 
 
 def _show_fetch(report: FetchReport) -> None:

@@ -49,11 +49,11 @@ def jobs(
 def _show_jobs(rows: Sequence[JobRow], wished: Format) -> None:
     if not show_data(wished, rows, rows):
         show_table(
-            ["job", "video", "state", "age", "minutes", "process", "problem"],
             [
-                [row.job_id or "not known", row.filename or row.video_id[:12],
-                 f"{row.state}, stuck" if row.stuck else row.state, moment(row.age_sec),
-                 f"{row.minutes:.2f}", row.process or "", row.problem]
+                {"job": row.job_id or "not known", "video": row.filename or row.video_id[:12],
+                 "state": f"{row.state}, stuck" if row.stuck else row.state,
+                 "age": moment(row.age_sec), "minutes": f"{row.minutes:.2f}",
+                 "process": row.process or "", "problem": row.problem}
                 for row in rows
             ],
             right=("age", "minutes", "process"),

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from vidrec.commands.options import OutputFormat, Where, command, flag
-from vidrec.display import Format, moment, show_data, show_table, size
+from vidrec.display import moment, show_data, show_table, size
 from vidrec.table import telling_folders
 
 if TYPE_CHECKING:
-    from vidrec.commands.rows import ListedVideo
+    from vidrec.care.status import ListedVideo
     from vidrec.config import Settings
-    from vidrec.types import Video
 
 
 @command("library")
@@ -35,54 +34,27 @@ def list_(
     conditions = parse_conditions(where or [])
     if unlabelled:
         conditions += (Condition("label", "=", None),)
-    told = tones(settings) if long and format == "table" else None
-    show_videos(stage(settings, conditions), format, told)
-
-
-def show_videos(
-    videos: Sequence[tuple[Video, Sequence[str]]],
-    wished: Format,
-    tones: Mapping[str, str] | None = None,
-) -> None:
-    """List videos with their embedders; a table says more where their tones are given, by id."""
-    from vidrec.commands.rows import ListedVideo
-    from vidrec.library.videos import is_gone
-
-    if wished == "paths":
-        for video, _ in videos:
-            if not is_gone(video) and (place := video.path or video.url):
+    rows = stage(settings, conditions)
+    if format == "paths":
+        for row in rows:
+            if not row.gone and (place := row.path or row.url):
                 print(place)
-        return
-    rows = [
-        ListedVideo(
-            video.id, str(video.path) if video.path else None, video.url, video.filename,
-            video.label, video.group, video.size, video.duration_sec, list(embedders),
-            is_gone(video),
-        )
-        for video, embedders in videos
-    ]  # fmt: skip
-    if not show_data(wished, {"videos": rows}, rows):
-        _video_table(rows, tones)
+    elif not show_data(format, {"videos": rows}, rows):
+        _show_videos(rows, tones(settings) if long else None)
 
 
-def _video_table(rows: Sequence[ListedVideo], tones: Mapping[str, str] | None) -> None:
+def _show_videos(rows: Sequence[ListedVideo], tones: Mapping[str, str] | None) -> None:
+    """Show a table of videos, which says more where their tones are given, by id."""
     long = tones is not None
     places = [row.path or row.url or "" for row in rows]
-    folders = None if long else telling_folders([row.filename for row in rows], places)
-    cells: dict[str, Sequence[str]] = {
-        "id": [row.video_id[:8] for row in rows],
-        "video": [row.filename + (" (gone)" if row.gone else "") for row in rows],
-        "folder": folders or (),
-        "length": [moment(row.duration_sec) for row in rows],
-        "size": [size(row.size) for row in rows],
-        "label": [row.label or "" for row in rows],
-        "group": [row.group or "" for row in rows] if long else (),
-        "tone": [(tones or {}).get(row.video_id, "") for row in rows],
-        "embedders": [", ".join(row.embedders) for row in rows],
-        "place": places if long else (),
-    }
-    columns = [name for name in cells if name in ("id", "video", "embedders") or any(cells[name])]
-    show_table(
-        columns, list(zip(*(cells[name] for name in columns), strict=True)),
-        right=("length", "size"), spare=() if long else ("size", "length"), none="no videos",
-    )  # fmt: skip
+    folders = telling_folders([row.filename for row in rows], places)
+    cells = [
+        {"id": row.video_id[:8], "video": row.filename + (" (gone)" if row.gone else ""),
+         "folder": "" if long else folder, "length": moment(row.duration_sec),
+         "size": size(row.size), "label": row.label or "",
+         "group": (row.group or "") if long else "", "tone": (tones or {}).get(row.video_id, ""),
+         "embedders": ", ".join(row.embedders) or "none", "place": place if long else ""}
+        for row, folder, place in zip(rows, folders, places, strict=True)
+    ]  # fmt: skip
+    spare = () if long else ("size", "length")
+    show_table(cells, right=("length", "size"), spare=spare, none="no videos")

@@ -75,33 +75,21 @@ def _understood(part: Mapping[str, Any]) -> str:
 
 
 def _recommended_table(answer: Answer) -> None:
-    labelled = any(row.label for row in answer.results)
     sure = any(row.confidence is not None for row in answer.results)
     folders = telling_folders(
-        [row.filename for row in answer.results], (row.path or row.url for row in answer.results)
+        [row.filename for row in answer.results], [row.path or row.url for row in answer.results]
     )
-    columns = [
-        "#", "id", "score", *(["conf."] if sure else []), "video", *(["folder"] if folders else []),
-        "moment", "length", *(["label"] if labelled else []),
+    rows = [
+        {"#": str(row.rank), "id": row.video_id[:8], "score": f"{row.score:.3f}",
+         "conf.": _share(row.confidence) if sure else "", "video": _linked(row), "folder": folder,
+         "moment": f"{moment(row.start_sec)}–{moment(row.end_sec)}",
+         "length": moment(row.duration_sec), "label": row.label or ""}
+        for row, folder in zip(answer.results, folders, strict=True)
     ]  # fmt: skip
-    rows: list[list[str | Cell]] = [
-        [
-            str(row.rank),
-            row.video_id[:8],
-            f"{row.score:.3f}",
-            *([_share(row.confidence)] if sure else []),
-            _linked(row),
-            *([folders[at]] if folders else []),
-            f"{moment(row.start_sec)}–{moment(row.end_sec)}",
-            moment(row.duration_sec),
-            *([row.label or ""] if labelled else []),
-        ]
-        for at, row in enumerate(answer.results)
-    ]
     right = ("#", "score", "conf.", "moment", "length")
     why = [_why(row) for row in answer.results]
     under = why if any(why) else ()
-    show_table(columns, rows, right=right, spare=("length", "id"), under=under)
+    show_table(rows, right=right, spare=("length", "id"), under=under)
 
 
 def _why(row: Recommendation) -> list[str]:

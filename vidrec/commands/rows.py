@@ -76,22 +76,6 @@ class EmbedSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class ListedVideo:
-    """A video of the library."""
-
-    video_id: str
-    path: str | None
-    url: str | None
-    filename: str
-    label: str | None
-    group: str | None
-    size: int
-    duration_sec: float | None
-    embedders: list[str]
-    gone: bool
-
-
-@dataclass(frozen=True, slots=True)
 class NamedVideo:
     """A video by its names; ``reason``: why it was kept."""
 

@@ -18,7 +18,7 @@ ROWS = {
     "recommend": ("types:Recommendation", "commands.rows:Answered", "commands.rows:Failed"),
     "embed": ("commands.rows:EmbeddedVideo", "commands.rows:EmbedSummary"),
     "index": ("ingest.index:IndexReport",),
-    "list": ("commands.rows:ListedVideo",),
+    "list": ("care.status:ListedVideo",),
     "status": ("care.status:Status",),
     "evaluate": ("evaluate.quality:Metric",),
     "usage": ("ingest.usage:Usage",),

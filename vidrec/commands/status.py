@@ -38,17 +38,15 @@ def _show_status(status: Status, config: Path | None) -> None:
         print(f"tone     {told}")
     if status.embedders:
         show_table(
-            ["embedder", "fingerprint", "videos", "vectors", f"in {status.store}"],
-            [_embedder_row(row) for row in status.embedders],
+            [_embedder_row(row, status.store) for row in status.embedders],
             right=("videos", "vectors"),
         )
     _advise(status)
     if status.checkpoints:
         show_table(
-            ["checkpoint", "recipe", "classes", "videos", "default"],
             [
-                [row.name, row.recipe, str(row.classes), str(row.videos),
-                 "yes" if row.default else ""]
+                {"checkpoint": row.name, "recipe": row.recipe, "classes": str(row.classes),
+                 "videos": str(row.videos), "default": "yes" if row.default else ""}
                 for row in status.checkpoints
             ],
             right=("classes", "videos"),
@@ -59,10 +57,11 @@ def _show_status(status: Status, config: Path | None) -> None:
         print(plain(f"failed   {failure.source}: {failure.reason} ({failure.stage})"))
 
 
-def _embedder_row(row: EmbedderStatus) -> list[str]:
+def _embedder_row(row: EmbedderStatus, store: str) -> dict[str, str]:
     indexed = "no" if row.indexed is None else count(row.indexed, "point")
     indexed = "unknown" if row.problem else f"{indexed}, stale" if row.stale else indexed
-    return [row.embedder, row.fingerprint, str(row.videos), str(row.embeddings), indexed]
+    return {"embedder": row.embedder, "fingerprint": row.fingerprint, "videos": str(row.videos),
+            "vectors": str(row.embeddings), f"in {store}": indexed}  # fmt: skip
 
 
 def _advise(status: Status) -> None:

@@ -88,10 +88,11 @@ def _show_train(report: TrainReport, wished: Format) -> None:
         ("test → train, random weights", found.get("random_weights", {}).get("test_to_train")),
     ):
         if figures and figures["queries"]:
-            row = [_with_interval(figures, key) for key in ("p_at_1", "p_at_10", "map")]
-            rows.append([name, *row, f"{figures['chance_map']:.2f}"])
+            names = {"P@1": "p_at_1", "P@10": "p_at_10", "mAP": "map"}
+            shown = {as_: _with_interval(figures, key) for as_, key in names.items()}
+            rows.append({"retrieval": name, **shown, "chance mAP": f"{figures['chance_map']:.2f}"})
     if rows and wished == "table":
-        show_table(["retrieval", "P@1", "P@10", "mAP", "chance mAP"], rows)
+        show_table(rows)
     if rows:
         note(f"accuracy on {found['clips']['test']} test clips: {_with_interval(test, 'accuracy')}")
     note(f"checkpoint: {report.folder}")

@@ -28,10 +28,11 @@ def usage(settings: Settings, format: ReportFormat = "auto") -> None:
 def _show_usage(usage: Usage) -> None:
     if usage.spent:
         show_table(
-            ["embedder", "model", "jobs", "unclear", "minutes", "cost", "texts", "for texts"],
             [
-                [row.embedder, row.model, str(row.jobs), str(row.unclear), f"{row.minutes:.2f}",
-                 dollars(row.video_cost), str(row.texts), dollars(row.text_cost)]
+                {"embedder": row.embedder, "model": row.model, "jobs": str(row.jobs),
+                 "unclear": str(row.unclear), "minutes": f"{row.minutes:.2f}",
+                 "cost": dollars(row.video_cost), "texts": str(row.texts),
+                 "for texts": dollars(row.text_cost)}
                 for row in usage.spent
             ],
             right=("jobs", "unclear", "minutes", "cost", "texts", "for texts"),

@@ -159,18 +159,14 @@ def _queries(
     relevant = np.zeros((len(texts), len(numbers)), np.bool_)
     for query, video_id in matched:
         relevant[texts.index(query.text), numbers[video_id]] = True
-    quality = metrics.relevant_quality(corpus.text_vectors(texts), relevant, rows.vectors, videos)
-    chance = metrics.chance_precision(quality)
+    vectors = corpus.text_vectors(texts)
+    quality, best = metrics.relevant_quality(vectors, relevant, rows.vectors, videos)
     figures = (
         quality.relevant, quality.average_precision, quality.precision_5,
-        quality.relevant / quality.candidates, quality.best,
+        quality.relevant / quality.candidates, best,
     )  # fmt: skip
     table = zip(texts, *(column.tolist() for column in figures), strict=True)
-    average = metrics.chance_average_precision(quality)
-    found = [
-        _metric("AP", quality.average_precision, average, seed),
-        _metric("P@5", quality.precision_5, chance, seed),
-    ]
+    found = _metrics(quality, {"AP": "average_precision", "P@5": "precision_5"}, seed)
     return QueriesReport([AskedQuery(*row) for row in table], len(numbers), scope, found, skipped)
 
 
@@ -230,17 +226,21 @@ def _neighbours(
         return None
     learnt = corpus.embedder.splits
     known = sum(learnt.get(ids[at]) in ("train", "val") for at in queries)
-    chance = metrics.chance_precision(quality)
-    found = [
-        _metric("P@1", quality.precision_1, chance, seed),
-        _metric("P@10", quality.precision_10, chance, seed),
-        _metric("mAP", quality.average_precision, metrics.chance_average_precision(quality), seed),
-    ]
+    names = {"P@1": "precision_1", "P@10": "precision_10", "mAP": "average_precision"}
+    found = _metrics(quality, names, seed)
     asked = len(quality.relevant)
     return NeighbourReport(
         by, len(set(labels.values())), len(ids), asked, len(queries) - asked, exclude_group, found,
         by_split, known,
     )  # fmt: skip
+
+
+def _metrics(quality: metrics.Quality, names: Mapping[str, str], seed: int) -> list[Metric]:
+    chance, average = metrics.chance_precision(quality), metrics.chance_average_precision(quality)
+    return [
+        _metric(name, getattr(quality, of), average if of == "average_precision" else chance, seed)
+        for name, of in names.items()
+    ]
 
 
 def _metric(name: str, values: NDArray[np.float64], chance: float, seed: int) -> Metric:

@@ -9,7 +9,7 @@ This module imports numpy at its top; import it where it is used (start-up time)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -32,44 +32,45 @@ RESAMPLES, LEVEL = 2000, 0.95  # of the bootstrap
 
 
 @dataclass(frozen=True, slots=True)
-class NeighbourQuality:
-    """What leave-one-out retrieval gave, one entry a query that had anything to find.
+class Quality:
+    """What queries gave that had anything to find, one entry a query.
+
+    Precision at k is over the first k, or over all where there are fewer candidates. Average
+    precision is over the whole ranking.
 
     Attributes:
-        precision_1, precision_10, average_precision: ``(q,)`` in [0, 1].
-        relevant: ``(q,)`` how many candidates have the query's label.
+        precision_1, precision_5, precision_10, average_precision: ``(q,)`` in [0, 1].
+        relevant: ``(q,)`` how many candidates are right.
         candidates: ``(q,)`` how many there were to rank.
     """
 
     precision_1: Floats
+    precision_5: Floats
     precision_10: Floats
     average_precision: Floats
     relevant: Integers
     candidates: Integers
 
 
-@dataclass(frozen=True, slots=True)
-class RelevantQuality:
-    """What queries gave that several videos fit, one entry a query.
-
-    Attributes:
-        precision_5, average_precision: ``(q,)`` in [0, 1], over videos.
-        relevant: ``(q,)`` how many videos fit.
-        candidates: ``(q,)`` how many there were to rank.
-        best: ``(q,)`` the best score.
-    """
-
-    precision_5: Floats
-    average_precision: Floats
-    relevant: Integers
-    candidates: Integers
-    best: Floats
+def _quality(rankings: Iterable[tuple[NDArray[np.bool_], NDArray[np.bool_]]]) -> Quality:
+    """Measure blocks of rankings: which rows are right, which are candidates; ``(q, n)`` each."""
+    parts = [np.empty((6, 0))]
+    for right, candidate in rankings:
+        rank = candidate.cumsum(axis=1)
+        relevant, candidates = right.sum(axis=1), rank[:, -1]
+        first = [(right & (rank <= k)).sum(axis=1) / np.clip(candidates, 1, k) for k in (1, 5, 10)]
+        precision = right.cumsum(axis=1) / np.maximum(rank, 1)
+        average = (precision * right).sum(axis=1) / np.maximum(relevant, 1)
+        parts.append(np.stack([*first, average, relevant, candidates]))
+    table = np.concatenate(parts, axis=1)
+    table = table[:, table[4] > 0]
+    return Quality(*table[:4], *table[4:].astype(np.int64))
 
 
 def relevant_quality(
     queries: Vectors, relevant: NDArray[np.bool_], vectors: Vectors, videos: Integers
-) -> RelevantQuality:
-    """Rank all videos for each query, each where its best row stands.
+) -> tuple[Quality, Floats]:
+    """Rank all videos for each query, each where its best row stands; also return best scores.
 
     Args:
         queries: ``(q, dim)`` unit vectors.
@@ -77,18 +78,17 @@ def relevant_quality(
         vectors: ``(n, dim)`` unit vectors; equal scores rank in row order.
         videos: ``(n,)`` the video of each row, 0 to m - 1; every video has a row.
     """
-    total = relevant.shape[1]
-    precision, average, best = (np.empty(len(queries)) for _ in range(3))
-    ranks = np.arange(1, total + 1)
-    for block, scores in _score_blocks(queries, vectors):
-        best[block] = scores.max(axis=1)
-        for at, row in enumerate(np.argsort(-scores, axis=1, kind="stable"), block.start):
-            _, first = np.unique(videos[row], return_index=True)
-            fits = relevant[at, np.argsort(first)]
-            precision[at] = fits[:5].mean()
-            average[at] = (fits * fits.cumsum() / ranks).sum() / fits.sum()
-    count = relevant.sum(axis=1)
-    return RelevantQuality(precision, average, count, np.full(len(queries), total), best)
+    best = np.empty(len(queries))
+
+    def rankings() -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+        for block, scores in _score_blocks(queries, vectors):
+            best[block] = scores.max(axis=1)
+            order = np.argsort(-scores, axis=1, kind="stable")
+            first = [np.unique(row, return_index=True)[1] for row in videos[order]]
+            right = np.take_along_axis(relevant[block], np.argsort(first, axis=1), axis=1)
+            yield right, np.ones_like(right)
+
+    return _quality(rankings()), best
 
 
 def target_ranks(
@@ -119,11 +119,10 @@ def target_ranks(
 
 def neighbour_quality(
     vectors: Vectors, labels: Integers, queries: Integers, groups: Integers | None = None
-) -> NeighbourQuality:
+) -> Quality:
     """Rank all other rows for each query row; those with its label are right.
 
-    Precision at 10 is over the first ten, or over all where there are fewer candidates. Average
-    precision is over the whole ranking. Queries without any right answer are left out.
+    Queries without any right answer are left out.
 
     Args:
         vectors: ``(n, dim)`` unit vectors; equal scores rank in row order.
@@ -132,24 +131,17 @@ def neighbour_quality(
         groups: ``(n,)``; if given, rows of the query's own group are no candidates. Negative
             numbers are rows without a group.
     """
-    parts = []
-    for block, scores in _score_blocks(vectors[queries], vectors):
-        asked = queries[block, None]
-        order = np.argsort(-scores, axis=1, kind="stable")
-        candidate = order != asked
-        if groups is not None:
-            candidate &= (groups[order] != groups[asked]) | (groups[asked] < 0)
-        right = (labels[order] == labels[asked]) & candidate
-        rank = candidate.cumsum(axis=1)
-        relevant, candidates = right.sum(axis=1), rank[:, -1]
-        precision = right.cumsum(axis=1) / np.maximum(rank, 1)
-        first = (right & (rank <= 1)).sum(axis=1)
-        first_ten = (right & (rank <= 10)).sum(axis=1) / np.clip(candidates, 1, 10)
-        average = (precision * right).sum(axis=1) / np.maximum(relevant, 1)
-        parts.append(np.stack([first, first_ten, average, relevant, candidates]))
-    table = np.concatenate(parts, axis=1) if parts else np.empty((5, 0))
-    table = table[:, table[3] > 0]
-    return NeighbourQuality(*table[:3], *table[3:].astype(np.int64))
+
+    def rankings() -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+        for block, scores in _score_blocks(vectors[queries], vectors):
+            asked = queries[block, None]
+            order = np.argsort(-scores, axis=1, kind="stable")
+            candidate = order != asked
+            if groups is not None:
+                candidate &= (groups[order] != groups[asked]) | (groups[asked] < 0)
+            yield (labels[order] == labels[asked]) & candidate, candidate
+
+    return _quality(rankings())
 
 
 def best_scores(
@@ -191,12 +183,12 @@ def best_scores(
     return best[kept], without[kept]
 
 
-def chance_precision(quality: NeighbourQuality | RelevantQuality) -> float:
+def chance_precision(quality: Quality) -> float:
     """Return the expected precision, at any rank, of a random ranking."""
     return float(np.mean(quality.relevant / quality.candidates))
 
 
-def chance_average_precision(quality: NeighbourQuality | RelevantQuality) -> float:
+def chance_average_precision(quality: Quality) -> float:
     """Return the expected average precision of a random ranking, exactly.
 
     With R right answers among N, the expected precision at the place of a right answer at rank i
