@@ -125,6 +125,13 @@ def test_metadata_is_joined_by_file_name(words: Settings, tmp_path: Path) -> Non
     assert found(words, "year<=2001", "ok=true", "year>2000") == "c"
     vidrec("index")
     assert found(words, "label=Birds") == "c"
+    rows.write_text('{"file": "c.mp4", "note": "two\u2028lines"}\n', encoding="utf-8")
+    vidrec("tag", "--from", rows)
+    table.write_text('file,note\nc.mp4,"one\ntwo"\n')
+    vidrec("tag", "--from", table)
+    table.write_text("file,note\nc.mp4,grey, cold\n")  # no value is cut at a comma in silence
+    _, said = vidrec("tag", "--from", table, code=2)
+    assert "line 2: the row has 3 columns, the header 2" in said
 
 
 def test_labels_and_what_has_none(words: Settings, tmp_path: Path) -> None:

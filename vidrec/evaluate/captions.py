@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from vidrec.csvfile import csv_rows, read_text
 from vidrec.errors import UsageError
 from vidrec.types import Video
 
@@ -38,58 +38,24 @@ class SkippedRow:
 def read_captions(path: Path, text: str = "caption") -> list[Caption]:
     """Read a captions file: UTF-8, named columns in any order; ``text`` names that of the texts.
 
-    Columns are apart by commas, semicolons or tabs, as the header is.
-
     Raises:
         UsageError: it cannot be read, is not UTF-8 or no CSV, lacks a column, or has no row.
     """
-    reader, needed = None, ("file", text)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
-            file.seek(0)
-            reader = csv.reader(file, strict=True, delimiter=_delimiter(first, needed))
-            header = [name.strip().lower() for name in next(reader, [])]
-            rows = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
-    except OSError as exc:
-        raise UsageError(f"cannot read {path}: {exc.strerror or exc}") from exc
-    except UnicodeDecodeError as exc:
-        raise UsageError(f"{path} is not UTF-8: save it as UTF-8") from exc
-    except csv.Error as exc:
-        line = reader.line_num if reader else 1
-        raise UsageError(
-            f"{path}, line {line}, is not a CSV row: {exc}; a quote within quotes is written twice"
-        ) from exc
+    header, rows = csv_rows(path, read_text(path), ("file", text))
+    names = [name.lower() for name in header]
     if not header:
         raise UsageError(f"{path} is empty: it needs the columns file and {text}")
-    for name in needed:
-        if header.count(name) != 1:
-            found = ", ".join(header)
-            raise UsageError(f"{path} needs one column {name!r}, it has: {found}")
+    for name in ("file", text):
+        if names.count(name) != 1:
+            raise UsageError(f"{path} needs one column {name!r}, it has: {', '.join(names)}")
     if not rows:
         raise UsageError(f"{path} has a header but no rows")
-    return [_caption(line, header, row, text) for line, row in rows]
-
-
-def _delimiter(header: str, needed: Sequence[str]) -> str:
-    """Return what sets columns apart: what stands between the names that are needed."""
-    for mark in (",", ";", "\t"):
-        names = {name.strip().strip('"').lower() for name in header.split(mark)}
-        if names.issuperset(needed):
-            return mark
-    return ","
-
-
-def _caption(line: int, header: list[str], row: list[str], text: str) -> Caption:
-    cells = zip(header, row, strict=False)
-    columns = {name: " ".join(value.split()) for name, value in cells}
-    if any(cell.strip() for cell in row[len(header) :]):
-        problem = (
-            f"the row has {len(row)} columns, the header {len(header)}: put a {text} that holds "
-            "the separator in quotes"
-        )
-        return Caption(line, columns.get("file", ""), "", columns, problem)
-    return Caption(line, columns.get("file", ""), columns.get(text, ""), columns)
+    captions = []
+    for line, cells, problem in rows:
+        columns = {name.lower(): " ".join(value.split()) for name, value in cells.items()}
+        said = "" if problem else columns.get(text, "")
+        captions.append(Caption(line, columns.get("file", ""), said, columns, problem))
+    return captions
 
 
 class VideoNames:

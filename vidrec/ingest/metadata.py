@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vidrec.config import Settings
+from vidrec.csvfile import csv_rows, read_text
 from vidrec.errors import UsageError
 from vidrec.files import expanded, parsed_json
 from vidrec.library import Library
@@ -106,12 +106,7 @@ def _apply(library: Library, rows: Sequence[tuple[str, Mapping[str, Scalar]]]) -
 
 
 def _rows(path: Path, reading: Reading) -> Iterator[tuple[str, dict[str, Scalar]]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as exc:
-        raise UsageError(f"cannot read {path}: {exc.strerror}") from exc
-    except UnicodeDecodeError as exc:
-        raise UsageError(f"{path} is not UTF-8: save it as UTF-8") from exc
+    text = read_text(path)
     parsed = _json_rows(path, text) if text.lstrip()[:1] == "{" else _csv_rows(path, text, reading)
     for number, row in enumerate(parsed, 1):
         key = next((key for key in NAMES if isinstance(row.get(key), str) and row[key]), None)
@@ -124,7 +119,7 @@ def _rows(path: Path, reading: Reading) -> Iterator[tuple[str, dict[str, Scalar]
 
 
 def _json_rows(path: Path, text: str) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -137,16 +132,12 @@ def _json_rows(path: Path, text: str) -> Iterator[dict[str, Any]]:
 
 
 def _csv_rows(path: Path, text: str, reading: Reading) -> Iterator[dict[str, Any]]:
-    head = text.partition("\n")[0]
-    delimiter = max(",;\t", key=head.count)
-    try:
-        for row in csv.DictReader(text.splitlines(), delimiter=delimiter, strict=True):
-            named = {(key or "").strip(): (value or "").strip() for key, value in row.items()
-                     if isinstance(value, str) or value is None}  # fmt: skip
-            yield {
-                key: value if key in (*NAMES, "label") else reading(value)
-                for key, value in named.items()
-                if key and (value or key == "label")
-            }
-    except csv.Error as exc:
-        raise UsageError(f"{path} is not a CSV file: {exc}") from exc
+    for line, cells, problem in csv_rows(path, text, NAMES)[1]:
+        if problem:
+            raise UsageError(f"{path}, line {line}: {problem}")
+        named = {key: value.strip() for key, value in cells.items()}
+        yield {
+            key: value if key in (*NAMES, "label") else reading(value)
+            for key, value in named.items()
+            if key and (value or key == "label")
+        }
