@@ -233,9 +233,10 @@ def test_nothing_to_measure(settings: Settings, tmp_path: Path) -> None:
         (b"file,caption\n", "no rows"),
         (b"file,caption\n,\n\n", "no rows"),
         (b"file,text\na,b\n", "needs one column 'caption', it has: file, text"),
-        (b"file,caption,caption\na,b,c\n", "needs one column 'caption'"),
+        (b"file,caption,caption\na,b,c\n", "the column 'caption' more than once"),
         (b"file,caption\ncaf\xe9.mp4,x\n", "not UTF-8"),
-        ("file,caption\na,b\n".encode("utf-16"), "not UTF-8"),
+        ("file,caption\na,b\n".encode("utf-16-le"), "not UTF-8"),
+        (b"file,caption\na,b\0\n", "not UTF-8"),
         (b'file,caption\n"a,b\n', "not a CSV"),
         (b"file,caption\na," + b"x" * 200_000 + b"\n", "not a CSV"),
     ],
@@ -420,7 +421,7 @@ def test_captions_are_ranked_as_recommend_ranks(settings: Settings, tmp_path: Pa
     assert measured["median rank"] == np.median(ranks)
 
 
-@pytest.mark.parametrize("mark", [",", ";", "\t"])
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
 def test_captions_may_be_apart_by_commas_semicolons_or_tabs(tmp_path: Path, mark: str) -> None:
     rows = [["caption", "file"], ['"a red card, then; a\tblue one"', "a.mp4"], ["cat", "b.mp4"]]
     (tmp_path / "c.csv").write_text("\n".join(mark.join(row) for row in rows))
@@ -429,6 +430,21 @@ def test_captions_may_be_apart_by_commas_semicolons_or_tabs(tmp_path: Path, mark
         ("a.mp4", "a red card, then; a blue one"),
         ("b.mp4", "cat"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("file\tcaption\r\na.mp4\tä red; card\r\n", "utf-16"),  # Excel's "Unicode Text"
+        ("sep=;\r\nfile;caption\r\na.mp4;ä red, card\r\n", "utf-8-sig"),
+        ('\nfile, caption\n\na.mp4, "ä red, card"\n', "utf-8"),
+        ("File|Caption|\ra.mp4|ä red, card|\r", "utf-8"),
+    ],
+)
+def test_captions_as_other_programs_save_them(tmp_path: Path, text: str, encoding: str) -> None:
+    (tmp_path / "c.csv").write_bytes(text.encode(encoding))
+    (row,) = read_captions(tmp_path / "c.csv")
+    assert (row.file, row.text.replace(";", ",")) == ("a.mp4", "ä red, card")
 
 
 def test_a_caption_is_never_cut(tmp_path: Path) -> None:

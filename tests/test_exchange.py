@@ -197,7 +197,7 @@ def test_a_bad_row_never_ends_it(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("\n".join(lines))
     said = vidrec("import", tmp_path / "a.jsonl", code=4).output
     assert "imported 20 embeddings of 20 videos" in said
-    assert "20 rows could not be taken" in said and said.count("skipping") == 5
+    assert "20 rows could not be taken; the first: " in said and said.count("skipping") == 5
     assert "line 2 is no JSON" in said
 
 

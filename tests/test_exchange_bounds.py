@@ -65,7 +65,7 @@ def test_a_pipe_is_written_into(tmp_path: Path, kind: str) -> None:
     read: list[bytes] = []
     reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()), daemon=True)
     reader.start()
-    export(pipe, "--file-format", kind)
+    export(pipe, *(["--file-format", kind] if kind == "parquet" else []))
     reader.join(30)
     assert pipe.is_fifo()
     (tmp_path / "copy").write_bytes(read[0])
@@ -79,6 +79,12 @@ def test_a_dash_is_stdout_and_stdin(tmp_path: Path) -> None:
         [sys.executable, "-m", "vidrec", "export", "-", "--embedder", "words"], capture_output=True
     ).stdout
     assert out.count(b"\n") == 20
+    line = f"{sys.executable} -m vidrec export - --embedder words >&-"
+    closed = subprocess.run(line, shell=True, capture_output=True, text=True)
+    assert closed.returncode == 1
+    assert closed.stderr == (
+        "error: cannot write -: stdout is closed: there is nowhere to write the results\n"
+    )
     other = tmp_path / "other"
     arguments = ["import", "-", "--library", str(other)]
     assert CliRunner().invoke(app, arguments, input=out).exit_code == 0
@@ -97,6 +103,7 @@ def table(path: Path, columns: dict[str, object]) -> Path:
 
 
 def test_columns_of_every_kind_are_taken_or_named(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
     days = [datetime.date(2024, 1, day) for day in (1, 2, 3)]
     columns = {
         "day": days,
@@ -105,18 +112,28 @@ def test_columns_of_every_kind_are_taken_or_named(tmp_path: Path) -> None:
         "count": [decimal.Decimal("7")] * 3,
         "year": np.array([2024] * 3, np.int16),
         "tags": [["x"]] * 3,
+        "counts": pa.array([[1, 2]] * 3, pa.large_list(pa.int32())),
+        "days": pa.array([[day] for day in days], pa.list_(pa.date32(), 1)),
+        "seen": pa.array([1_700_000_000_123_456_789] * 3, pa.timestamp("ns")),
+        "took": pa.array([1_500_000_001] * 3, pa.duration("ns")),
+        "label": days,
+        "never": pa.array([2**62] * 3, pa.timestamp("us")),
+        "long": [list(range(1001))] * 3,
+        "other": [[0.5, 0.5]] * 3,  # a vector, too
         "raw": [b"x"] * 3,
         "place": [{"x": 1}] * 3,
     }
     said = vidrec("import", table(tmp_path / "a.parquet", columns)).stderr
-    assert "the columns place, raw" in said
+    assert "the columns long, never, other, place, raw" in said
     with Library(load_settings().library) as library:
         video = next(library.videos())
         (print_of,) = library.fingerprints()
         extra = library.video_embeddings(video.id, str(print_of))[0].extra
+    assert video.label == "2024-01-01"
     assert extra == {
         "day": "2024-01-01", "at": "2024-01-01T12:00:00+00:00", "price": 1.5, "count": 7,
-        "year": 2024, "tags": ["x"],
+        "year": 2024, "tags": ["x"], "counts": [1, 2], "days": ["2024-01-01"],
+        "seen": "2023-11-14T22:13:20.123456", "took": 1.5,
     }  # fmt: skip
 
 

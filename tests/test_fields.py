@@ -130,8 +130,31 @@ def test_metadata_is_joined_by_file_name(words: Settings, tmp_path: Path) -> Non
     table.write_text('file,note\nc.mp4,"one\ntwo"\n')
     vidrec("tag", "--from", table)
     table.write_text("file,note\nc.mp4,grey, cold\n")  # no value is cut at a comma in silence
-    _, said = vidrec("tag", "--from", table, code=2)
+    _, said = vidrec("tag", "--from", table, code=4)
     assert "line 2: the row has 3 columns, the header 2" in said
+
+
+def test_no_metadata_is_cut_in_silence(words: Settings, tmp_path: Path) -> None:
+    table = tmp_path / "about.csv"
+    table.write_text("file,note,label\na.mp4,hello, world,x\nc.mp4,short\nb.mkv,fine\n")
+    _, said = vidrec("tag", "--from", table, code=4)
+    assert "line 2: the row has 4 columns, the header 3" in said
+    assert found(words, "note=short") == "c"
+    assert found(words, "label=Dogs") == "b"  # what a row does not say stays
+    table.write_bytes('file;note\r\na.mp4;"two\r\nlines\u2028here"\r\n'.encode("utf-16"))
+    vidrec("tag", "--from", table)
+    with Library(words.library) as library:
+        assert library.fields_of([f"{1:064x}"])[f"{1:064x}"]["note"] == "two\r\nlines\u2028here"
+    table.write_text("file,note,note\na.mp4,x,y\n")
+    assert "'note' more than once" in vidrec("tag", "--from", table, code=2)[1]
+    rows = tmp_path / "about.jsonl"
+    rows.write_text('{"file": "a.mp4", "note": "a\u2028b"}\n', encoding="utf-8")
+    vidrec("tag", "--from", rows)
+
+
+def test_what_is_no_text_is_refused_in_a_line(words: Settings) -> None:
+    for wrong in (["\udce9", "year=1"], ["a.mp4", "note=\udce9"]):
+        assert "is not UTF-8" in vidrec("tag", *wrong, code=2)[1]
 
 
 def test_labels_and_what_has_none(words: Settings, tmp_path: Path) -> None:

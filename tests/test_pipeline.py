@@ -241,7 +241,11 @@ def test_a_dry_run_counts_what_failed_before(clips: dict[str, Path]) -> None:
 
 def test_a_folder_without_videos_is_said_to_have_none(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert "no video was found" in vidrec("embed", tmp_path / "empty").stderr
+    for command in (["embed"], ["upload", "--bucket", "b"]):
+        said = vidrec(*command, tmp_path / "empty").stderr
+        assert said.startswith("no video was found") and said.count("\n") == 1
+        said = vidrec(*command, "-").stderr  # the tests' stdin is empty
+        assert said == "the list on stdin is empty: there is nothing to do\n"
 
 
 @pytest.mark.parametrize("command", ["status", "usage", "doctor", "evaluate"])

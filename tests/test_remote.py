@@ -94,9 +94,14 @@ def test_a_prefix_is_embedded_by_url(cloud: Cloud) -> None:
 
 
 def test_a_local_embedder_reads_through_the_cache(
-    site: Site, prepared_models: Path, monkeypatch: pytest.MonkeyPatch
+    site: Site, prepared_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("VIDREC_CACHE", str(prepared_models))
+    cache = tmp_path / "cache of its own"
+    cache.mkdir()
+    for kept in prepared_models.iterdir():  # shared by all tests, and so by what they fetched
+        if kept.name != "remote":
+            (cache / kept.name).symlink_to(kept)
+    monkeypatch.setenv("VIDREC_CACHE", str(cache))
     write_video(site.folder / "größe #1.mp4", seconds=1)
     url = f"{site.url}/gr%C3%B6%C3%9Fe%20%231.mp4"
     result = vidrec("embed", url, "--dry-run")

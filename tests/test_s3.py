@@ -99,7 +99,8 @@ def test_awss_own_switch_is_obeyed(
     [
         ({"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1"}, "cannot reach http://127.0.0.1:1"),
         ({"AWS_ENDPOINT_URL_S3": "http://u:PASS@127.0.0.1:1"}, "cannot reach http://127.0.0.1:1"),
-        ({"AWS_PROFILE": "nobody"}, "no AWS profile nobody"),
+        ({"AWS_PROFILE": "nobody\n"}, "no AWS profile nobody:"),
+        ({"AWS_DEFAULT_REGION": "us east"}, "us east is no region"),
         ({"AWS_ACCESS_KEY_ID": "hid den"}, "AWS_ACCESS_KEY_ID holds spaces or letters"),
         ({"AWS_SECRET_ACCESS_KEY": "hid\nden"}, "AWS_SECRET_ACCESS_KEY holds spaces"),
     ],
@@ -116,10 +117,11 @@ def test_messages_name_what_was_used(
     assert "PASS" not in error and "hid" not in error
 
 
-def test_white_space_around_aws_keys_is_no_part_of_them(
+def test_white_space_around_what_aws_is_told_is_no_part_of_it(
     old: Old, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", old.url)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f" {old.url}\n")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1\n")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", f"{old.access_key}\r")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", f" {old.secret_key}\n")
     vidrec("upload", write_video(tmp_path / "a.mp4", seconds=1))

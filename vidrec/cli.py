@@ -134,6 +134,10 @@ class _Commands(PlainGroup):
         except VidrecError as exc:
             display.show_error(exc)
             raise typer.Exit(exc.exit_code) from None
+        except UnicodeEncodeError as exc:  # a name in another encoding, where text is needed
+            text = exc.object if isinstance(exc.object, str) else ""
+            display.show_error(UsageError(f"{text} is not UTF-8: check the terminal's encoding"))
+            raise typer.Exit(UsageError.exit_code) from None
         except ModuleNotFoundError as exc:
             from vidrec.extras import missing_package
 

@@ -73,7 +73,11 @@ class _Closed(TextIOBase):
 
     encoding = "utf-8"
 
-    def write(self, text: str) -> int:
+    @property
+    def buffer(self) -> _Closed:
+        return self
+
+    def write(self, text: str | bytes) -> int:
         raise OSError(errno.EBADF, "stdout is closed: there is nowhere to write the results")
 
 

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from vidrec.urls import checked_endpoint
 
@@ -34,6 +34,7 @@ def clean_key(key: SecretStr) -> SecretStr:
 
 
 ApiKey = Annotated[SecretStr, AfterValidator(clean_key)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True)]
 Endpoint = Annotated[str, AfterValidator(checked_endpoint)]
 S = TypeVar("S", bound=Section)
 
@@ -149,8 +150,8 @@ class QdrantSettings(Section):
     `vidrec index --recreate` on. With a tenant only what was written under that name is found.
     """
 
-    url: str | None = None
-    host: str | None = None
+    url: Name | None = None
+    host: Name | None = None
     port: int | None = None
     path: Path | None = None
     api_key: ApiKey | None = None
@@ -169,11 +170,11 @@ class QdrantSettings(Section):
 class S3Settings(Section):
     """Object storage for uploads; credentials come from the usual AWS places."""
 
-    bucket: str | None = None
+    bucket: Name | None = None
     prefix: str = "vidrec/"
     endpoint_url: Endpoint | None = None
-    region: str | None = None
-    profile: str | None = None
+    region: Name | None = None
+    profile: Name | None = None
     anonymous: bool = False
     requester_pays: bool = False
     public: bool = False

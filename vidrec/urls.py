@@ -34,11 +34,12 @@ def stable_url(url: str) -> str:
 
 
 def checked_endpoint(url: str) -> str:
-    """Return the address of a service.
+    """Return the address of a service, without white space around it.
 
     Raises:
         ValueError: it is none; what is complained of shows no password.
     """
+    url = url.strip()
     try:
         parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and bool(parts.hostname)

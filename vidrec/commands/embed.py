@@ -10,7 +10,7 @@ import typer
 from typer import Argument
 
 from vidrec.commands.options import NulSeparated, ReportFormat, command, flag, option, sets
-from vidrec.commands.stdin import agrees, with_stdin
+from vidrec.commands.stdin import agrees, nothing_in, with_stdin
 from vidrec.display import (
     Bar,
     Format,
@@ -120,8 +120,6 @@ def embed(
         engine=engine, address=address, workers=workers, gpus=gpus,
     )  # fmt: skip
     named = with_stdin(paths, nul=nul) if paths else None
-    if named == []:
-        note("the list on stdin is empty: there is nothing to embed")
     rows: list[Mapping[str, Any]] = []
     told = {"jsonl": _show_row, "json": rows.append}.get(format, lambda row: None)
     report = stage.embed(settings, named, options, Bar(), told)
@@ -132,7 +130,7 @@ def embed(
     if dry_run:
         _show_plan(report, format)
     else:
-        show_embed_report(report, format, rows)
+        show_embed_report(report, format, rows, nothing_in(named))
     if report.interrupted:
         raise typer.Exit(130)
     if metadata is not None and not dry_run:
@@ -190,9 +188,15 @@ def _follow(settings: Settings, report: EmbedReport) -> None:
 
 
 def show_embed_report(
-    report: EmbedReport, wished: Format = "table", rows: list[Mapping[str, Any]] | None = None
+    report: EmbedReport,
+    wished: Format = "table",
+    rows: list[Mapping[str, Any]] | None = None,
+    nothing: str = "",
 ) -> None:
-    """Sum up a run of `embed`: as JSON on stdout where that is wished, for a person on stderr."""
+    """Sum up a run of `embed`: as JSON on stdout where that is wished, for a person on stderr.
+
+    ``nothing`` is said where it found no video.
+    """
     from vidrec.commands.rows import EmbedSummary
 
     bill = report.bill
@@ -222,7 +226,7 @@ def show_embed_report(
     counted = (report.videos, report.skipped, report.known_failures, report.failed, report.left,
                report.over_cap, report.elsewhere)  # fmt: skip
     if not any(counted) and not report.interrupted:
-        note("no video was found: folders are searched for files with a video's extension")
+        note(nothing)
         return
     head = "interrupted; embedded" if report.interrupted else "embedded"
     note(f"{head} {'; '.join(part for part in parts if part)}")

@@ -91,7 +91,8 @@ def _show_import(report: ImportReport, wished: Format) -> None:
     if report.unseen:
         note(f"no row has what --map names: {', '.join(report.unseen)}")
     if report.bad:
-        raise PartialFailure(f"{count(report.bad, 'row')} could not be taken")
+        first = f"; the first: {report.first}" if report.bad > 1 else f": {report.first}"
+        raise PartialFailure(f"{count(report.bad, 'row')} could not be taken{first}")
 
 
 def _show_merge(report: MergeReport, wished: Format) -> None:

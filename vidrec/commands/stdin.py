@@ -31,6 +31,13 @@ def with_stdin(paths: list[str], *, nul: bool = False) -> list[str]:
     return [path for path in paths if path != "-"] + listed
 
 
+def nothing_in(names: list[str] | None) -> str:
+    """Say why a command found no video in what was named."""
+    if not names:
+        return "the list on stdin is empty: there is nothing to do"
+    return "no video was found: folders are searched for files with a video's extension"
+
+
 def may_ask() -> bool:
     """Whether somebody is there to answer a question."""
     return bool(sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty())

@@ -56,10 +56,10 @@ def tag(
 
 
 def show_metadata(report: MetadataReport, wished: Format = "table", *, strict: bool = True) -> None:
-    """Say what was set, and which names were not found; then exit with 4 if ``strict``."""
+    """Say what was set, and what was left out; then exit with 4 if ``strict``."""
     show_data(wished, report)
     for name in report.unknown[:5]:
-        note(f"left out: {name}: not in the library")
+        note(f"left out: {name}")
     if len(report.unknown) > 5:
         note(f"left out: {len(report.unknown) - 5} more")
     note(f"set {count(report.values, 'value')} of {count(report.videos, 'video')}")

@@ -8,7 +8,7 @@ import typer
 from typer import Argument
 
 from vidrec.commands.options import ReportFormat, command, flag, sets
-from vidrec.commands.stdin import with_stdin
+from vidrec.commands.stdin import nothing_in, with_stdin
 from vidrec.display import Bar, Format, count, note, plain, show_data, size
 from vidrec.errors import PartialFailure
 
@@ -47,9 +47,13 @@ def upload(
 
     if settings.s3.public and not dry_run:
         note("note: --public: anyone who knows an object's URL can read it, for good")
-    report = stage(settings, with_stdin(paths), dry_run=dry_run, verify=verify, progress=Bar())
+    names = with_stdin(paths)
+    report = stage(settings, names, dry_run=dry_run, verify=verify, progress=Bar())
     show_data(format, report)
-    _show_upload(report, dry_run, format)
+    if report.found:
+        _show_upload(report, dry_run, format)
+    else:
+        note(nothing_in(names))
     if report.interrupted:
         raise typer.Exit(130)
     if report.failed:

@@ -6,7 +6,7 @@ import io
 import threading
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,7 @@ import urllib3
 from remotezip import PartialBuffer, RemoteZip
 
 from vidrec.errors import DatasetError
+from vidrec.reach import reach
 from vidrec.urls import asked_wait, stable_url
 
 __all__ = ["RemoteFile"]
@@ -42,12 +43,18 @@ class RemoteFile:
     """A remote file, read in ranges; safe to share between threads."""
 
     def __init__(
-        self, url: str, *, retry_seconds: float = 1.0, stop: threading.Event | None = None
+        self,
+        url: str,
+        *,
+        retry_seconds: float = 1.0,
+        stop: threading.Event | None = None,
+        say: Callable[[str], None] = lambda line: None,
     ) -> None:
         """
         Args:
             retry_seconds: the first wait after a failure; each further one is twice as long.
             stop: when set, streams are given up, waiting ones too.
+            say: is told of waits.
         """
         self.url = url
         try:
@@ -55,7 +62,7 @@ class RemoteFile:
         except ValueError as exc:
             raise DatasetError(f"{url} is no URL: {exc}") from exc
         self._retry_seconds = retry_seconds
-        self._stop = stop or threading.Event()
+        self._stop, self._say = stop or threading.Event(), say
         self._local = threading.local()
         self._sessions: list[requests.Session] = []
         self._tail = b""  # the last bytes of the file, as far as they are known
@@ -92,6 +99,13 @@ class RemoteFile:
     @cached_property
     def _size(self) -> int:
         """The file's size in bytes: by HEAD, or where that is refused by a range of one byte."""
+        try:
+            if self.url.startswith(("http://", "https://")):
+                reach(self.url)  # a mistyped address is told at once
+        except (OSError, ValueError) as exc:
+            raise DatasetError(
+                f"cannot reach {self.name} ({exc}): check the network and --url"
+            ) from exc
         for method, headers in (("HEAD", {}), ("GET", {"Range": "bytes=0-0"})):
             failures = 0
             while True:
@@ -178,7 +192,10 @@ class RemoteFile:
                 f"{self.name} gives nothing after {_TRIES} tries ({exc}): try again later"
             ) from exc
         wait = exc.wait if exc.wait is not None else self._retry_seconds * 2**failures
-        if self._stop.wait(min(wait, _WAIT_MAX)):
+        wait = min(wait, _WAIT_MAX)
+        if wait >= 2:
+            self._say(f"{self.name}: {exc}; trying again in {wait:.0f} s")
+        if self._stop.wait(wait):
             raise DatasetError("stopped") from exc
         return failures + 1
 

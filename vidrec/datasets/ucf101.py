@@ -21,7 +21,7 @@ import struct
 import threading
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass
@@ -81,13 +81,15 @@ class Choice:
         return sum(member.end - member.start for _, member in self.members)
 
 
-def read_directory(url: str, *, retry_seconds: float = 1.0) -> list[Member]:
+def read_directory(
+    url: str, *, retry_seconds: float = 1.0, say: Callable[[str], None] = lambda line: None
+) -> list[Member]:
     """The UCF101 clips in the zip at `url`, sorted by name.
 
     Raises:
         DatasetError: unreachable, refused, no ranges served, no zip, or no UCF101 names in it.
     """
-    with closing(RemoteFile(url, retry_seconds=retry_seconds)) as remote:
+    with closing(RemoteFile(url, retry_seconds=retry_seconds, say=say)) as remote:
         try:
             infos, directory_at = remote.zip_directory()
         except (zipfile.BadZipFile, struct.error) as exc:
@@ -206,11 +208,14 @@ def download(
             was fetched stays, and the same call goes on from there.
     """
     missing = _prepare(url, choice, dest)
-    tally = _Tally(progress or Silent(), missing)
+    progress = progress or Silent()
+    tally = _Tally(progress, missing)
     stop = threading.Event()
     done: list[Path] = []
     failed: list[str] = []
-    with closing(RemoteFile(url, retry_seconds=retry_seconds, stop=stop)) as remote:
+    with closing(
+        RemoteFile(url, retry_seconds=retry_seconds, stop=stop, say=progress.warn)
+    ) as remote:
         pool = ThreadPoolExecutor(max_workers=max(1, workers))
         try:
             futures = {pool.submit(_fetch, remote, m, path, tally): m for path, m in missing}

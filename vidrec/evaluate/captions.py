@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from vidrec.csvfile import csv_rows, read_text
+from vidrec.csvfile import Row, csv_rows, read_text
 from vidrec.errors import UsageError
 from vidrec.types import Video
 
@@ -36,26 +36,27 @@ class SkippedRow:
 
 
 def read_captions(path: Path, text: str = "caption") -> list[Caption]:
-    """Read a captions file: UTF-8, named columns in any order; ``text`` names that of the texts.
+    """Read a captions file: named columns in any order; ``text`` names that of the texts.
 
     Raises:
-        UsageError: it cannot be read, is not UTF-8 or no CSV, lacks a column, or has no row.
+        UsageError: it cannot be read, is no table, lacks a column, or has no row.
     """
-    header, rows = csv_rows(path, read_text(path), ("file", text))
-    names = [name.lower() for name in header]
+    needed = ("file", text)
+    header, rows = csv_rows(path, read_text(path), needed)
     if not header:
         raise UsageError(f"{path} is empty: it needs the columns file and {text}")
-    for name in ("file", text):
-        if names.count(name) != 1:
-            raise UsageError(f"{path} needs one column {name!r}, it has: {', '.join(names)}")
+    for name in needed:
+        if name not in header:
+            raise UsageError(f"{path} needs one column {name!r}, it has: {', '.join(header)}")
     if not rows:
         raise UsageError(f"{path} has a header but no rows")
-    captions = []
-    for line, cells, problem in rows:
-        columns = {name.lower(): " ".join(value.split()) for name, value in cells.items()}
-        said = "" if problem else columns.get(text, "")
-        captions.append(Caption(line, columns.get("file", ""), said, columns, problem))
-    return captions
+    return [_caption(row, text) for row in rows]
+
+
+def _caption(row: Row, text: str) -> Caption:
+    columns = {name.lower(): " ".join(cell.split()) for name, cell in row.cells.items()}
+    asked = "" if row.problem else columns.get(text, "")
+    return Caption(row.line, columns.get("file", ""), asked, columns, row.problem)
 
 
 class VideoNames:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -12,7 +13,7 @@ from urllib.parse import quote
 import numpy as np
 
 from vidrec.errors import UsageError
-from vidrec.exchange.rows import FLOATS, INTEGERS, TEXTS, Row
+from vidrec.exchange.rows import FLOATS, INTEGERS, TEXTS, Row, scalar
 from vidrec.files import is_file, is_text
 from vidrec.types import Embedding, Video, VideoInfo
 from vidrec.urls import shown_url
@@ -58,6 +59,8 @@ def checked_name(name: str, what: str) -> str:
 
 
 def _text(value: Any, what: str) -> str | None:
+    with suppress(TypeError):
+        value = scalar(value)  # a date, say
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if not isinstance(value, (str, int, float)) or not is_text(str(value)):

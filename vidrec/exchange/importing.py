@@ -45,6 +45,7 @@ class ImportReport:
     left_out: tuple[str, ...] = ()  # columns that hold no plain values
     unseen: tuple[str, ...] = ()  # names that were to stand for columns, and that no row has
     bad: int = 0
+    first: str = ""  # what was wrong with the first of them
 
 
 def import_vectors(
@@ -97,7 +98,7 @@ def import_vectors(
     report.fingerprints = tuple(sorted(taking.fingerprints))
     report.left_out = tuple(sorted(reading.left_out))
     report.unseen = tuple(sorted(reading.unseen)) if report.rows else ()
-    report.bad = rows.bad
+    report.bad, report.first = rows.bad, str(rows.first or "")
     if rows.first is not None and not report.rows:
         raise rows.first
     return report

@@ -1,7 +1,7 @@
 """Parquet: vectors and their metadata as columns.
 
-What comes from elsewhere is read in bounded memory, whatever the file claims: nested columns are
-left out, a text that stands in many rows is held once, and long ones are refused.
+What comes from elsewhere is read in bounded memory, whatever the file claims: nested columns but
+short lists are left out, a text that stands in many rows is held once, and long ones are refused.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from vidrec.batches import in_batches
 from vidrec.errors import UsageError
 from vidrec.exchange.reading import Bad, Reading
-from vidrec.exchange.rows import FLOATS, INTEGERS, TEXTS, VECTOR_NAMES, Row
+from vidrec.exchange.rows import FLOATS, INTEGERS, LONGEST_LIST, TEXTS, VECTOR_NAMES, Row
 from vidrec.files import parsed_json
 
 ROWS_AT_A_TIME = 1024
@@ -65,7 +65,7 @@ def read_parquet(path: Path, name: str, reading: Reading) -> Iterator[Row | Bad]
         _check_size(file.metadata, name)
         number = 0
         for batch in file.iter_batches(batch_size=ROWS_AT_A_TIME, columns=wished):
-            for line in _lines(pa, batch):
+            for line in _lines(pa, batch, reading.left_out):
                 number += 1
                 yield _row(line, f"{name}, row {number}", reading)
     except (pa.ArrowException, ValueError, MemoryError) as exc:
@@ -93,14 +93,25 @@ def _columns(pa: Any, schema: Any, name: str, left_out: set[str]) -> list[str]:
         raise UsageError(f"{name} has the column {twice[0]!r} more than once: rename one")
     wished = []
     for field in schema:
-        nested = pa.types.is_nested(field.type) or pa.types.is_binary(field.type)
-        words = pa.types.is_list(field.type) and _is_text(pa, field.type.value_type)
-        plain = words or not (nested or pa.types.is_large_binary(field.type))
-        if field.name in VECTOR_NAMES or plain:
+        kind = field.type.value_type if _is_list(pa, field.type) else field.type
+        # A list of numbers with a point is another vector: too much to be kept with every row.
+        vectors = kind is not field.type and pa.types.is_floating(kind)
+        if field.name in VECTOR_NAMES or not (vectors or _is_nested(pa, kind)):
             wished.append(field.name)
         else:
             left_out.add(field.name)
     return wished
+
+
+def _is_list(pa: Any, kind: Any) -> bool:
+    types = pa.types
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+
+
+def _is_nested(pa: Any, kind: Any) -> bool:
+    types = pa.types
+    bytes_kinds = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary)
+    return bool(types.is_nested(kind)) or any(one(kind) for one in bytes_kinds)
 
 
 def _check_size(metadata: Any, name: str) -> None:
@@ -121,7 +132,7 @@ def _check_size(metadata: Any, name: str) -> None:
                 )
 
 
-def _lines(pa: Any, batch: Any) -> Iterator[dict[str, Any]]:
+def _lines(pa: Any, batch: Any, left_out: set[str]) -> Iterator[dict[str, Any]]:
     """Yield a record batch's rows; vectors go through NumPy, texts that repeat are one object."""
     columns: dict[str, Any] = {}
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
@@ -132,9 +143,27 @@ def _lines(pa: Any, batch: Any) -> Iterator[dict[str, Any]]:
             indices = column.indices.to_pylist()
             columns[name] = [None if at is None else words[at] for at in indices]
         else:
-            columns[name] = column.to_pylist()
+            try:
+                columns[name] = _values(pa, column)
+            except (ValueError, OverflowError):  # a date beyond Python's, or too long a list
+                left_out.add(name)
     for values in zip(*columns.values(), strict=True):
         yield dict(zip(columns, values, strict=True))
+
+
+def _values(pa: Any, column: Any) -> list[Any]:
+    import pyarrow.compute as pc
+
+    if _is_list(pa, column.type):
+        longest = pc.max(pc.list_value_length(column)).as_py()
+        if longest is not None and longest > LONGEST_LIST:
+            raise ValueError(f"a list of {longest} values")
+    for name in ("timestamp", "duration", "time64"):  # Python knows no billionths of a second
+        if getattr(pa.types, f"is_{name}")(column.type) and column.type.unit == "ns":
+            zone = (column.type.tz,) if name == "timestamp" else ()
+            column = pc.cast(column, getattr(pa, name)("us", *zone), safe=False)
+    values: list[Any] = column.to_pylist()
+    return values
 
 
 def _arrow() -> tuple[Any, Any]:

@@ -35,7 +35,7 @@ def write_to(target: Path, write: Callable[[BinaryIO], int], *, force: bool = Fa
             return _through(sys.stdout.buffer, write)
         if not target.name or target.is_dir():
             raise StorageError(f"cannot write {target}: it is a folder")
-        if _is_stream(target):
+        if is_stream(target):
             with target.open("wb") as stream:
                 return _through(stream, write)
         if target.exists() and not force and not is_export(target):
@@ -61,11 +61,11 @@ def _through(stream: BinaryIO, write: Callable[[BinaryIO], int]) -> int:
     return count
 
 
-def _is_stream(target: Path) -> bool:
+def is_stream(target: Path) -> bool:
     """Whether a target is to be written into, never replaced: no regular file, or another's."""
     try:
         mode = target.stat().st_mode
-    except FileNotFoundError:
+    except (OSError, ValueError):  # nothing is there, or nothing that may be looked at
         return False
     return not stat.S_ISREG(mode) or target.absolute().parts[1:2] in (("dev",), ("proc",))
 

@@ -22,7 +22,7 @@ from vidrec.errors import StorageError, UsageError
 from vidrec.exchange.parquet import read_parquet, write_parquet
 from vidrec.exchange.reading import Bad, Reading
 from vidrec.exchange.rows import Row
-from vidrec.exchange.targets import STDOUT, readable, write_to
+from vidrec.exchange.targets import STDOUT, is_stream, readable, write_to
 from vidrec.files import parsed_json
 
 FileKind = Literal["parquet", "jsonl"]
@@ -30,12 +30,12 @@ LONGEST_LINE = 64 << 20  # bytes
 
 
 def kind_of(path: Path, wished: str | None) -> FileKind:
-    """Return the kind of a file by wish or by its name; stdout and stdin are JSON lines.
+    """Return the kind of a file by wish or by its name; a stream's is JSON lines if neither tells.
 
     Raises:
         UsageError: neither tells.
     """
-    unnamed = "jsonl" if str(path) == STDOUT else ""
+    unnamed = "jsonl" if str(path) == STDOUT or is_stream(path) else ""
     match wished or path.suffix.lower().lstrip(".") or unnamed:
         case "parquet":
             return "parquet"

@@ -22,7 +22,7 @@ Reading = Callable[[str], Scalar]
 
 @dataclass(slots=True)
 class MetadataReport:
-    """What was set of how many videos; ``unknown`` names are not in the library, or several.
+    """What was set of how many videos; ``unknown`` says which rows were left out, and why.
 
     A label counts where it is another than before.
     """
@@ -40,7 +40,7 @@ def tag(settings: Settings, names: Sequence[str], fields: Mapping[str, Scalar]) 
     """
     with Library(settings.library, create=False) as library:
         videos = [find_video(library, name) for name in names]
-        return _apply(library, [(video.id, fields) for video in videos])
+        return _apply(library, [(video.id, fields) for video in videos], MetadataReport())
 
 
 def read_metadata(settings: Settings, path: Path, reading: Reading) -> MetadataReport:
@@ -49,20 +49,21 @@ def read_metadata(settings: Settings, path: Path, reading: Reading) -> MetadataR
     Raises:
         UsageError: it cannot be read, or has no column that names a video.
     """
-    rows = list(_rows(path, reading))
+    report = MetadataReport()
+    rows = list(_rows(path, reading, report.unknown))
     with Library(settings.library, create=False) as library:
         known = library.ids_of([name for name, _ in rows])
         short = {name: PurePosixPath(name.replace("\\", "/")).name for name, _ in rows}
         known |= library.ids_of(sorted({short[name] for name, _ in rows if name not in known}))
-        found, unknown = [], []
+        found = []
         for name, fields in rows:
             ids = set(known.get(name) or known.get(short[name]) or ())
             if len(ids) == 1:
                 found.append((ids.pop(), fields))
             else:
-                unknown.append(f"{name} ({len(ids)} videos are named so)" if ids else name)
-        report = _apply(library, found)
-    report.unknown = unknown
+                why = f"{len(ids)} videos are named so" if ids else "not in the library"
+                report.unknown.append(f"{name}: {why}")
+        _apply(library, found, report)
     return report
 
 
@@ -89,8 +90,10 @@ def find_video(library: Library, name: str) -> Video:
     return found
 
 
-def _apply(library: Library, rows: Sequence[tuple[str, Mapping[str, Scalar]]]) -> MetadataReport:
-    report = MetadataReport(len({video_id for video_id, _ in rows}))
+def _apply(
+    library: Library, rows: Sequence[tuple[str, Mapping[str, Scalar]]], report: MetadataReport
+) -> MetadataReport:
+    report.videos = len({video_id for video_id, _ in rows})
     own = [
         (video_id, {key: value for key, value in fields.items() if key != "label"})
         for video_id, fields in rows
@@ -105,20 +108,21 @@ def _apply(library: Library, rows: Sequence[tuple[str, Mapping[str, Scalar]]]) -
     return report
 
 
-def _rows(path: Path, reading: Reading) -> Iterator[tuple[str, dict[str, Scalar]]]:
+def _rows(
+    path: Path, reading: Reading, left_out: list[str]
+) -> Iterator[tuple[str, dict[str, Scalar]]]:
     text = read_text(path)
-    parsed = _json_rows(path, text) if text.lstrip()[:1] == "{" else _csv_rows(path, text, reading)
-    for number, row in enumerate(parsed, 1):
+    table = text.lstrip()[:1] != "{"
+    parsed = _csv_rows(path, text, reading, left_out) if table else _json_rows(path, text)
+    for number, row in parsed:
         key = next((key for key in NAMES if isinstance(row.get(key), str) and row[key]), None)
         if key is None:
-            raise UsageError(f"{path}, row {number} names no video: it needs {' or '.join(NAMES)}")
-        name = str(row.pop(key))
-        for other in NAMES:
-            row.pop(other, None)
-        yield name, row
+            raise UsageError(f"{path}, line {number} names no video: it needs {' or '.join(NAMES)}")
+        name = str(row[key])
+        yield name, {other: value for other, value in row.items() if other not in NAMES}
 
 
-def _json_rows(path: Path, text: str) -> Iterator[dict[str, Any]]:
+def _json_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
@@ -128,16 +132,17 @@ def _json_rows(path: Path, text: str) -> Iterator[dict[str, Any]]:
             raise UsageError(f"{path}, line {number} is no JSON object: {exc}") from exc
         if not isinstance(row, dict) or any(isinstance(v, (dict, list)) for v in row.values()):
             raise UsageError(f"{path}, line {number} is no flat JSON object")
-        yield row
+        yield number, row
 
 
-def _csv_rows(path: Path, text: str, reading: Reading) -> Iterator[dict[str, Any]]:
-    for line, cells, problem in csv_rows(path, text, NAMES)[1]:
-        if problem:
-            raise UsageError(f"{path}, line {line}: {problem}")
-        named = {key: value.strip() for key, value in cells.items()}
-        yield {
-            key: value if key in (*NAMES, "label") else reading(value)
-            for key, value in named.items()
-            if key and (value or key == "label")
-        }
+def _csv_rows(
+    path: Path, text: str, reading: Reading, left_out: list[str]
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    texts = (*NAMES, "label")
+    for row in csv_rows(path, text, texts)[1]:
+        if row.problem:
+            left_out.append(f"line {row.line}: {row.problem}")
+            continue
+        filled = {key: value for key, value in row.cells.items() if value or key == "label"}
+        read = {key: reading(value) for key, value in filled.items() if key not in texts}
+        yield row.line, {**filled, **read}

@@ -27,10 +27,11 @@ STAGE = "upload"
 
 @dataclass(slots=True)
 class UploadReport:
-    """What a run did, or with ``planned`` would do: (path, size, URL) of each."""
+    """What a run did with so many as it found; ``planned``: (path, size, URL) of each it would."""
 
     where: str
     public: bool
+    found: int = 0
     uploaded: int = 0
     sent_bytes: int = 0
     present: int = 0
@@ -65,8 +66,9 @@ def upload(
     if remote := next(filter(is_remote, names), None):
         raise UsageError(f"{remote} is no file of this machine")
     sources = list(find_sources(names))
+    report.found = len(sources)
     if not sources:
-        raise UsageError("nothing to upload: name files or folders, or - for a list on stdin")
+        return report
     storage.check()
     started = time.monotonic()
     with opened(settings.library, dry_run=dry_run) as library, library.lock(STAGE):

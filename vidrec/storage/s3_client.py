@@ -41,7 +41,7 @@ class Clients:
         self.settings = settings
         self.where = shown_url(settings.endpoint_url) if settings.endpoint_url else "AWS S3"
         self.payer = {"RequestPayer": "requester"} if settings.requester_pays else {}
-        self.profile = settings.profile or os.environ.get("AWS_PROFILE")
+        self.profile = settings.profile or _said("AWS_PROFILE", "AWS_DEFAULT_PROFILE")
         self._memory = memory
         self._say = say
         self._mutex = threading.RLock()
@@ -123,14 +123,14 @@ class Clients:
     @property
     def _default(self) -> str:
         self._open()
-        return self._session.region_name or DEFAULT_REGION
+        return (self._session.region_name or "").strip() or DEFAULT_REGION
 
     def _open(self) -> None:
         if self._session is None:
             import boto3
 
             with self.doing("open", None):
-                self._session = boto3.Session(profile_name=self.settings.profile)
+                self._session = boto3.Session(profile_name=self.profile)
 
     def _client(self, region: str, bucket: str) -> Any:
         # A name with dots fits no certificate as part of the host's. botocore's own choice would
@@ -147,8 +147,12 @@ class Clients:
         from botocore.config import Config
 
         given = {} if self.settings.anonymous else self._keys()
+        named = self.settings.endpoint_url
+        ignored = self._session._session.get_config_variable("ignore_configured_endpoint_urls")
+        if named is None and not ignored:
+            named = _said("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
         made = self._session.client(
-            "s3", region_name=region, endpoint_url=self.settings.endpoint_url,
+            "s3", region_name=region, endpoint_url=named,
             config=Config(**self._options(style, custom=False)), **given,
         )  # fmt: skip
         endpoint = made.meta.endpoint_url
@@ -304,6 +308,11 @@ def _payer_in_query(request: Any, signature_version: Any = "", **rest: object) -
     if payer and str(signature_version).endswith("query"):
         del request.headers["x-amz-request-payer"]
         request.params = {**(request.params or {}), "x-amz-request-payer": payer}
+
+
+def _said(*names: str) -> str | None:
+    """What AWS's own variables say, without the white space around it that pasting brings."""
+    return next(filter(None, (os.environ.get(name, "").strip() for name in names)), None)
 
 
 def _is_set(name: str, said: dict[str, Any]) -> bool:

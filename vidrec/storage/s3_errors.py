@@ -114,11 +114,12 @@ class Doing:
                 return f"{self.where} has no valid certificate: check --endpoint-url"
             case "ParamValidationError" if "bucket name" in str(error).lower():
                 return f"{self.bucket} is no bucket name: 3 to 63 small letters, digits, - and ."
-            case "ValueError":
+            case "ValueError" if "endpoint" in str(error):
                 named = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
                 endpoint = shown_url(named) if named else self.where
                 return f"{endpoint} is no endpoint: http(s)://host[:port]"
             case "InvalidRegionError":
-                return f"{self.settings.region} is no region: for example eu-west-1"
+                region = getattr(error, "kwargs", {}).get("region_name")
+                return f"{region} is no region: for example eu-west-1"
             case _:
                 return f"cannot {self.action} {self.target}: {error}"

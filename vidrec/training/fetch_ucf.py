@@ -62,7 +62,7 @@ def fetch_ucf(
     from vidrec.datasets.ucf101 import choose, download, read_directory
 
     progress = progress or Silent()
-    choice = choose(read_directory(url), wish or Wish())
+    choice = choose(read_directory(url, say=progress.warn), wish or Wish())
     with finishing(progress):
         new = download(url, choice, dest, workers=workers, progress=progress)
     sides = Counter(side for side, _ in choice.members)

@@ -70,7 +70,7 @@ def _open_engine(settings: Settings) -> Engine:
     given = settings.qdrant
     url = given.url
     if url is None and given.host is None and given.path is None:
-        url = os.environ.get("QDRANT_URL") or None
+        url = os.environ.get("QDRANT_URL", "").strip() or None
     named = [name for name, value in
              (("url", url), ("host", given.host), ("path", given.path)) if value]  # fmt: skip
     if len(named) != 1:
