@@ -72,6 +72,8 @@ class TwelveLabsStandIn:
     strict_media: bool = True
     # Of which tasks the list tells what they read: all, ready, or none; so do answers of tasks.
     tells: str = "all"
+    # How many seconds after its creation a task is listed.
+    lists_after: float = 0.0
     # Sent with every answer.
     headers: dict[str, str] = field(default_factory=dict)
     clock: Callable[[], float] = time.time
@@ -238,7 +240,7 @@ class TwelveLabsStandIn:
             raise Refusal(400, "parameter_invalid", "page_limit is at most 50")
         since = epoch(query["started_at"]) if "started_at" in query else 0.0
         alive = [t for t in self.tasks.values() if t.created_at > self.now() - WEEK]
-        alive = [t for t in alive if t.created_at >= since]
+        alive = [t for t in alive if since <= t.created_at <= self.now() - self.lists_after]
         alive.sort(key=lambda task: task.created_at, reverse=True)
         rows = [
             {

@@ -5,16 +5,22 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.marengo_bench import CREATE, POLL, TEXT, Bench, FastClock, bench, forest, service  # noqa: F401
+from tests.tiny_video import write_video
 from vidrec.config import load_settings
 from vidrec.embedders.base import EmbedContext
 from vidrec.embedders.marengo.embedder import MarengoEmbedder
-from vidrec.errors import TransientError
+from vidrec.errors import OutageError, TransientError
+from vidrec.ingest.scan import hash_file
 from vidrec.library.jobs import CatalogJobs
+
+LIST = "^GET /embed-v2/tasks$"
 
 
 @pytest.mark.parametrize("kind", ["drop", "500", "500-nested", "502", "garbage"])
@@ -47,6 +53,46 @@ def test_a_creation_that_outlasts_the_patience_is_looked_for_until_it_settles(
     (outcome,) = embedder.embed_videos([bench.video], context)
     assert outcome.error is None
     assert bench.created == 1
+
+
+def test_a_service_that_makes_no_jobs_ends_the_run(bench: Bench) -> None:
+    bench.service.fault("500", CREATE, times=None)
+    videos = [replace(bench.video, id=f"{number:064}") for number in range(50)]
+    context = EmbedContext(jobs=CatalogJobs(bench.library))
+    with pytest.raises(OutageError, match="no clear answer"):
+        list(bench.embedder(jobs=1).embed_videos(videos, context))
+    assert len(bench.service.calls("POST", CREATE.split()[1])) == 3 * 4
+
+
+@pytest.mark.parametrize("lag", [20.0, 100.0])
+def test_a_job_that_is_listed_late_is_found(bench: Bench, lag: float) -> None:
+    bench.service.lists_after = lag
+    bench.service.fault("drop", CREATE, after=True)
+    assert bench.embed().error is None
+    assert bench.created == 1
+
+
+@pytest.mark.parametrize("lag", [300.0, 5000.0])
+def test_a_list_that_lacks_later_jobs_proves_nothing(
+    bench: Bench, tmp_path: Path, lag: float
+) -> None:
+    """Another video's job, asked for after the lost one, tells how far the list is."""
+    bench.service.lists_after = lag
+    bench.service.fault("drop", CREATE, after=True)
+    bench.service.fault("drop", LIST, times=None)
+    assert isinstance(bench.embed().error, TransientError)
+    bench.service.faults.clear()
+    lost = bench.video
+    path = write_video(tmp_path / "kitchen.mp4", seconds=14, seed=3)
+    bench.video = replace(lost, id=hash_file(path), path=path)
+    assert bench.embed().error is None and bench.created == 2
+    bench.video = lost
+    again = bench.embed()
+    assert (again.error is None) is (lag < 600)
+    assert "does not list its latest jobs yet" in str(again.error) or lag < 600
+    bench.time.time += lag
+    assert bench.embed().error is None
+    assert bench.created == 2
 
 
 @pytest.mark.parametrize("kind", ["429", "429-empty", "503"])

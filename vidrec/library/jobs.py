@@ -175,6 +175,11 @@ class CatalogJobs:
         """Whether a job of this id was ever written down here."""
         return bool(self._library.read("SELECT 1 FROM paid WHERE job_id = ?", job_id))
 
+    def asked_after(self, job: Job) -> set[str]:
+        """Return the ids of the jobs, of whatever video, that were asked for after one."""
+        select = "SELECT job_id FROM paid WHERE job_id IS NOT NULL AND created_at > ?"
+        return {row[0] for row in self._library.read(select, job.created_at)}
+
     def rivals(self, job: Job) -> bool:
         """Whether another lost job reads the same source: which of two is found, none can tell."""
         rows = self._library.read(

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from vidrec.embedders.marengo.client import Gone, Service, Unsure
-from vidrec.embedders.marengo.pace import Clock, Stopped
 from vidrec.embedders.marengo.profiles import ASSET_BYTES, Requests
 from vidrec.embedders.marengo.replies import checked_id, clean
 from vidrec.errors import EmbedderError, JobError, TransientError
@@ -33,7 +32,6 @@ class Copies:
     service: Service
     requests: Requests
     log: CatalogJobs
-    clock: Clock
 
     def send(self, video: Video, path: Path) -> Copy:
         """Send a file; when this returns, jobs can be made from it.
@@ -49,7 +47,7 @@ class Copies:
                 "directly: run `vidrec upload` first"
             )
         key = self.requests.job_key
-        copy = Copy(copy_name(video), "", video.id, key, self.clock.now())
+        copy = Copy(copy_name(video), "", video.id, key, self.service.clock.now())
         self.log.add_copy(copy)
         if size > SLOW_BYTES:
             self.service.tell("send", f"sending {video.filename}, {size / 1e6:.0f} MB")
@@ -77,8 +75,8 @@ class Copies:
         raise TransientError("Twelve Labs gives no clear answer to new files: run again later")
 
     def _await(self, asset_id: str) -> None:
-        until = self.clock.steady() + self.requests.settings.patience_sec
-        while self.clock.steady() < until:
+        settings = self.service.settings
+        for _ in self.service.clock.looks(settings.patience_sec, settings.poll_sec):
             found = self.service.call("look at the file", lambda sdk: sdk.assets.retrieve(asset_id))
             if found.get("status") == "ready":
                 return
@@ -86,29 +84,14 @@ class Copies:
                 reason = clean(str((found.get("error") or {}).get("message", "no reason given")))
                 raise JobError(f"Twelve Labs cannot use the file: {reason}")
             self.service.tell("file", "waiting for Twelve Labs to take in a file that was sent")
-            self.clock.wait(self.requests.settings.poll_sec)
         raise TransientError("Twelve Labs did not take the file in time: run again later")
 
-    def tidy(self, video_id: str) -> None:
-        """Delete the copies of a video whose job is over; what cannot be deleted stays noted.
-
-        To be called by whoever has the video's job in hand.
-        """
-        key = self.requests.job_key
-        job = self.log.get(video_id, key)
-        if job is not None and job.state in OPEN:
-            return
-        for copy in self.log.copies():
-            if (copy.video_id, copy.fingerprint) == (video_id, key):
-                with suppress(EmbedderError, Stopped):
-                    self.delete(copy)
-
-    def sweep(self) -> list[Copy]:
-        """Delete what earlier runs left, whatever it was for; return what is left after that.
+    def sweep(self, video_id: str | None = None) -> list[Copy]:
+        """Delete what was sent for a video, or for any; return what the service did not delete.
 
         What an open job reads, or another run has in hand, is let be.
         """
-        copies = self.log.copies()
+        copies = [copy for copy in self.log.copies() if video_id in (None, copy.video_id)]
         for number, copy in enumerate(copies):
             if self.log.claim(copy.video_id, copy.fingerprint) is not None:
                 continue

@@ -129,7 +129,7 @@ class MarengoEmbedder(Embedder):
         return self._settings.jobs
 
     def clean(self, context: EmbedContext) -> None:
-        Copies(self.service, self._requests, context.job_log, self._clock).sweep()
+        Copies(self.service, self._requests, context.job_log).sweep()
 
     def stored(self, outcome: Embedded, context: EmbedContext) -> None:
         if outcome.error is None:
@@ -137,10 +137,9 @@ class MarengoEmbedder(Embedder):
 
     @contextmanager
     def _run(self, context: EmbedContext) -> Iterator[EmbedOne]:
-        clock = replace(self._clock, stopped=context.cancelled)
-        service = self._new_service(clock)
+        service = self._new_service(replace(self._clock, stopped=context.cancelled))
         jobs = Jobs(
-            service, self._requests, context.job_log, clock, context.url_for, context.sent_sec,
+            service, self._requests, context.job_log, context.url_for, context.sent_sec,
             context.force,
         )  # fmt: skip
         try:

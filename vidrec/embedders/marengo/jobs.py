@@ -13,25 +13,24 @@ import json
 import math
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
 
-from vidrec.embedders.marengo.client import Gone, Service, Unsure
+from vidrec.embedders.marengo.client import OUTAGE, Gone, Service, Unsure
 from vidrec.embedders.marengo.copies import Copies
-from vidrec.embedders.marengo.lost import LostJobs, unsigned
-from vidrec.embedders.marengo.pace import Clock, Stopped
+from vidrec.embedders.marengo.lost import LostJob, unsigned
+from vidrec.embedders.marengo.pace import Stopped
 from vidrec.embedders.marengo.profiles import Requests
 from vidrec.embedders.marengo.replies import checked_id, clean
-from vidrec.errors import JobError, TransientError, VidrecError
+from vidrec.errors import JobError, OutageError, TransientError, VidrecError
 from vidrec.files import is_file
 from vidrec.library.jobs import CatalogJobs, Job
 from vidrec.types import Video
 
 WEEK_SECONDS = 7 * 24 * 3600.0
-POLL_GROWTH = 1.4
-POLL_LONGEST = 6.0  # times the first interval
-LOOK_SECONDS = 0.5  # between two looks whether another run is done with a job
+LOOK_SECONDS = 0.5  # at first, between two looks whether another run is done with a job
 # Failures that another job may not meet; only decides whether a later run tries again.
 LATER = re.compile(r"again|later|unstable|unavailable|fetch", re.IGNORECASE)
 
@@ -51,16 +50,14 @@ class Jobs:
     service: Service
     requests: Requests
     log: CatalogJobs
-    clock: Clock
     url_for: Callable[[Video], str | None]
     sent_sec: Callable[[Video], float | None]
     force: bool = False
+    unclear: int = 0  # videos in a row whose job may or may not have been made
     copies: Copies = field(init=False)
-    lost: LostJobs = field(init=False)
 
     def __post_init__(self) -> None:
-        self.copies = Copies(self.service, self.requests, self.log, self.clock)
-        self.lost = LostJobs(self.service, self.requests, self.log, self.clock)
+        self.copies = Copies(self.service, self.requests, self.log)
 
     def answer(self, video: Video) -> dict[str, Any]:
         """Return the service's answer for a video, paying for it only if it must.
@@ -76,37 +73,39 @@ class Jobs:
             job = self._done(video)
             return cast("dict[str, Any]", json.loads(job.result or b"{}"))
         finally:
-            try:
-                self.copies.tidy(video.id)
-            finally:
-                self.log.release(video.id, self.requests.job_key)
+            self.log.release(video.id, self.requests.job_key)
+            with suppress(Stopped):
+                self.copies.sweep(video.id)
 
     def _take(self, video: Video) -> None:
         """Have the video's job in hand; wait while another run has it."""
-        patience = self.requests.settings.patience_sec + (video.duration_sec or 0.0)
-        until = self.clock.steady() + patience
-        while holder := self.log.claim(video.id, self.requests.job_key):
-            if self.clock.steady() >= until:
-                raise TransientError(
-                    f"another vidrec (process {holder}) has been at it for "
-                    f"{patience / 60:.0f} minutes: wait for it, or end it"
-                )
+        patience = self._patience(video)
+        for _ in self.service.clock.looks(patience, LOOK_SECONDS):
+            holder = self.log.claim(video.id, self.requests.job_key)
+            if holder is None:
+                return
             self.service.tell(
                 f"process {holder}",
                 f"another vidrec (process {holder}) works on {video.filename}: waiting for it",
             )
-            self.clock.wait(LOOK_SECONDS)
+        raise TransientError(
+            f"another vidrec (process {holder}) has been at it for {patience / 60:.0f} minutes: "
+            "wait for it, or end it"
+        )
+
+    def _patience(self, video: Video) -> float:
+        return self.service.settings.patience_sec + (video.duration_sec or 0.0)
 
     def _done(self, video: Video) -> Job:
         job = self.log.get(video.id, self.requests.job_key)
         if job is not None and job.state == "creating":
-            found = self.lost.find(job, job.created_at)
+            found = LostJob(self.service, self.log, job).find(job.created_at)
             if found is None:
                 self.log.unmade(job)
             job = self._running(job, found) if found is not None else None
         elif job is not None and job.state == "done" and job.result and not self.force:
             return job
-        elif job is not None and not may_last(job, self.force, self.clock.now()):
+        elif job is not None and not may_last(job, self.force, self.service.clock.now()):
             job = None
         if job is not None:
             try:
@@ -125,9 +124,10 @@ class Jobs:
         """Ask for a job, once; its id is in the log when this returns."""
         source = self._source(video)
         request = self.requests.video(source.media)
+        now = self.service.clock.now
         for last in (False, False, False, True):
             job = Job(
-                video.id, self.requests.job_key, "creating", created_at=self.clock.now(),
+                video.id, self.requests.job_key, "creating", created_at=now(),
                 minutes=self.requests.minutes(self.sent_sec(video)), source=source.name,
             )  # fmt: skip
             self.log.reserve(job)
@@ -135,7 +135,7 @@ class Jobs:
             try:
                 body = self.service.call("embed the video", send, paid=True)
             except Unsure:
-                found = self.lost.find(job, self.clock.now())
+                found = LostJob(self.service, self.log, job).find(now())
                 if found is not None:
                     return self._running(job, found)
                 if not last:
@@ -145,17 +145,19 @@ class Jobs:
                 raise
             else:
                 return self._running(job, str(body.get("_id", "")))
-        raise TransientError(
+        self.unclear += 1
+        raise (OutageError if self.unclear >= OUTAGE else TransientError)(
             "Twelve Labs gives no clear answer to new jobs: run again later; what may have been "
             "created is looked for first"
         )
 
     def _send(self, job: Job, request: dict[str, Any], sdk: Any) -> object:
         """Ask for a job; that it was not before now is written down for whoever may look for it."""
-        self.log.put(replace(job, created_at=self.clock.now()))
+        self.log.put(replace(job, created_at=self.service.clock.now()))
         return sdk.embed.v_2.tasks.create(**request)
 
     def _running(self, job: Job, job_id: str) -> Job:
+        self.unclear = 0
         job = replace(job, state="running", job_id=checked_id(job_id, "job"))
         self.log.put(job)
         return job
@@ -178,14 +180,10 @@ class Jobs:
     # Waiting
 
     def _poll(self, video: Video, job: Job, *, fresh: bool = False) -> Job:
-        assert job.job_id is not None
-        job_id = job.job_id
-        settings = self.requests.settings
-        interval = settings.poll_sec
-        until = self.clock.steady() + settings.patience_sec + (video.duration_sec or 0.0)
+        clock, settings = self.service.clock, self.service.settings
         if fresh:
-            self.clock.wait(interval)
-        while True:
+            clock.wait(settings.poll_sec)
+        for _ in clock.looks(self._patience(video), settings.poll_sec):
             body = self._read(job)
             status = body.get("status")
             if status == "ready":
@@ -199,18 +197,14 @@ class Jobs:
             if status == "failed":
                 self._failed(job, body)
             # Any other word means that it is not finished.
+            said = clean(str(status))[:40]
             self.service.tell(
-                "job",
-                f"waiting for Twelve Labs' job {job_id} ({video.filename}): "
-                f"{clean(str(status))[:40]}",
+                "job", f"waiting for Twelve Labs' job {job.job_id} ({video.filename}): {said}"
             )
-            if self.clock.steady() >= until:
-                raise TransientError(
-                    f"job {job_id} still says {clean(str(status))[:40]} after "
-                    f"{settings.patience_sec / 60:.0f} minutes: run again later to take it up"
-                )
-            self.clock.wait(interval)
-            interval = min(interval * POLL_GROWTH, settings.poll_sec * POLL_LONGEST)
+        raise TransientError(
+            f"job {job.job_id} still says {said} after {settings.patience_sec / 60:.0f} minutes: "
+            "run again later to take it up"
+        )
 
     def _read(self, job: Job) -> dict[str, Any]:
         """Return what the service says of a job.
@@ -224,7 +218,7 @@ class Jobs:
                 "read the result", lambda sdk: sdk.embed.v_2.tasks.retrieve(job.job_id)
             )
         except Gone:
-            if self.clock.now() - job.created_at > self.requests.settings.patience_sec:
+            if self.service.clock.now() - job.created_at > self.service.settings.patience_sec:
                 raise
             return {"status": "not there yet"}  # never pay again for what is just made
         except JobError as exc:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _BOTH = struct.Struct("<dd")
+GROWTH, LONGEST = 1.4, 6.0  # of the waits between two looks, by the first
 _BETWEEN = 0.002  # seconds between two tries to lock the file
 # No place is further away than this: the clock began anew, with the machine.
 _FURTHEST = 24 * 3600.0
@@ -50,6 +51,20 @@ class Clock:
                 return
             self.sleep(min(left, 0.25))
         raise Stopped
+
+    def looks(self, seconds: float, gap: float) -> Iterator[None]:
+        """Yield now and after each wait for so long; the waits grow.
+
+        Raises:
+            Stopped: the run is to end.
+        """
+        until, longest = self.steady() + seconds, LONGEST * gap
+        while True:
+            yield
+            if self.steady() >= until:
+                return
+            self.wait(gap)
+            gap = min(gap * GROWTH, longest)
 
 
 @dataclass(slots=True)
