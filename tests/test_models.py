@@ -18,6 +18,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from tests.float_network import float_network
 from vidrec.errors import EmbedderError
 from vidrec.files import OLD_SECONDS
 from vidrec.models import conse, conse_space, efficientnet_lite
@@ -89,7 +90,7 @@ def test_folded_stem_equals_convolution_then_batch_norm() -> None:
     """The graph's first layer against the textbook formula, on one output pixel off the border."""
     weights = efficientnet_lite.read_weights()
     frame = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), np.uint8)
-    graph = efficientnet_lite.build_graph(weights, quantised=False)
+    graph = float_network()
     graph.graph.output[0].name = "_conv_stem"
     del graph.graph.output[1:]
     graph.graph.output[0].ClearField("type")
@@ -118,8 +119,8 @@ def test_bytes_instead_of_floats_change_little(
     quantised: bool,
     least: float,
 ) -> None:
-    weights = efficientnet_lite.read_weights()
-    graph = efficientnet_lite.build_graph(weights, quantised=quantised).SerializeToString()
+    bytes_network = efficientnet_lite.build_graph(efficientnet_lite.read_weights())
+    graph = (bytes_network if quantised else float_network()).SerializeToString()
     other = open_session(graph, as_is=True).run(("logits", "features"), {"frames": photos})
     for *mine, logits, features in zip(*classifier(photos), *other, strict=True):
         got = recipe.frames_to_vector(*(part[None] for part in mine))

@@ -133,8 +133,8 @@ def test_a_part_is_of_unit_length_and_says_what_it_was_made_of() -> None:
     tone = replace(USUAL, light=0.1, motion=3.0)
     part = tone_part(tone)
     assert np.linalg.norm(part) == pytest.approx(1)
-    found = coordinates_of(part * 0.3)
-    assert list(found.values()) == pytest.approx(coordinates(tone).tolist())
+    (found,) = coordinates_of(part[None] * 0.3).tolist()
+    assert found == pytest.approx(coordinates(tone).tolist())
     assert tone_words(found) == ["dark", "lively"]
     np.testing.assert_allclose(tone_part(USUAL), tone_part(None), atol=1e-9)
     assert coordinates(replace(USUAL, motion=None))[AXES.index("motion")] == 0

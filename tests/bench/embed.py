@@ -141,11 +141,10 @@ def own_clips(folder: Path) -> list[Path]:
 
 def prepare(cache: Path, some: Sequence[Path]) -> None:
     """Make the models, which is not measured."""
-    from vidrec.models.efficientnet_lite import build_graph, read_weights
+    from tests.float_network import float_network
 
     vidrec(some, cache)
-    model = build_graph(read_weights(), quantised=False)
-    (cache / PLAIN_MODEL).write_bytes(model.SerializeToString())
+    (cache / PLAIN_MODEL).write_bytes(float_network().SerializeToString())
 
 
 Taken = tuple[float, float]  # seconds by the clock, seconds of processor time

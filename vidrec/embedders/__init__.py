@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from vidrec.errors import ConfigError, EmbedderError, VidrecError
@@ -13,7 +14,12 @@ if TYPE_CHECKING:
     from vidrec.config import Settings
     from vidrec.embedders.base import Embedder
 
-BUILT_IN = ("conse", "clip", "resnet", "marengo")
+BUILT_IN = {  # their modules here, and their classes
+    "conse": ("conse", "ConseEmbedder"),
+    "clip": ("clip", "ClipEmbedder"),
+    "resnet": ("resnet", "ResnetEmbedder"),
+    "marengo": ("marengo.embedder", "MarengoEmbedder"),
+}
 PAID = ("marengo",)  # those of them that cost money; a third party's show by what was paid
 
 
@@ -30,25 +36,12 @@ def load_embedder(settings: Settings, name: str | None = None) -> Embedder:
     from vidrec.media import limits
 
     limits.use(settings.media)
-    match name or settings.embedder.name:
-        case "conse":
-            from vidrec.embedders.conse import ConseEmbedder
-
-            return ConseEmbedder(settings)
-        case "clip":
-            from vidrec.embedders.clip import ClipEmbedder
-
-            return ClipEmbedder(settings)
-        case "resnet":
-            from vidrec.embedders.resnet import ResnetEmbedder
-
-            return ResnetEmbedder(settings)
-        case "marengo":
-            from vidrec.embedders.marengo.embedder import MarengoEmbedder
-
-            return MarengoEmbedder(settings)
-        case name:
-            return _third_party(name, settings)
+    name = name or settings.embedder.name
+    if name not in BUILT_IN:
+        return _third_party(name, settings)
+    module, kind = BUILT_IN[name]
+    embedder: Embedder = getattr(import_module(f"{__name__}.{module}"), kind)(settings)
+    return embedder
 
 
 def _third_party(name: str, settings: Settings) -> Embedder:

@@ -15,14 +15,7 @@ from vidrec.media.tone import LAG_SEC, measure
 from vidrec.models.conse import DIM, SEEN_DIM, Conse, recipe_id
 from vidrec.models.efficientnet_lite import FRAME_SIZE, FrameClassifier
 from vidrec.models.text import TEXT_DIM
-from vidrec.models.tone import (
-    AXES,
-    WORDS,
-    coordinates_of,
-    coordinates_of_all,
-    places_of_all,
-    tone_words,
-)
+from vidrec.models.tone import AXES, FARTHEST, WORDS, coordinates_of, tone_words
 from vidrec.sections import ConseSettings
 from vidrec.types import Fingerprint, Modality, Scalar
 
@@ -99,16 +92,17 @@ class ConseEmbedder(FrameEmbedder):
         return self._recipe.understood(texts)
 
     def tell(self, vectors: NDArray[np.float32]) -> Mapping[str, Sequence[Any]]:
-        found = coordinates_of_all(vectors[:, SEEN_DIM:])
-        words = [tone_words(dict(zip(AXES, row, strict=True))) for row in found.tolist()]
-        places = places_of_all(found).T.tolist()
+        found = coordinates_of(vectors[:, SEEN_DIM:])
+        words = [tone_words(row) for row in found.tolist()]
+        # On each axis 0 is the lowest end, 0.5 as usual, 1 the top.
+        places = ((found / FARTHEST + 1) / 2).T.tolist()
         return {"tone": words, **{f"tone.{a}": p for a, p in zip(AXES, places, strict=True)}}
 
     def words(self, vectors: NDArray[np.float32], count: int = 5) -> list[list[tuple[str, float]]]:
         return self._recipe.nearest_labels(vectors, count)
 
     def describe(self, vector: Vector) -> str:
-        return ", ".join(tone_words(coordinates_of(vector[SEEN_DIM:])))
+        return ", ".join(tone_words(*coordinates_of(vector[None, SEEN_DIM:]).tolist()))
 
     def explain_text(self, text: str) -> str:
         says = self._recipe.says(text).items()

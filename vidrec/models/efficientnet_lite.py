@@ -12,15 +12,15 @@ are computed with bytes (``models.quantised``), in less than half of the time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidrec.models.artifacts import installed_file, prepared
+from vidrec.models.quantised import Graph, Weights, sum_check
 from vidrec.models.serving import Device, adds_exactly, open_session
 from vidrec.models.torch_checkpoint import read_torch_checkpoint
 
@@ -37,14 +37,9 @@ BUILDER_VERSION = 2
 
 # (blocks, stride of the first block) of each stage; all else is read off the weights' shapes.
 STAGES = ((1, 1), (2, 2), (2, 2), (3, 2), (3, 1), (4, 2), (1, 1))
-BATCH_NORM_EPSILON = 1e-3
 MODEL, CHECK = "model.onnx", "check.onnx"
-OPSET = 17
 # Frames that share each reading of the weights: 12 % less time than one by one.
 BATCH = 8
-IR_VERSION = 8
-
-Weights = Mapping[str, NDArray[Any]]
 
 
 class FrameClassifier:
@@ -86,8 +81,6 @@ class FrameClassifier:
     @cached_property
     def _session(self) -> InferenceSession:
         def build(folder: Path) -> None:
-            from vidrec.models.quantised import sum_check
-
             for name, model in ((MODEL, build_graph(read_weights())), (CHECK, sum_check())):
                 (folder / name).write_bytes(model.SerializeToString(deterministic=True))
 
@@ -115,23 +108,16 @@ def read_weights() -> Weights:
     )
 
 
-def build_graph(weights: Weights, *, quantised: bool = True) -> ModelProto:
-    """Return the network as an ONNX model: ``frames`` in, ``logits`` and ``features`` out.
-
-    ``quantised=False`` computes all of it in float32, as it was trained.
-    """
-    from onnx import TensorProto, helper
-
-    from vidrec.models.quantised import QuantisedGraph
-
-    graph = QuantisedGraph(weights) if quantised else Graph(weights)
+def build_graph(weights: Weights, kind: type[Graph] = Graph) -> ModelProto:
+    """Return the network as an ONNX model: ``frames`` in, ``logits`` and ``features`` out."""
+    graph = kind(weights)
     x = graph.normalise("frames")  # b c h w
     x = graph.convolve(x, "_conv_stem", "_bn0", stride=2)
     block = 0
     for repeats, first_stride in STAGES:
         for repeat in range(repeats):
-            name = f"_blocks.{block}"
-            x = graph.block(x, name, stride=first_stride if repeat == 0 else 1, skip=repeat > 0)
+            stride = 1 if repeat else first_stride
+            x = _add_block(graph, x, f"_blocks.{block}", stride=stride, skip=repeat > 0)
             block += 1
     x = graph.convolve(x, "_conv_head", "_bn1")
     x = graph.add("GlobalAveragePool", "pooled", x)
@@ -139,93 +125,19 @@ def build_graph(weights: Weights, *, quantised: bool = True) -> ModelProto:
     kernel = graph.constant("fc.kernel", weights["_fc.weight"])
     bias = graph.constant("fc.bias", weights["_fc.bias"])
     graph.add("Gemm", "logits", x, kernel, bias, transB=1)
-
-    def info(name: str, dtype: int, *shape: int) -> Any:
-        return helper.make_tensor_value_info(name, dtype, ["b", *shape])
-
-    proto = helper.make_graph(
-        graph.nodes,
+    outputs = {"logits": N_LABELS, "features": N_FEATURES}
+    return graph.model(
         "efficientnet_lite0",
-        [info("frames", TensorProto.UINT8, FRAME_SIZE, FRAME_SIZE, 3)],
-        [
-            info("logits", TensorProto.FLOAT, N_LABELS),
-            info("features", TensorProto.FLOAT, N_FEATURES),
-        ],
-        graph.constants,
-    )
-    opset = [helper.make_opsetid("", OPSET)]
-    return helper.make_model(
-        proto, opset_imports=opset, ir_version=IR_VERSION, producer_name="vidrec"
+        {"frames": (np.uint8, ("b", FRAME_SIZE, FRAME_SIZE, 3))},
+        {name: (np.float32, ("b", count)) for name, count in outputs.items()},
     )
 
 
-class Graph:
-    """Collects nodes and constants; each method returns the name of what it made."""
-
-    def __init__(self, weights: Weights) -> None:
-        self.weights = weights
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-        for name, value in {"zero": 0.0, "six": 6.0, "mean": 127.0, "scale": 1 / 128}.items():
-            self.constant(name, value)
-
-    def constant(self, name: str, value: Any, dtype: type[np.generic] = np.float32) -> str:
-        from onnx import numpy_helper
-
-        self.constants.append(numpy_helper.from_array(np.asarray(value, dtype), name))
-        return name
-
-    def add(self, kind: str, name: str, *inputs: str, **attributes: Any) -> str:
-        from onnx import helper
-
-        self.nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
-        return name
-
-    def normalise(self, x: str) -> str:
-        """``(b, h, w, c)`` bytes to ``(b, c, h, w)`` numbers around zero: (x - 127) / 128."""
-        from onnx import TensorProto
-
-        x = self.add("Transpose", "planes", x, perm=[0, 3, 1, 2])
-        x = self.add("Cast", "numbers", x, to=TensorProto.FLOAT)
-        x = self.add("Sub", "centred", x, "mean")
-        return self.add("Mul", "normalised", x, "scale")
-
-    def block(self, x: str, name: str, *, stride: int, skip: bool) -> str:
-        """An inverted bottleneck: widen, convolve each channel, narrow; add the input if told."""
-        y = x
-        if f"{name}._expand_conv.weight" in self.weights:
-            y = self.convolve(y, f"{name}._expand_conv", f"{name}._bn0")
-        y = self.convolve(y, f"{name}._depthwise_conv", f"{name}._bn1", stride=stride)
-        y = self.convolve(y, f"{name}._project_conv", f"{name}._bn2", activate=False)
-        return self.join(f"{name}.sum", x, y) if skip else y
-
-    def join(self, name: str, x: str, y: str) -> str:
-        return self.add("Add", name, x, y)
-
-    def convolve(
-        self, x: str, name: str, norm: str, *, stride: int = 1, activate: bool = True
-    ) -> str:
-        """A convolution with its batch normalisation folded in, and ReLU6."""
-        kernel, bias = self.folded(name, norm)
-        names = self.constant(f"{name}.kernel", kernel), self.constant(f"{name}.bias", bias)
-        y = self.add_convolution(name, x, *names, kernel=kernel, stride=stride)
-        return self.add("Clip", f"{name}.relu6", y, "zero", "six") if activate else y
-
-    def folded(self, name: str, norm: str) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return the kernel ``(out, in/group, h, w)`` and the bias ``(out,)``."""
-        w = self.weights
-        scale = w[f"{norm}.weight"] / np.sqrt(w[f"{norm}.running_var"] + BATCH_NORM_EPSILON)
-        kernel: NDArray[Any] = w[f"{name}.weight"] * scale[:, None, None, None]
-        bias: NDArray[Any] = w[f"{norm}.bias"] - w[f"{norm}.running_mean"] * scale
-        return kernel, bias
-
-    def add_convolution(self, name: str, *inputs: str, kernel: NDArray[Any], stride: int) -> str:
-        return self.add(
-            "Conv",
-            name,
-            *inputs,
-            auto_pad="SAME_UPPER",  # TensorFlow's padding
-            strides=[stride, stride],
-            kernel_shape=kernel.shape[2:],
-            group=len(kernel) if kernel.shape[1] == 1 else 1,
-        )
+def _add_block(graph: Graph, x: str, name: str, *, stride: int, skip: bool) -> str:
+    """An inverted bottleneck: widen, convolve each channel, narrow; add the input if told."""
+    y = x
+    if f"{name}._expand_conv.weight" in graph.weights:
+        y = graph.convolve(y, f"{name}._expand_conv", f"{name}._bn0")
+    y = graph.convolve(y, f"{name}._depthwise_conv", f"{name}._bn1", stride=stride)
+    y = graph.convolve(y, f"{name}._project_conv", f"{name}._bn2", activate=False)
+    return graph.join(f"{name}.sum", x, y) if skip else y

@@ -10,9 +10,9 @@ import io
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 
@@ -32,8 +32,7 @@ def frames_to_onnx(model: keras.Model) -> bytes:
     x = keras.layers.Rescaling(1 / 255)(frames)
     x = embedding_model(model)(x)
     served = keras.Model(frames, keras.layers.UnitNormalization()(x))
-    proto = _renamed(_converted(served, "uint8"), FRAMES, EMBEDDING)
-    return bytes(proto.SerializeToString())
+    return bytes(_renamed(_converted(served, "uint8"), FRAMES, EMBEDDING).SerializeToString())
 
 
 def features_to_onnx(model: keras.Model, backbone: ModelProto, features: str) -> bytes:
@@ -43,48 +42,36 @@ def features_to_onnx(model: keras.Model, backbone: ModelProto, features: str) ->
         model: takes `(b, t, c)`.
         backbone: takes `(b, h, w, 3)` uint8 and has an output `features` `(b, c)`.
     """
-    from onnx import compose, helper, numpy_helper, utils
+    from onnx import utils
+    from onnx.compose import merge_models
 
     n_frames, n_features = model.input.shape[1:]
-    spatial = utils.Extractor(backbone).extract_model([backbone.graph.input[0].name], [features])
-    temporal = _renamed(_converted(embedding_model(model), "float32"), "window", EMBEDDING)
+    (frames,) = backbone.graph.input
+    _, *size = (side.dim_value for side in frames.type.tensor_type.shape.dim)
+    spatial = utils.Extractor(backbone).extract_model([frames.name], [features])
+    temporal = _converted(embedding_model(model), "float32")
     temporal.ir_version = spatial.ir_version
-    merged = compose.merge_models(
-        compose.add_prefix(spatial, "space/"),
-        compose.add_prefix(temporal, "time/"),
-        io_map=[(f"space/{features}", "time/window")],
+    one_by_one = _reshape("uint8", [n_frames, *size], size)
+    in_windows = _reshape("float", [n_features], [n_frames, n_features])
+    whole = merge_models(one_by_one, spatial, [("to", frames.name)], prefix2="space/")
+    whole = merge_models(whole, in_windows, [(f"space/{features}", "from")], prefix2="rows/")
+    window = temporal.graph.input[0].name
+    whole = merge_models(whole, temporal, [("rows/to", window)], prefix2="time/")
+    return bytes(_renamed(whole, FRAMES, EMBEDDING).SerializeToString())
+
+
+def _reshape(kind: str, before: Sequence[int], after: Sequence[int]) -> ModelProto:
+    """What gives an array `from` of any number of one shape as an array `to` of another's."""
+    from onnx import parser
+
+    shapes = [", ".join(map(str, sides)) for sides in (before, after)]
+    return parser.parse_model(
+        f"""<ir_version: {IR_VERSION}, opset_import: ["": {OPSET}]>
+        reshape ({kind}[b, {shapes[0]}] from) => ({kind}[n, {shapes[1]}] to) {{
+            shape = Constant <value_ints: ints = [-1, {shapes[1]}]> ()
+            to = Reshape (from, shape)
+        }}"""
     )
-    graph = merged.graph
-    _, height, width, channels = [d.dim_value for d in graph.input[0].type.tensor_type.shape.dim]
-    inner = graph.input[0].name
-    _rewire(graph, f"space/{features}", "time/window")
-    graph.initializer.extend(
-        [
-            numpy_helper.from_array(_shape(-1, height, width, channels), "one_by_one"),
-            numpy_helper.from_array(_shape(-1, n_frames, n_features), "in_windows"),
-        ]
-    )
-    graph.node.insert(0, helper.make_node("Reshape", [FRAMES, "one_by_one"], [inner]))
-    at = next(i for i, node in enumerate(graph.node) if f"space/{features}" in node.output)
-    graph.node.insert(
-        at + 1, helper.make_node("Reshape", [f"space/{features}", "in_windows"], ["time/window"])
-    )
-    shape = ["b", n_frames, height, width, channels]
-    graph.input[0].CopyFrom(helper.make_tensor_value_info(FRAMES, 2, shape))  # 2: uint8
-    return bytes(_renamed(merged, FRAMES, EMBEDDING).SerializeToString())
-
-
-def _shape(*sizes: int) -> Any:
-    import numpy as np
-
-    return np.array(sizes, np.int64)
-
-
-def _rewire(graph: Any, old: str, new: str) -> None:
-    """Lets what reads `old` read `new`, without touching what makes it."""
-    for node in graph.node:
-        if old not in node.output:
-            node.input[:] = [new if name == old else name for name in node.input]
 
 
 def _converted(model: keras.Model, dtype: str) -> ModelProto:

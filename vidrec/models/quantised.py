@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 with convolutions of bytes: int8 weights, uint8 activations, exact sums.
+"""ONNX graphs with convolutions of bytes: int8 weights, uint8 activations, exact sums.
 
 Nothing but the trained weights is needed for it (after Nagel et al. 2019, "Data-Free Quantization
 Through Weight Equalization and Bias Correction"): a batch normalisation knows mean and deviation of
@@ -12,23 +12,26 @@ float32; without the corrected biases 0.998 (0.970).
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vidrec.models.efficientnet_lite import IR_VERSION, OPSET, Graph, Weights
-
 if TYPE_CHECKING:
     from onnx import ModelProto
 
+OPSET, IR_VERSION = 17, 8
+BATCH_NORM_EPSILON = 1e-3
 DEVIATIONS = 5.0  # from the mean of a channel: what lies farther out is cut off
 _STEPS, _LARGEST = 255, 127  # of an activation; of a weight
 _MAX_BIAS = 2**30  # in int32, with room for the sum
 _SIX = 6.0
 
 Floats = NDArray[np.float64]
+Weights = Mapping[str, NDArray[Any]]
+Values = Mapping[str, tuple[type[np.generic], tuple[int | str, ...]]]  # by name: type and shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,37 +49,57 @@ class _Signal:
 
 def sum_check() -> ModelProto:
     """Return a model that puts out by how much sums of products of bytes are wrong on a CPU."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    side = 64  # enough for the kernels that networks get
-    matrices: dict[str, NDArray[Any]] = {
-        "activations": np.full((side, side), _STEPS, np.uint8),
-        "weights": np.full((side, side), _LARGEST, np.int8),
-        "expected": np.full((side, side), side * _STEPS * _LARGEST, np.int32),
-    }
-    nodes = [
-        helper.make_node("MatMulInteger", ["activations", "weights"], ["sums"]),
-        helper.make_node("Sub", ["sums", "expected"], ["wrong"]),
-    ]
-    graph = helper.make_graph(
-        nodes, "sum_check", [],
-        [helper.make_tensor_value_info("wrong", TensorProto.INT32, [side, side])],
-        [numpy_helper.from_array(value, name) for name, value in matrices.items()],
-    )  # fmt: skip
-    opset = [helper.make_opsetid("", OPSET)]
-    return helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION)
+    shape = (64, 64)  # enough for the kernels that networks get
+    graph = Graph({})
+    activations = graph.constant("activations", np.full(shape, _STEPS), np.uint8)
+    weights = graph.constant("weights", np.full(shape, _LARGEST), np.int8)
+    expected = graph.constant("expected", np.full(shape, 64 * _STEPS * _LARGEST), np.int32)
+    sums = graph.add("MatMulInteger", "sums", activations, weights)
+    graph.add("Sub", "wrong", sums, expected)
+    return graph.model("sum_check", {}, {"wrong": (np.int32, shape)})
 
 
-class QuantisedGraph(Graph):
-    """Wraps each convolution and sum into steps to bytes and back, which ONNX Runtime fuses.
+class Graph:
+    """Collects nodes and constants; each method returns the name of what it made.
 
-    A runtime that cannot (on a GPU) computes the same in float32, but for what falls on the edge
+    Each convolution and sum stands between steps to bytes and back, which ONNX Runtime fuses. A
+    runtime that cannot (on a GPU) computes the same in float32, but for what falls on the edge
     between two bytes.
     """
 
     def __init__(self, weights: Weights) -> None:
-        super().__init__(weights)
+        self.weights = weights
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
         self._signals: dict[str, _Signal] = {}
+
+    def constant(self, name: str, value: Any, dtype: type[np.generic] = np.float32) -> str:
+        from onnx import numpy_helper
+
+        self.constants.append(numpy_helper.from_array(np.asarray(value, dtype), name))
+        return name
+
+    def add(self, kind: str, name: str, *inputs: str, **attributes: Any) -> str:
+        from onnx import helper
+
+        self.nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
+        return name
+
+    def model(self, name: str, inputs: Values, outputs: Values) -> ModelProto:
+        """Return all of it as a model of these inputs and outputs."""
+        from onnx import helper
+
+        def infos(values: Values) -> list[Any]:
+            return [
+                helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(np.dtype(d)), s)
+                for n, (d, s) in values.items()
+            ]
+
+        graph = helper.make_graph(self.nodes, name, infos(inputs), infos(outputs), self.constants)
+        opset = [helper.make_opsetid("", OPSET)]
+        return helper.make_model(
+            graph, opset_imports=opset, ir_version=IR_VERSION, producer_name="vidrec"
+        )
 
     def normalise(self, x: str) -> str:
         """Take bytes as they are: each stands for (x - 127) / 128."""
@@ -87,6 +110,7 @@ class QuantisedGraph(Graph):
     def convolve(
         self, x: str, name: str, norm: str, *, stride: int = 1, activate: bool = True
     ) -> str:
+        """A convolution with its batch normalisation folded in, and ReLU6."""
         source = self._signals[x]
         kernel, bias = self.folded(name, norm)
         rest = (slice(None), None, None, None)
@@ -109,8 +133,28 @@ class QuantisedGraph(Graph):
         # What a byte cannot hold is cut off: that is ReLU6.
         return self._write(y, _Signal(_SIX / _STEPS, 0, _mean_cut_off(mean, deviation), deviation))
 
+    def folded(self, name: str, norm: str) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the kernel ``(out, in/group, h, w)`` and the bias ``(out,)``."""
+        w = self.weights
+        scale = w[f"{norm}.weight"] / np.sqrt(w[f"{norm}.running_var"] + BATCH_NORM_EPSILON)
+        kernel: NDArray[Any] = w[f"{name}.weight"] * scale[:, None, None, None]
+        bias: NDArray[Any] = w[f"{norm}.bias"] - w[f"{norm}.running_mean"] * scale
+        return kernel, bias
+
+    def add_convolution(self, name: str, *inputs: str, kernel: NDArray[Any], stride: int) -> str:
+        return self.add(
+            "Conv",
+            name,
+            *inputs,
+            auto_pad="SAME_UPPER",  # TensorFlow's padding
+            strides=[stride, stride],
+            kernel_shape=kernel.shape[2:],
+            group=len(kernel) if kernel.shape[1] == 1 else 1,
+        )
+
     def join(self, name: str, x: str, y: str) -> str:
-        added = super().join(name, x, y)
+        """The sum of two."""
+        added = self.add("Add", name, x, y)
         first, second = self._signals[x], self._signals[y]
         return self._rounded(
             added, first.mean + second.mean, np.hypot(first.deviation, second.deviation)

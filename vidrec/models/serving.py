@@ -48,12 +48,7 @@ def open_session(
         options.add_session_config_entry("session.disable_prepacking", "1")
     if wide_sums:
         options.add_session_config_entry("session.x64quantprecision", "1")
-    source = str(model) if isinstance(model, Path) else model
-    try:
-        session = ort.InferenceSession(source, options, providers=chosen)
-    except Exception as exc:  # ONNX Runtime's exceptions have no common base
-        what = model if isinstance(model, Path) else "a model"
-        raise EmbedderError(f"ONNX Runtime cannot open {what}: {_first_line(exc)}") from exc
+    session = _opened(model, options, chosen)
     require_device(session, device)
     return session
 
@@ -116,10 +111,19 @@ def fold(model: bytes, folder: Path) -> None:
     prefix = "session.optimized_model_external_initializers"
     options.add_session_config_entry(f"{prefix}_file_name", "weights.bin")
     options.add_session_config_entry(f"{prefix}_min_size_in_bytes", "1024")
+    _opened(model, options, [CPU])
+
+
+def _opened(model: bytes | Path, options: SessionOptions, on: list[Any]) -> InferenceSession:
+    import onnxruntime as ort
+
+    source = str(model) if isinstance(model, Path) else model
     try:
-        ort.InferenceSession(model, options, providers=[CPU])
-    except Exception as exc:
-        raise EmbedderError(f"ONNX Runtime cannot prepare a model: {_first_line(exc)}") from exc
+        return ort.InferenceSession(source, options, providers=on)
+    except Exception as exc:  # ONNX Runtime's exceptions have no common base
+        what = model if isinstance(model, Path) else "a model"
+        reason = str(exc).partition("\n")[0] or type(exc).__name__
+        raise EmbedderError(f"ONNX Runtime cannot open {what}: {reason}") from exc
 
 
 def _options(threads: int) -> SessionOptions:
@@ -130,7 +134,3 @@ def _options(threads: int) -> SessionOptions:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     return options
-
-
-def _first_line(exc: Exception) -> str:
-    return (str(exc).splitlines() or [type(exc).__name__])[0]

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from vidrec.batches import in_batches
 from vidrec.errors import EmbedderError
 from vidrec.models.artifacts import installed_file, prepared
 from vidrec.models.serving import FOLDED, fold, open_session
@@ -60,8 +61,7 @@ class TextEncoder:
         # Texts of one length share a batch: nothing is padded, so nothing depends on neighbours.
         vectors = np.empty((len(texts), TEXT_DIM), np.float32)
         for places in by_length.values():
-            for start in range(0, len(places), BATCH):
-                batch = places[start : start + BATCH]
+            for batch in in_batches(places, BATCH):
                 vectors[batch] = self._run(np.array([tokens[i] for i in batch], np.int64))
         return vectors
 

@@ -152,27 +152,16 @@ def tone_part(tone: Tone | None) -> Floats:
     return part
 
 
-def coordinates_of(part: Floats) -> dict[str, float]:
-    """Return the coordinates by axis; ``(6,)`` may have any length above 0."""
-    return dict(zip(AXES, coordinates_of_all(part[None])[0].tolist(), strict=True))
-
-
-def coordinates_of_all(parts: Floats) -> Floats:
-    """Return ``(n, 5)`` coordinates of ``(n, 6)`` parts."""
+def coordinates_of(parts: Floats) -> Floats:
+    """Return the ``(n, 5)`` coordinates of ``(n, 6)`` parts, which may have any length above 0."""
     scales = FARTHEST * math.sqrt(len(AXES)) / np.linalg.norm(parts, axis=1)
     found: Floats = parts[:, :-1] * scales[:, None]
     return found
 
 
-def places_of_all(coordinates: Floats) -> Floats:
-    """Return where coordinates lie on their axes: 0 the lowest end, 0.5 as usual, 1 the top."""
-    places: Floats = (coordinates / FARTHEST + 1) / 2
-    return places
-
-
-def tone_words(coordinates: Mapping[str, float]) -> list[str]:
+def tone_words(coordinates: Sequence[float]) -> list[str]:
     """Say in words where a clip differs from the usual: "dark", "still"."""
-    words = [WORDS[axis][value > 0] for axis, value in coordinates.items() if abs(value) >= TOLD]
+    words = [WORDS[a][x > 0] for a, x in zip(AXES, coordinates, strict=True) if abs(x) >= TOLD]
     return [word for word in words if word]
 
 
