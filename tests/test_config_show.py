@@ -73,6 +73,7 @@ def test_a_file_of_the_working_folder_is_named() -> None:
         ("", {"VIDREC_S3_WORKERS": "many"}, r"Received: many \(VIDREC_S3_WORKERS\)"),
         ("[marengo]\nbase_url = 'api.example'", {}, r"Received: api.example \(vidrec.toml:2\)"),
         ("", {"VIDREC_S3_ENDPOINT_URL": "ftp://me:PASS@h/x"}, r"Received: ftp://h/x \(VIDREC_S3"),
+        ("", {"VIDREC_S3_ENDPOINT_URL": "http://a:PASS@[h/?token=PASS"}, r"Received: \[h/ \(VID"),
         ("[marengo]\napi_key = ['PASS']", {}, r"marengo.api_key: .* \(vidrec.toml:2\)"),
         ("marengo = 'PASS'", {}, r"setting marengo: .*vidrec.toml:1"),
         ("[marengo]\napi_kee = 'PASS'", {}, r"api_kee \(vidrec.toml:2\)"),

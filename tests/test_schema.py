@@ -40,8 +40,13 @@ def lines(command: str, *arguments: object, code: int = 0) -> str:
     return vidrec(command, *arguments, "--format", "jsonl", code=code).stdout
 
 
+def built() -> dict[str, Any]:
+    group: Any = typer.main.get_command(app)
+    return {name: group.get_command(None, name) for name in COMMANDS}
+
+
 def test_every_command_that_has_a_format_has_a_schema() -> None:
-    every: dict[str, Any] = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    every: dict[str, Any] = built()
     formats = {
         name: next((p for p in command.params if p.name == "format"), None)
         for name, command in every.items()
@@ -53,7 +58,7 @@ def test_every_command_that_has_a_format_has_a_schema() -> None:
 
 
 def test_each_command_has_quiet_verbose_and_a_log() -> None:
-    for name, command in dict(typer.main.get_command(app).commands).items():  # type: ignore[attr-defined]
+    for name, command in built().items():
         assert {"quiet", "verbose", "log_file"} <= {p.name for p in command.params}, name
 
 

@@ -11,7 +11,6 @@ import errno
 import gc
 import re
 import sys
-from collections.abc import Iterator, Mapping
 from importlib import import_module
 from keyword import iskeyword
 from pathlib import Path
@@ -24,7 +23,7 @@ from typer.main import get_command_from_info
 from typer.models import CommandInfo
 
 from vidrec import __version__, display, interrupts
-from vidrec.commands.help import WIDEST, PlainCommand, PlainGroup
+from vidrec.commands.help import COMMANDS, WIDEST, PlainCommand, PlainGroup
 from vidrec.commands.options import use_config
 from vidrec.errors import UsageError, VidrecError
 from vidrec.wording import did_you_mean
@@ -33,65 +32,13 @@ from vidrec.wording import did_you_mean
 _WrongUsage: Any = typer.BadParameter.__base__
 
 
-# Each command and the first line of its help, which stands here so that the list of them needs no
-# command's module: it is imported, and its options are read, when the command is asked for.
-COMMANDS = {
-    "demo": "Render a small library, embed it, and ask it three texts and a clip.",
-    "embed": "Embed videos into the library; what is done already is skipped.",
-    "index": "Bring a store up to date with the library; no model is called.",
-    "recommend": "Recommend videos for a text, a clip, an image or a video of the library.",
-    "serve": "Serve the page and the API that play what is recommended.",
-    "evaluate": "Measure how well texts and similar videos find what they should, against chance.",
-    "fetch-ucf": "Fetch a subset of UCF101, only the bytes of the chosen clips.",
-    "train": "Train a network on labelled clips, for the resnet embedder.",
-    "upload": "Upload videos to S3; objects that are there already are skipped.",
-    "jobs": "Show jobs of paid services: state, age, minutes, and what is stuck.",
-    "usage": "Show what was paid for, by the library's own record.",
-    "export": "Write an embedder's vectors and their metadata to a file.",
-    "import": "Import vectors made elsewhere, or another library.",
-    "status": "Show what the library holds, what is indexed, and what failed.",
-    "doctor": "Check config, credentials, services, packages and disk; say how to mend each.",
-    "config": "Show every setting with where it comes from, or trust a folder's config file.",
-    "guide": "Show the guide: what can be asked, stores, costs, the page, other machines.",
-    "schema": "Print the JSON Schema of the lines that a command writes under --format jsonl.",
-    "list": "List the videos of the library.",
-    "open": "Play a result of the last answer at its moment.",
-    "mcp": "Let agents search the library: tools over stdin and stdout (MCP).",
-    "tag": "Give videos fields of your own, which --where can ask for.",
-    "label": "Label videos; the index shows it after the next `vidrec index`.",
-    "remove": "Forget videos: their embeddings leave the library and its index. Files stay.",
-}
-
-
-class _Built(Mapping[str, Any]):
-    """The commands, each built when it is asked for."""
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in COMMANDS:
-            raise KeyError(name)
-        word = name.replace("-", "_") + "_" * (iskeyword(name) or name in ("list", "open"))
-        function = getattr(import_module(f"vidrec.commands.{word}"), word)
-        info = CommandInfo(name=name, cls=PlainCommand, callback=function)
-        return get_command_from_info(info, pretty_exceptions_short=True, rich_markup_mode=None)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(COMMANDS)
-
-    def __len__(self) -> int:
-        return len(COMMANDS)
-
-
 class _Commands(PlainGroup):
     """Turns what a command raises into one line and an exit code."""
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self.commands: Any = _Built()
+        self.commands: Any = dict.fromkeys(COMMANDS)  # the names; each is built when asked for
         self._listing = False
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        self._listing = True
-        super().format_help(ctx, formatter)
 
     def shell_complete(self, ctx: Any, incomplete: str) -> Any:
         self._listing = True  # names are enough
@@ -101,9 +48,15 @@ class _Commands(PlainGroup):
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if self._listing and cmd_name in COMMANDS:
+        if cmd_name not in COMMANDS:
+            return None
+        if self._listing:
             return typer.core.TyperCommand(cmd_name, help=COMMANDS[cmd_name])
-        return super().get_command(ctx, cmd_name)
+        word = cmd_name.replace("-", "_")
+        word += "_" * (iskeyword(word) or word in ("list", "open"))
+        function = getattr(import_module(f"vidrec.commands.{word}"), word)
+        info = CommandInfo(name=cmd_name, cls=PlainCommand, callback=function)
+        return get_command_from_info(info, pretty_exceptions_short=True, rich_markup_mode=None)
 
     def make_context(
         self, info_name: Any, args: list[str], parent: Any = None, **extra: Any
@@ -124,31 +77,32 @@ class _Commands(PlainGroup):
             return super().invoke(ctx)
         except _WrongUsage as exc:
             _show_wrong_usage(exc, words)
-            raise typer.Exit(UsageError.exit_code) from None
-        except OSError as exc:
-            if exc.errno == errno.EPIPE:  # whoever read us has enough
-                raise typer.Exit(VidrecError.exit_code) from None
-            where = f"{exc.filename}: " if exc.filename else ""
-            display.show_error(VidrecError(f"{where}{exc.strerror or exc}"))
-            raise typer.Exit(VidrecError.exit_code) from None
-        except VidrecError as exc:
-            display.show_error(exc)
-            raise typer.Exit(exc.exit_code) from None
-        except UnicodeEncodeError as exc:  # a name in another encoding, where text is needed
-            text = exc.object if isinstance(exc.object, str) else ""
-            display.show_error(UsageError(f"{text} is not UTF-8: check the terminal's encoding"))
-            raise typer.Exit(UsageError.exit_code) from None
-        except ModuleNotFoundError as exc:
-            from vidrec.extras import missing_package
-
-            error = missing_package(exc)
-            if error is None:
+            code = UsageError.exit_code
+        except (VidrecError, OSError, ModuleNotFoundError, UnicodeEncodeError) as exc:
+            if (error := _error_of(exc)) is None:
                 raise
-            display.show_error(error)
-            raise typer.Exit(error.exit_code) from None
+            code = error.exit_code
+            if getattr(exc, "errno", None) != errno.EPIPE:  # whoever read us has enough
+                display.show_error(error)
         except KeyboardInterrupt:
             display.note("interrupted")
-            raise typer.Exit(130) from None
+            code = interrupts.EXIT_CODE
+        raise typer.Exit(code)
+
+
+def _error_of(exc: Exception) -> VidrecError | None:
+    """Return what is told of an exception; None: it is nobody's but ours."""
+    if isinstance(exc, VidrecError):
+        return exc
+    if isinstance(exc, ModuleNotFoundError):
+        from vidrec.extras import missing_package
+
+        return missing_package(exc)
+    if isinstance(exc, UnicodeEncodeError):  # a name in another encoding, where text is needed
+        return UsageError(f"{exc.object!s} is not UTF-8: check the terminal's encoding")
+    assert isinstance(exc, OSError)
+    where = f"{exc.filename}: " if exc.filename else ""
+    return VidrecError(f"{where}{exc.strerror or exc}")
 
 
 def _show_wrong_usage(exc: Any, words: list[str]) -> None:

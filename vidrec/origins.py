@@ -18,7 +18,7 @@ from vidrec.errors import ConfigError
 from vidrec.files import is_file, parsed_toml
 from vidrec.plugins import ENV_PREFIX
 from vidrec.records import dataclass
-from vidrec.urls import stable_url
+from vidrec.urls import shown_url
 
 IN_FOLDER = Path("vidrec.toml")
 LARGEST_FILE = 1 << 20  # bytes
@@ -175,12 +175,7 @@ def shown(name: str, value: Any) -> Any:
 
 def shown_text(text: str) -> str:
     """Return a text without what a URL in it lets others do."""
-    if "://" not in text and "@" not in text:
-        return text
-    try:
-        return stable_url(text) if "://" in text else text.rpartition("@")[2]
-    except ValueError:
-        return MASK
+    return shown_url(text) if "://" in text else text.rpartition("@")[2]
 
 
 def problem_of(given: Given, error: Mapping[str, Any], known: Sequence[str] = ()) -> str:

@@ -56,7 +56,7 @@ def shown_url(url: str) -> str:
     try:
         return stable_url(url)
     except ValueError:
-        return url.rpartition("@")[2]
+        return url.rpartition("@")[2].partition("?")[0]
 
 
 def asked_wait(text: str | None, now: float) -> float | None:

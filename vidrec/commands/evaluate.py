@@ -46,7 +46,7 @@ def evaluate(
     seed: int = option("Random seed of the bootstrap.", default=0, min=0),
     format: ReportFormat = "auto",
 ) -> None:
-    """Measure how well texts and similar videos find what they should, against chance.
+    """Measure how well texts and videos find what they should, against chance.
 
     Example: vidrec evaluate --captions captions.csv --min R@1=0.4
     """

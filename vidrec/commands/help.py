@@ -26,15 +26,47 @@ GROUPS = {
     "Output": ("format", "sheet", "save_clips", "exact", "all_videos", "quiet", "verbose",
                "log_file", "version", "install_completion", "show_completion", "help"),
 }  # fmt: skip
-# Commands by what one is about to do; those that stand in none come last.
+# Commands by what one is about to do, each with the first line of its help, which stands here so
+# that the list of them needs no command's module.
 JOURNEYS = {
-    "Start": ("demo", "embed", "recommend", "open", "serve"),
-    "Library": ("list", "label", "tag", "remove", "status", "index", "evaluate"),
-    "Cloud": ("upload", "jobs", "usage"),
-    "Training": ("fetch-ucf", "train"),
-    "Exchange": ("export", "import", "schema", "mcp"),
-    "Set-up": ("doctor", "config", "guide"),
+    "Start": {
+        "demo": "Render a small library, embed it, and ask it three texts and a clip.",
+        "embed": "Embed videos into the library; what is done already is skipped.",
+        "recommend": "Recommend videos for a text, a clip, an image or a video of the library.",
+        "open": "Play a result of the last answer at its moment.",
+        "serve": "Serve the page and the API that play what is recommended.",
+    },
+    "Library": {
+        "list": "List the videos of the library.",
+        "label": "Label videos; the index shows it after the next `vidrec index`.",
+        "tag": "Give videos fields of your own, which --where can ask for.",
+        "remove": "Forget videos: their embeddings leave the library and its index. Files stay.",
+        "status": "Show what the library holds, what is indexed, and what failed.",
+        "index": "Bring a store up to date with the library; no model is called.",
+        "evaluate": "Measure how well texts and videos find what they should, against chance.",
+    },
+    "Cloud": {
+        "upload": "Upload videos to S3; objects that are there already are skipped.",
+        "jobs": "Show jobs of paid services: state, age, minutes, and what is stuck.",
+        "usage": "Show what was paid for, by the library's own record.",
+    },
+    "Training": {
+        "fetch-ucf": "Fetch a subset of UCF101, only the bytes of the chosen clips.",
+        "train": "Train a network on labelled clips, for the resnet embedder.",
+    },
+    "Exchange": {
+        "export": "Write an embedder's vectors and their metadata to a file.",
+        "import": "Import vectors made elsewhere, or another library.",
+        "schema": "Print the JSON Schema of the lines that a command writes under --format jsonl.",
+        "mcp": "Let agents search the library: tools over stdin and stdout (MCP).",
+    },
+    "Set-up": {
+        "doctor": "Check config, credentials, services, packages and disk; say how to mend each.",
+        "config": "Show every setting with where it comes from, or trust a folder's config file.",
+        "guide": "Show the guide: what can be asked, stores, costs, the page, other machines.",
+    },
 }
+COMMANDS = {name: line for commands in JOURNEYS.values() for name, line in commands.items()}
 GROUP_OF = {name: group for group, names in GROUPS.items() for name in names}
 METAVARS = {int: "N", float: "X", str: "TEXT"}
 
@@ -90,7 +122,12 @@ class _Plain:
             with _section(formatter, "Arguments"):
                 formatter.write_dl(arguments)
         if hasattr(self, "list_commands"):
-            _write_commands(self, ctx, formatter)
+            wide = max(map(len, COMMANDS))
+            for title, commands in JOURNEYS.items():
+                with _section(formatter, title):
+                    formatter.write_dl(
+                        [(f"{name:<{wide}}", line) for name, line in commands.items()]
+                    )
         groups: dict[str, list[tuple[str, str]]] = {name: [] for name in ("Options", *GROUPS)}
         for option in self.get_params(ctx):
             if option.param_type_name == "option" and not option.hidden:
@@ -99,17 +136,6 @@ class _Plain:
             if rows:
                 with _section(formatter, group):
                     formatter.write_dl(rows, col_max=max(16, min(30, formatter.width // 3)))
-
-
-def _write_commands(group: Any, ctx: Any, formatter: Any) -> None:
-    every = group.list_commands(ctx)
-    spare = [name for name in every if not any(name in names for names in JOURNEYS.values())]
-    wide = max(map(len, every))
-    for title, names in {**JOURNEYS, "More": spare}.items():
-        rows = [(f"{name:<{wide}}", group.get_command(ctx, name).help) for name in names]
-        if rows:
-            with _section(formatter, title):
-                formatter.write_dl(rows)
 
 
 def _arguments(command: Any, ctx: Any) -> list[Any]:
