@@ -120,6 +120,21 @@ def test_head_may_be_refused(serve: Serve, code: int) -> None:
     assert look(serve(b"12345", answer)[0]) == (5, '"1"')
 
 
+def test_a_server_that_hangs_up_before_it_answers_is_asked_again(
+    serve: Serve, tmp_path: Path
+) -> None:
+    def hangs_up(handler: Odd) -> None:
+        if handler.command == "HEAD" or len(handler.asked) < 4:
+            handler.close_connection = True
+            return None
+        return handler.send(ETag='"1"')
+
+    url, kind = serve(b"12345", hangs_up)
+    assert look(url) == (5, '"1"')
+    kind.asked.clear()
+    assert fetched(url, tmp_path) == b"12345"
+
+
 def test_head_that_says_nothing_is_there_is_not_believed(serve: Serve) -> None:
     def answer(handler: Odd) -> None:
         handler.send(body=b"" if handler.command == "HEAD" else b"12345", ETag='"1"')

@@ -231,6 +231,16 @@ def test_bad_files_do_not_stop_a_run(clips: dict[str, Path]) -> None:
     assert json.loads(vidrec("status", "--format", "json").stdout)["failures"] == []
 
 
+def test_a_folder_that_opens_again_has_not_failed(clips: dict[str, Path]) -> None:
+    folder = clips["coffee"].parent
+    with Library(load_settings().library) as library:
+        for source in (str(folder), "https://127.0.0.1:9/shows/"):
+            library.record_failure("conse", source, "Permission denied", permanent=False)
+    vidrec("embed", folder)
+    failures = json.loads(vidrec("status", "--format", "json").stdout)["failures"]
+    assert [failure["source"] for failure in failures] == ["https://127.0.0.1:9/shows/"]
+
+
 def test_a_dry_run_counts_what_failed_before(clips: dict[str, Path]) -> None:
     clips["coffee"].write_text("this is no video")
     vidrec("embed", clips["coffee"].parent, code=4)

@@ -22,7 +22,8 @@ def test_bins_and_caches_of_storage_systems_are_left_out(tmp_path: Path) -> None
     touch(
         tmp_path, "a.mp4", "@eaDir/a.mp4/SYNO.mp4", "#recycle/b.mp4", "$RECYCLE.BIN/S-1/c.mp4",
         ".Trash-1000/files/d.mp4", "x/@Recycle/e.mp4", "System Volume Information/f.mp4",
-        ".hidden.mp4", "x/g.mp4", "@eaDirs/h.mp4",
+        ".hidden.mp4", "x/g.mp4", "@eaDirs/h.mp4", "~snapshot/nightly.0/i.mp4",
+        "Network Trash Folder/j.mp4",
     )  # fmt: skip
     assert found(tmp_path) == ["a.mp4", "@eaDirs/h.mp4", "x/g.mp4"]
 

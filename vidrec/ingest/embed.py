@@ -25,7 +25,7 @@ from vidrec.files import is_text
 from vidrec.ingest.engines.threads import in_threads
 from vidrec.ingest.paid import Expected, Gate
 from vidrec.ingest.plan import Planner, Shard, Task, sources_of
-from vidrec.ingest.remote import Remote
+from vidrec.ingest.remote import Remote, is_remote
 from vidrec.ingest.remove import forget_failures_of_gone
 from vidrec.ingest.scan import NOT_THERE, LabelFrom, Source, note
 from vidrec.ingest.work import FirstComes, Outcome, Worker
@@ -310,6 +310,11 @@ def _drain(
             retry_failed=options.retry_failed, exclude=options.exclude,
         )
     )  # fmt: skip
+    if not options.dry_run:
+        found = {source.name for source in sources}
+        for prefix in filter(is_remote, paths or ()):  # what could not be listed before is now
+            if prefix not in found:
+                run.library.clear_failure(embedder.name, prefix)
     run.progress.start("looking" if options.dry_run else "embedding", len(sources), "video")
     with ExitStack() as until_the_end:
         for outcome in _outcomes(run, settings, run.tasks(sources), cancel, until_the_end):

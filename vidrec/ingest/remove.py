@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vidrec.config import Settings
 from vidrec.errors import UsageError, VidrecError
-from vidrec.files import exists, expanded
+from vidrec.files import exists, expanded, is_folder
 from vidrec.ingest.index import leave_store
 from vidrec.library import Library
 from vidrec.stores import open_store
@@ -89,12 +89,13 @@ def gone(library: Library) -> Iterable[tuple[Video, str]]:
 
 
 def forget_failures_of_gone(library: Library, stage: str | None = None) -> None:
-    """Forget failures of files that are no longer in their folders."""
+    """Forget failures of files that are no longer in their folders, and of folders that open."""
     for failure in library.failures():
         if stage not in (None, failure.stage) or "://" in failure.source:
             continue
         path = Path(failure.source)
-        if not os.path.lexists(path) and exists(path.parent):
+        gone = not os.path.lexists(path) and exists(path.parent)
+        if gone or (is_folder(path) and os.access(path, os.R_OK | os.X_OK)):
             library.clear_failure(failure.stage, failure.source)
 
 

@@ -28,7 +28,8 @@ NOT_THERE = "no such file or folder"
 LabelFrom = Literal["auto", "folder", "none"]
 # Where systems of storage and desktops keep previews, snapshots and what was thrown away.
 _NOT_THE_USERS = frozenset(
-    {"@eadir", "@recycle", "@tmp", "#recycle", "#snapshot", "$recycle.bin", "recycler",
+    {"@eadir", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot", "~snapshot",
+     "$recycle.bin", "recycler", "recycled", "network trash folder", "temporary items",
      "system volume information", "lost+found", "__macosx"}
 )  # fmt: skip
 _UCF101_GROUP = re.compile(r"(?i)^(v_.+_g\d+)_c\d+$")

@@ -51,14 +51,16 @@ def _answer(url: str, name: str, method: str, headers: Mapping[str, str]) -> Any
         return _opener().open(_request(url, method, headers), timeout=SILENT_SEC)
     except urllib.error.HTTPError as exc:
         exc.close()
-        problem = f"{name} cannot be read: HTTP {exc.code} {exc.reason}"
+        problem = f"{name} cannot be read: HTTP {exc.code} {exc.reason}".partition("\n")[0]
         if exc.code in BUSY:
             wait = asked_wait(exc.headers.get("Retry-After"), time.time())
             raise Passing(problem, code=str(exc.code), wait=wait) from exc
         raise StorageError(problem, code=str(exc.code)) from exc
     except urllib.error.URLError as exc:
         raise StorageError(f"{name} cannot be reached: {exc.reason}") from exc
-    except (HTTPException, OSError, ValueError) as exc:
+    except (HTTPException, ConnectionError) as exc:
+        raise Passing(f"{name} broke off: {exc or type(exc).__name__}") from exc
+    except (OSError, ValueError) as exc:
         raise StorageError(f"{name} cannot be read: {exc or type(exc).__name__}") from exc
 
 

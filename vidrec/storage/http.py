@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from vidrec.errors import StorageError
 from vidrec.storage.connections import chunks, opened
-from vidrec.storage.resume import Patience, Stream, download
+from vidrec.storage.resume import Passing, Patience, Stream, download
 from vidrec.urls import stable_url
 
 SAMPLE = 1 << 16  # bytes of the beginning and the end of a file whose server says nothing of it
@@ -32,7 +32,7 @@ def look(url: str, patience: Patience | None = None) -> tuple[int, str]:
             size, mark = _facts(response.headers)
     except StorageError as exc:
         # Not every server answers HEAD, and a presigned URL is signed for GET alone.
-        if not exc.code:
+        if not (exc.code or isinstance(exc, Passing)):
             raise
         size, mark = 0, ""
     if size <= 0 or not mark:
