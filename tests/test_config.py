@@ -63,10 +63,26 @@ def test_a_wrong_file_is_refused_by_name(text: str, named: str) -> None:
         load_settings()
 
 
-@pytest.mark.parametrize("name", ["VIDREC_LIBARY", "VIDREC_QDRANT_URLL", "VIDREC_QDRNT_URL"])
+@pytest.mark.parametrize(
+    "name",
+    ["VIDREC_LIBARY", "VIDREC_QDRANT_URLL", "VIDREC_QDRNT_URL", "vidrec_libary", "VIDREC_CACHE_X"],
+)
 def test_a_misspelt_variable_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "x")
-    with pytest.raises(ConfigError, match="(?i)" + name.removeprefix("VIDREC_").split("_")[-1]):
+    with pytest.raises(ConfigError, match="(?i)" + name[len("VIDREC_") :].split("_")[-1]):
+        load_settings()
+
+
+def test_variables_in_small_letters_and_of_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("vidrec_qdrant_port", "1")
+    monkeypatch.setenv("VIDREC_SERVE_PROXIES", '["10.0.0.1", "10.0.0.2"]')
+    monkeypatch.setenv("VIDREC_QDRANT_COLLECTION", "[x]")
+    settings = load_settings()
+    assert settings.qdrant.port == 1
+    assert settings.serve.proxies == ("10.0.0.1", "10.0.0.2")
+    assert settings.qdrant.collection == "[x]"
+    monkeypatch.setenv("VIDREC_SERVE_PROXIES", "10.0.0.1")
+    with pytest.raises(ConfigError, match=r"serve.proxies: .*tuple.*\(VIDREC_SERVE_PROXIES\)"):
         load_settings()
 
 

@@ -15,18 +15,13 @@ from typing import Any
 
 from platformdirs import user_cache_path, user_data_path
 from pydantic import Field, PrivateAttr, ValidationError, field_validator
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-)
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, SettingsError
 
 from vidrec import sections
 from vidrec.errors import ConfigError
 from vidrec.files import expanded
-from vidrec.origins import Given, problem_of, read_given
-from vidrec.plugins import ENV_PREFIX, take_plugins
+from vidrec.origins import ENV_PREFIX, Given, problem_of, read_given
+from vidrec.plugins import installed, owner_of, parsed
 from vidrec.sections import S, Section
 from vidrec.trust import require_trust
 
@@ -98,27 +93,10 @@ class Settings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        *others: PydanticBaseSettingsSource,
-        **by_name: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, _TomlSource(settings_cls)
-
-
-_file_values: Mapping[str, Any] = {}
-
-
-class _TomlSource(PydanticBaseSettingsSource):
-    """The parsed config file as the weakest source above the defaults."""
-
-    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-        return _file_values.get(field_name), field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        return dict(_file_values)
+        cls, settings_cls: Any, init_settings: Any, *others: Any, **by_name: Any
+    ) -> tuple[Any]:
+        """Take what is given alone: ``settings_of`` lays the sources over each other."""
+        return (init_settings,)
 
 
 def load_settings(
@@ -146,21 +124,22 @@ def settings_of(given: Given) -> Settings:
     Raises:
         ConfigError: an unknown key, or a value of the wrong kind.
     """
-    global _file_values
-    values, flags = dict(given.values), {**given.flags}
-    plugins = take_plugins(Settings.model_fields, values, _unknown_variables(), flags)
-    _file_values = values
+    values: dict[str, Any] = {}
     try:
-        settings = Settings(**flags)
-        settings._plugins, settings._given = plugins, given if plugins else None
-        return settings
+        for layer in (given.values, _plug_ins(), EnvSettingsSource(Settings)(), given.flags):
+            for name, value in layer.items():
+                both = isinstance(value, Mapping) and isinstance(values.get(name), dict)
+                values[name] = values[name] | value if both else value
+        foreign = {n for n in values.keys() - Settings.model_fields if isinstance(values[n], dict)}
+        plugins = {n: values.pop(n) for n in (foreign & installed() if foreign else ())}
+        settings = Settings(**values)
     except ValidationError as exc:
         first = exc.errors(include_url=False, include_input=False)[0]
         raise ConfigError(problem_of(given, dict(first), tuple(setting_names()))) from exc
     except SettingsError as exc:
         raise ConfigError(f"{exc} (VIDREC_* environment)") from exc
-    finally:
-        _file_values = {}
+    settings._plugins, settings._given = plugins, given if plugins else None
+    return settings
 
 
 @cache
@@ -168,41 +147,44 @@ def setting_names() -> dict[str, Any]:
     """Return all settings of vidrec's own by dotted name, with their fields."""
     names: dict[str, Any] = {}
     for name, field in Settings.model_fields.items():
-        if isinstance(field.default, Section):
-            inner = type(field.default).model_fields
-            names |= {f"{name}.{key}": its for key, its in inner.items()}
-        else:
-            names[name] = field
+        keys = _sections().get(name)
+        names |= {name: field} if keys is None else {f"{name}.{k}": its for k, its in keys.items()}
     return names
 
 
 @cache
 def secret_settings() -> dict[str, tuple[str, ...]]:
     """Return the names of each section's keys."""
-    found: dict[str, tuple[str, ...]] = {}
-    for dotted, field in setting_names().items():
-        section, _, key = dotted.rpartition(".")
-        if section:
-            secret = "SecretStr" in str(field.annotation)
-            found[section] = (*found.get(section, ()), *((key,) if secret else ()))
-    return found
+    return {
+        section: tuple(key for key, field in keys.items() if "SecretStr" in str(field.annotation))
+        for section, keys in _sections().items()
+    }
 
 
-def _unknown_variables() -> dict[str, str]:
-    """Return variables under the prefix that name no setting of ours: a plug-in's, or typos."""
-    unknown: dict[str, str] = {}
+@cache
+def _sections() -> dict[str, Mapping[str, Any]]:
+    """Return what can be set in each section of vidrec's own."""
+    defaults = {name: field.default for name, field in Settings.model_fields.items()}
+    return {n: type(its).model_fields for n, its in defaults.items() if isinstance(its, Section)}
+
+
+def _plug_ins() -> dict[str, dict[str, Any]]:
+    """Return what the environment sets for installed plug-ins, which pydantic does not know.
+
+    Raises:
+        ConfigError: a variable under the prefix is nobody's: no typo is ignored in silence.
+    """
+    found: dict[str, dict[str, Any]] = {}
     for name, value in os.environ.items():
-        if not name.startswith(ENV_PREFIX) or name.startswith(NOT_SETTINGS):
+        if not name.upper().startswith(ENV_PREFIX) or name.upper().startswith(NOT_SETTINGS):
             continue
         top = name[len(ENV_PREFIX) :].lower()
         section, _, key = top.partition("_")
-        field = Settings.model_fields.get(section)
-        whole = Settings.model_fields.get(top)
-        if whole is not None and isinstance(whole.default, Section):
-            example = "name" if "name" in type(whole.default).model_fields else "KEY"
-            raise ConfigError(
-                f"{name} names a section, not a setting: set {name}_{example.upper()} instead"
-            )
-        if whole is None and (field is None or not key):
-            unknown[name] = value
-    return unknown
+        if top in _sections():
+            example = f"{name}_{'NAME' if 'name' in _sections()[top] else 'KEY'}"
+            raise ConfigError(f"{name} names a section, not a setting: set {example} instead")
+        if top not in Settings.model_fields and not (section in _sections() and key):
+            owner = owner_of(name)
+            if value:
+                found.setdefault(owner, {})[top[len(owner) + 1 :]] = parsed(value)
+    return found

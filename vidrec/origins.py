@@ -16,10 +16,10 @@ from platformdirs import user_config_path
 
 from vidrec.errors import ConfigError
 from vidrec.files import is_file, parsed_toml
-from vidrec.plugins import ENV_PREFIX
 from vidrec.records import dataclass
 from vidrec.urls import shown_url
 
+ENV_PREFIX = "VIDREC_"
 IN_FOLDER = Path("vidrec.toml")
 LARGEST_FILE = 1 << 20  # bytes
 MASK = "**********"

@@ -8,8 +8,18 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+)
+from pydantic_settings import NoDecode
 
+from vidrec.plugins import parsed
 from vidrec.urls import checked_endpoint
 
 
@@ -36,6 +46,7 @@ def clean_key(key: SecretStr) -> SecretStr:
 ApiKey = Annotated[SecretStr, AfterValidator(clean_key)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True)]
 Endpoint = Annotated[str, AfterValidator(checked_endpoint)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parsed)]  # a variable's is JSON
 S = TypeVar("S", bound=Section)
 
 
@@ -212,9 +223,9 @@ class ServeSettings(Section):
     host: str = "127.0.0.1"
     port: int = Field(default=8765, ge=0, le=65535)
     token: ApiKey | None = None
-    allowed_hosts: tuple[str, ...] = ()
-    cors_origins: tuple[str, ...] = ()
-    proxies: tuple[str, ...] = ()
+    allowed_hosts: Names = ()
+    cors_origins: Names = ()
+    proxies: Names = ()
     root_path: str = Field(default="", pattern=r"^(/[A-Za-z0-9._~-]+)*$")
     rate: int = Field(default=240, ge=0)
     upload_mb: int = Field(default=64, ge=1, le=4096)

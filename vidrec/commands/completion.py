@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import typer
 
+from vidrec.plugins import installed
+
 if TYPE_CHECKING:
     from vidrec.library import Library
 
@@ -34,7 +36,7 @@ def embedders(ctx: typer.Context, incomplete: str) -> Iterable[str]:
     """Built-in ones, those of plug-ins, and those whose vectors the library holds."""
     from vidrec.embedders import BUILT_IN
 
-    found = [*BUILT_IN, *_plugins("vidrec.embedders")]
+    found = [*BUILT_IN, *installed("vidrec.embedders")]
     if (library := _library(ctx)) is not None:
         with library:
             found += [fingerprint.embedder for fingerprint in library.fingerprints()]
@@ -46,7 +48,7 @@ def stores(ctx: typer.Context, incomplete: str) -> Iterable[str]:
     """Built-in ones and those of plug-ins."""
     from vidrec.stores import BUILT_IN
 
-    return [*BUILT_IN, *_plugins("vidrec.stores")]
+    return [*BUILT_IN, *installed("vidrec.stores")]
 
 
 @_completion
@@ -87,12 +89,6 @@ def videos(ctx: typer.Context, incomplete: str) -> Iterable[str]:
         ctx, "SELECT filename FROM videos WHERE substr(filename, 1, ?) = ? LIMIT 200",
         len(incomplete), incomplete,
     )  # fmt: skip
-
-
-def _plugins(group: str) -> list[str]:
-    from importlib.metadata import entry_points
-
-    return [entry.name for entry in entry_points(group=group)]
 
 
 def _column(ctx: typer.Context, query: str, *values: object) -> list[str]:
