@@ -6,10 +6,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import typer
 from typer import Argument
 
-from vidrec.commands.options import NulSeparated, ReportFormat, command, flag, option, sets
+from vidrec.commands.options import NulSeparated, ReportFormat, command, flag, leave, option, sets
 from vidrec.commands.stdin import agrees, nothing_in, with_stdin
 from vidrec.display import (
     Bar,
@@ -22,7 +21,7 @@ from vidrec.display import (
     show_data,
     show_lines,
 )
-from vidrec.errors import PartialFailure, UsageError
+from vidrec.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -131,15 +130,13 @@ def embed(
         _show_plan(report, format)
     else:
         show_embed_report(report, format, rows, nothing_in(named))
-    if report.interrupted:
-        raise typer.Exit(130)
+    leave(interrupted=report.interrupted)
     if metadata is not None and not dry_run:
         _describe(settings, metadata)
     if index and not dry_run and (report.videos or report.skipped):
         _follow(settings, report)
     undone = report.over_cap and report.limit != "--max-minutes" and not dry_run
-    if report.failed or undone or (strict and report.known_failures):
-        raise typer.Exit(PartialFailure.exit_code)
+    leave(failed=report.failed or undone or (strict and report.known_failures))
 
 
 def _pays_on(report: EmbedReport, options: EmbedOptions) -> bool:

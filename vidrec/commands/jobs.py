@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import typer
-
-from vidrec.commands.options import ReportFormat, command, flag, option
+from vidrec.commands.options import ReportFormat, command, flag, leave, option
 from vidrec.display import Format, count, moment, note, show_data, show_table
-from vidrec.errors import PartialFailure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,8 +39,9 @@ def jobs(
              "one (with --retry-failed, if it had failed for good)")  # fmt: skip
     cleaned = stage.clean_copies(settings) if clean_assets else None
     _show_jobs(stage.list_jobs(settings, closed=closed), format)
-    if cleaned is not None and _show_cleaned(cleaned):
-        raise typer.Exit(PartialFailure.exit_code)
+    if cleaned is not None:
+        _show_cleaned(cleaned)
+        leave(failed=cleaned.left)
 
 
 def _show_jobs(rows: Sequence[JobRow], wished: Format) -> None:
@@ -65,10 +63,8 @@ def _show_jobs(rows: Sequence[JobRow], wished: Format) -> None:
         note("what is stuck is taken up by the next `vidrec embed`, or given up by --give-up ID")
 
 
-def _show_cleaned(cleaned: Cleaned) -> bool:
-    """Say what was deleted; return whether something is left."""
+def _show_cleaned(cleaned: Cleaned) -> None:
     note(f"deleted {count(cleaned.deleted, 'file')} at the service")
     for copy in cleaned.left:
         note(f"left: {copy.asset_id or copy.name} of video {copy.video_id[:12]}: an open job "
              "reads it, or the service did not delete it")  # fmt: skip
-    return bool(cleaned.left)

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-from typer import Option
+from typer import Exit, Option
 
 from vidrec.commands import completion
 from vidrec.display import Format, choose_format, note
-from vidrec.errors import UsageError
+from vidrec.errors import PartialFailure, UsageError
+from vidrec.interrupts import EXIT_CODE
 from vidrec.voice import speak
 
 if TYPE_CHECKING:
@@ -148,6 +149,12 @@ def command(
         return run
 
     return make
+
+
+def leave(*, interrupted: object = False, failed: object = False) -> None:
+    """End a command with the exit code of a batch that was cut off, or part of which failed."""
+    if interrupted or failed:
+        raise Exit(EXIT_CODE if interrupted else PartialFailure.exit_code)
 
 
 def use_config(path: Path | None) -> None:

@@ -7,15 +7,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import typer
 from typer import Argument
 
 from vidrec.commands import completion
-from vidrec.commands.options import OutputFormat, RankScope, Where, command, flag, option, sets
+from vidrec.commands.options import (
+    OutputFormat,
+    RankScope,
+    Where,
+    command,
+    flag,
+    leave,
+    option,
+    sets,
+)
 from vidrec.commands.recommended import left_behind, show_answers, show_recommended
 from vidrec.commands.stdin import agrees, opened
 from vidrec.display import Bar, asked_format, count, note
-from vidrec.errors import NoConfidentMatch, PartialFailure, UsageError
+from vidrec.errors import NoConfidentMatch, UsageError
 
 if TYPE_CHECKING:
     from vidrec.config import Settings
@@ -176,8 +184,7 @@ def _batch(
     if not asked:
         raise UsageError(f"{source} holds no query: a line is a text or a JSON object")
     note(f"queries answered: {asked - failed}; failed: {failed}")
-    if failed:
-        raise typer.Exit(PartialFailure.exit_code)
+    leave(failed=failed)
 
 
 def _may_pay(words: str) -> bool:
@@ -206,5 +213,4 @@ def _save_clips(answer: Answer, folder: Path, *, exact: bool) -> None:
         else:
             failed += 1
             note(f"skipping {saved}")
-    if failed:
-        raise typer.Exit(PartialFailure.exit_code)
+    leave(failed=failed)

@@ -13,10 +13,8 @@ from vidrec.display import Format, count, note, show_data
 from vidrec.errors import UsageError
 
 if TYPE_CHECKING:
-    from vidrec.commands.rows import NamedVideo
     from vidrec.config import Settings
     from vidrec.ingest.remove import RemoveReport
-    from vidrec.types import Video
 
 
 @command("library")
@@ -50,37 +48,25 @@ def remove(
     names = with_stdin(videos or [], nul=nul)
     report = stage(settings, names, missing=missing, yes=yes, dry_run=dry_run)
     if report.kept and not dry_run and may_ask():
-        for video, doubt in report.kept:
-            note(f"{video.path or video.filename}: {doubt}")
+        for video in report.kept:
+            note(f"{video.path or video.filename}: {video.reason}")
         if agrees(f"Forget {count(len(report.kept), 'such video')} as well?"):
             _show_removed(report, format)
-            ids = [f"id:{video.id}" for video, _ in report.kept]
+            ids = [f"id:{video.video_id}" for video in report.kept]
             report = stage(settings, ids)
     _show_removed(report, format)
 
 
 def _show_removed(report: RemoveReport, wished: Format) -> None:
-    from vidrec.commands.rows import Removed
-
-    videos = [_named(video) for video in report.videos]
-    kept = [_named(video, reason) for video, reason in report.kept]
-    removed = Removed(videos, report.points, report.unknown, kept, report.behind, report.dry_run)
-    show_data(wished, removed)
+    show_data(wished, report)
     verb = "would remove" if report.dry_run else "removed"
     for video in report.videos:
-        note(f"{verb} {video.path or video.url or video.filename} ({video.id[:12]})")
+        note(f"{verb} {video.path or video.url or video.filename} ({video.video_id[:12]})")
     for name in report.unknown:
         note(f"{name} is not in the library")
-    for video, doubt in report.kept:
-        note(f"kept {video.path} ({video.id[:12]}): {doubt}; --yes forgets it")
+    for video in report.kept:
+        note(f"kept {video.path} ({video.video_id[:12]}): {video.reason}; --yes forgets it")
     for reason in report.behind:
         note(f"the index is not up to date, `vidrec index` will be: {reason}")
     points = "" if report.dry_run else f" and {count(report.points, 'point')}"
     note(f"{verb} {count(len(report.videos), 'video')}{points}; the files stay")
-
-
-def _named(video: Video, reason: str = "") -> NamedVideo:
-    from vidrec.commands.rows import NamedVideo
-
-    path = str(video.path) if video.path else None
-    return NamedVideo(video.id, video.filename, path, video.url, reason)

@@ -73,26 +73,3 @@ class EmbedSummary:
     paid_minutes: float
     unclear_jobs: int
     cost: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class NamedVideo:
-    """A video by its names; ``reason``: why it was kept."""
-
-    video_id: str
-    filename: str
-    path: str | None
-    url: str | None
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Removed:
-    """What ``remove`` did, or with ``dry_run`` would do."""
-
-    videos: list[NamedVideo]
-    points: int
-    unknown: list[str]
-    kept: list[NamedVideo]
-    behind: list[str]
-    dry_run: bool

@@ -32,7 +32,7 @@ ROWS = {
     "import": ("exchange.importing:ImportReport", "exchange.merge:MergeReport"),
     "tag": ("ingest.metadata:MetadataReport",),
     "label": ("ingest.metadata:MetadataReport",),
-    "remove": ("commands.rows:Removed",),
+    "remove": ("ingest.remove:RemoveReport",),
     "error": ("commands.rows:Failed",),
 }
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
 from typer import Argument
 
 from vidrec.commands import completion
-from vidrec.commands.options import ReportFormat, command, option
+from vidrec.commands.options import ReportFormat, command, leave, option
 from vidrec.display import Format, count, note, show_data
-from vidrec.errors import PartialFailure, UsageError
+from vidrec.errors import UsageError
 
 if TYPE_CHECKING:
     from vidrec.config import Settings
@@ -63,5 +62,4 @@ def show_metadata(report: MetadataReport, wished: Format = "table", *, strict: b
     if len(report.unknown) > 5:
         note(f"left out: {len(report.unknown) - 5} more")
     note(f"set {count(report.values, 'value')} of {count(report.videos, 'video')}")
-    if report.unknown and strict:
-        raise typer.Exit(PartialFailure.exit_code)
+    leave(failed=report.unknown and strict)

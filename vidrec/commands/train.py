@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import typer
 from typer import Argument
 
 from vidrec.commands import completion
-from vidrec.commands.options import ReportFormat, command, flag, option, sets
+from vidrec.commands.options import ReportFormat, command, flag, leave, option, sets
 from vidrec.display import Bar, Format, count, note, show_data, show_table
-from vidrec.errors import PartialFailure
 
 if TYPE_CHECKING:
     from vidrec.config import Settings
@@ -63,10 +61,7 @@ def train(
     )
     report = stage.train(settings, dataset, options, Bar())
     _show_train(report, format)
-    if report.interrupted:
-        raise typer.Exit(130)
-    if report.skipped:
-        raise typer.Exit(PartialFailure.exit_code)
+    leave(interrupted=report.interrupted, failed=report.skipped)
 
 
 def _show_train(report: TrainReport, wished: Format) -> None:

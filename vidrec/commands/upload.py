@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
 from typer import Argument
 
-from vidrec.commands.options import ReportFormat, command, flag, sets
+from vidrec.commands.options import ReportFormat, command, flag, leave, sets
 from vidrec.commands.stdin import nothing_in, with_stdin
 from vidrec.display import Bar, Format, count, note, plain, show_data, size
-from vidrec.errors import PartialFailure
 
 if TYPE_CHECKING:
     from vidrec.config import Settings
@@ -54,10 +52,7 @@ def upload(
         _show_upload(report, dry_run, format)
     else:
         note(nothing_in(names))
-    if report.interrupted:
-        raise typer.Exit(130)
-    if report.failed:
-        raise typer.Exit(PartialFailure.exit_code)
+    leave(interrupted=report.interrupted, failed=report.failed)
 
 
 def _show_upload(report: UploadReport, dry_run: bool, wished: Format) -> None:

@@ -17,18 +17,35 @@ from vidrec.stores import open_store
 from vidrec.types import Video
 
 
+@dataclass(frozen=True, slots=True)
+class NamedVideo:
+    """A video by its names; ``reason``: why it was kept."""
+
+    video_id: str
+    filename: str
+    path: str | None
+    url: str | None
+    reason: str = ""
+
+    @classmethod
+    def of(cls, video: Video, reason: str = "") -> NamedVideo:
+        """Return what a report says of a video."""
+        path = str(video.path) if video.path else None
+        return cls(video.id, video.filename, path, video.url, reason)
+
+
 @dataclass(slots=True)
 class RemoveReport:
     """What left: videos, and points of the store; ``unknown`` names were not in the library.
 
-    ``kept`` are missing files' videos that only `--yes` forgets, each with the reason. ``behind``
+    ``kept`` are missing files' videos that only `--yes` forgets. ``behind``
     says why a store still has its points: none of them is found any more, and `index` follows.
     """
 
-    videos: Sequence[Video] = ()
+    videos: list[NamedVideo] = field(default_factory=list)
     points: int = 0
     unknown: list[str] = field(default_factory=list)
-    kept: list[tuple[Video, str]] = field(default_factory=list)
+    kept: list[NamedVideo] = field(default_factory=list)
     behind: list[str] = field(default_factory=list)
     dry_run: bool = False
 
@@ -57,10 +74,10 @@ def remove(
         if missing:
             for video, doubt in gone(library):
                 if doubt and not yes:
-                    report.kept.append((video, doubt))
+                    report.kept.append(NamedVideo.of(video, doubt))
                 else:
                     videos[video.id] = video
-        report.videos = list(videos.values())
+        report.videos = [NamedVideo.of(video) for video in videos.values()]
         if dry_run:
             return report
         if missing:
