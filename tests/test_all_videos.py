@@ -27,7 +27,7 @@ def words(
     settings = word_settings(tmp_path, monkeypatch)
     monkeypatch.setenv("VIDREC_LIBRARY", str(settings.library))
     monkeypatch.setenv("VIDREC_EMBEDDER_NAME", "words")
-    for name, value in {"ROWS": 16, "COLUMNS": 24, "SPARE": 2, "AT_ONCE": 5}.items():
+    for name, value in {"ROWS": 16, "COLUMNS": 24, "SPARE": 2}.items():
         monkeypatch.setattr(everything, name, value)
     rng = random.Random(request.param)
     with Library(settings.library) as library:

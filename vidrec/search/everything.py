@@ -2,8 +2,8 @@
 
 Each row is what `recommend id:…` answers: the video's whole vector against all clips (or whole
 vectors), every other video once by its best point, without copies. Scores are found tile by tile in
-float32, as one matrix product each; the few that may be among the first are reckoned again in
-float64, row by row, as every ranking here is. What is not certain then is ranked from all scores.
+float32, as one matrix product each; the few that may be among the first are ranked as ``rank`` and
+``variety`` have it. What is not certain then is ranked from all scores.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from vidrec.errors import LibraryError, UsageError
 from vidrec.point_ids import point_id
 from vidrec.progress import Progress
-from vidrec.search.variety import A_FRAME, SAME_LENGTH
-from vidrec.vectors import margin
+from vidrec.search.rank import SPARE, first_places
+from vidrec.search.variety import same_length
+from vidrec.stores.knn.shortlist import shortlist
+from vidrec.vectors import exact_scores, margin
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,21 +30,20 @@ if TYPE_CHECKING:
     from vidrec.library import Library
 
     Floats = NDArray[np.float32]
-    Wide = NDArray[np.float64]
     Ints = NDArray[np.int64]
 
 ROWS, COLUMNS = 1024, 8192  # of a tile of scores: 32 MiB
-SPARE = 8  # candidates beyond k
-AT_ONCE = 64  # rows that are reckoned again together
 IN_MEMORY = 256 << 20  # bytes of vectors; more lie in a temporary file
+
+Result: TypeAlias = "tuple[str, float, float, float]"  # id, score, start and end in seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """A video and those most like it, best first: (id, score, start, end) in seconds."""
+    """A video and those most like it, best first."""
 
     video_id: str
-    results: Sequence[tuple[str, float, float, float]]
+    results: Sequence[Result]
 
 
 class Table:
@@ -88,6 +89,14 @@ class Table:
     def close(self) -> None:
         self._files.close()
 
+    def points_of(self, videos: Ints) -> Ints:
+        spans = zip(self.first[videos].tolist(), self.first[videos + 1].tolist(), strict=True)
+        return np.array([point for start, end in spans for point in range(start, end)], np.int64)
+
+    def point_id(self, point: int) -> str:
+        span = float(self.start[point]), float(self.end[point])
+        return point_id(self.ids[self.owner[point]], self.fingerprint, self.scope, *span)
+
     def _room(self, count: int, dim: int) -> Floats:
         if count * dim * 4 <= IN_MEMORY:
             return np.empty((count, dim), np.float32)
@@ -100,15 +109,15 @@ class Table:
         owners = np.array([number.get(span[0], -1) for span in spans], np.int64)
         order = np.argsort(owners, kind="stable")
         order = order[owners[order] >= 0]
-        if np.array_equal(order, np.arange(len(points))):
-            self.points = points
-        else:
+        self.points = points
+        if not np.array_equal(order, np.arange(len(points))):
             self.points = self._room(len(order), points.shape[1])
             for start in range(0, len(order), COLUMNS):
                 self.points[start : start + COLUMNS] = points[order[start : start + COLUMNS]]
-        self.owner = owners[order]
         self.start = np.array([spans[at][1] for at in order])
         self.end = np.array([spans[at][2] for at in order])
+        self.owner = owners[order]
+        self.first = np.searchsorted(self.owner, np.arange(len(self.ids) + 1))  # point of a video
 
 
 class AllNearest:
@@ -126,13 +135,15 @@ class AllNearest:
 
     def rows(self, progress: Progress) -> Iterator[Neighbours]:
         """Yield each video's neighbours, in the order of the table."""
-        total = len(self.table.ids)
-        progress.start("comparing", total, "video")
-        for start in range(0, total, ROWS):
-            asked = np.ascontiguousarray(self.table.whole[start : start + ROWS])
-            best, videos = self._top(asked)
-            yield from self._settled(start, asked, best, videos)
-            progress.step(len(asked))
+        ids = self.table.ids
+        progress.start("comparing", len(ids), "video")
+        for start in range(0, len(ids), ROWS):
+            limits, videos = self._top(self.table.whole[start : start + ROWS])
+            videos[videos == np.arange(start, start + len(videos))[:, None]] = -1  # itself
+            for number, (some, limit) in enumerate(zip(videos, limits, strict=True), start):
+                results = self._ranked(number, some[some >= 0], limit) or self._from_all(number)
+                yield Neighbours(ids[number], results)
+            progress.step(len(videos))
         progress.finish()
 
     def _tiles(self) -> Iterator[tuple[int, int]]:
@@ -140,7 +151,7 @@ class AllNearest:
 
         The first are small: they show cheaply what may be among the best of the others.
         """
-        owner, start, columns = self.table.owner, 0, max(1, COLUMNS // 16)
+        owner, start, columns = self.table.owner, 0, max(1, COLUMNS // 64)
         while start < len(owner):
             end = min(len(owner), start + columns)
             columns = min(COLUMNS, 4 * columns)
@@ -150,7 +161,10 @@ class AllNearest:
             start = end
 
     def _top(self, asked: Floats) -> tuple[Floats, Ints]:
-        """Return the best float32 scores of videos and their numbers, (n, width), in no order."""
+        """Return what float32 scores no other video exceeds, ``(n,)``, and which are the best.
+
+        Those are the numbers of videos, ``(n, width)``, in no order; -1 is none.
+        """
         table, n, width = self.table, len(asked), self.width
         best = np.full((n, width), -np.inf, np.float32)
         videos = np.full((n, width), -1, np.int64)
@@ -164,135 +178,46 @@ class AllNearest:
             else:
                 owners, first = np.unique(table.owner[start:end], return_index=True)
                 scores = np.maximum.reduceat(scores, first, axis=1)
-            if start == 0 and scores.shape[1] > width:
-                part = np.argpartition(scores, scores.shape[1] - width, axis=1)[:, -width:]
-                best = np.take_along_axis(scores, part, axis=1)
-                videos = owners[part]
-            else:
-                flat = np.flatnonzero(scores > least[:, None])  # faster than nonzero
-                if not len(flat):
-                    continue
+            flat = np.flatnonzero(scores > least[:, None])  # faster than nonzero
+            if len(flat):
                 at, column = np.divmod(flat, scores.shape[1])
                 best, videos = _merged(best, videos, at, scores[at, column], owners[column])
-            least = best.min(axis=1)
-        return best, videos
+                least = best.min(axis=1)
+        return (least if width < len(table.ids) else np.full(n, -np.inf)), videos
 
-    def _settled(
-        self, start: int, asked: Floats, best: Floats, videos: Ints
-    ) -> Iterator[Neighbours]:
-        """Rank the candidates of each row exactly."""
-        for low in range(0, len(asked), AT_ONCE):
-            high = min(low + AT_ONCE, len(asked))
-            if self.single:
-                scores, order, sure = self._exact(
-                    start + low, asked[low:high], best[low:high], videos[low:high]
-                )
-            for row in range(low, high):
-                number = start + row
-                if self.single and sure[row - low]:
-                    at = order[row - low]
-                    chosen = videos[row][at].tolist()
-                    ranked = list(zip(chosen, scores[row - low][at].tolist(), chosen, strict=True))
-                else:
-                    ranked = self._surely(number, best[row], videos[row])
-                found = [(self.table.ids[v], s, *self._span(p)) for v, s, p in ranked[: self.k]]
-                yield Neighbours(self.table.ids[number], found)
+    def _ranked(self, number: int, videos: Ints, limit: float) -> list[Result] | None:
+        """Rank a video's candidates exactly; None where another may be among the first ``k``.
 
-    def _exact(
-        self, start: int, asked: Floats, best: Floats, videos: Ints
-    ) -> tuple[Wide, Ints, NDArray[np.bool_]]:
-        """Return exact scores, the places of the first k and whether these are sure, row by row.
-
-        Only where each video has one point. Rows with equal scores among the first are not sure.
+        Those score at most ``limit`` in float32.
         """
-        table, k = self.table, self.k
-        wide = asked.astype(np.float64)[:, None, :]
-        scores = np.add.reduce(table.points[videos] * wide, axis=2)
-        whole = scores
-        if table.points is not table.whole:
-            whole = np.add.reduce(table.whole[videos] * wide, axis=2)
-        mine = np.arange(start, start + len(asked))[:, None]
-        lengths, own = table.lengths[videos], table.lengths[mine]
-        alike = _same_lengths(lengths, own)
-        scores[(videos == mine) | (videos < 0) | ((whole >= self.copies_from) & alike)] = -np.inf
-        order = np.argsort(-scores, axis=1)
-        ranked = np.take_along_axis(scores, order, axis=1)
-        limit = best.min(axis=1) if self.width < len(table.ids) else np.full(len(asked), -np.inf)
-        last = min(k, ranked.shape[1]) - 1
-        sure = (ranked[:, last] > limit + self.margin) & (ranked[:, last] > -np.inf)
-        sure &= (ranked[:, : last + 1][:, : ranked.shape[1] - 1] > ranked[:, 1 : last + 2]).all(
-            axis=1
-        )
-        return scores, order[:, : last + 1], sure
+        table, asked = self.table, self.table.whole[number]
+        copies = same_length(table.lengths[videos], table.lengths[number])
+        copies[copies] = exact_scores(table.whole[videos[copies]], asked) >= self.copies_from
+        videos = videos[~copies]
+        points = videos if self.single else table.points_of(videos)
+        scores = exact_scores(table.points[points], asked)
+        places = first_places(
+            scores.tolist(), self.k, lambda at: table.point_id(points[at]),
+            None if self.single else table.owner[points].tolist(),
+        )  # fmt: skip
+        clear = limit + self.margin
+        if limit > -np.inf and (len(places) < self.k or scores[places[-1]] <= clear):
+            return None
+        best = points[places]
+        names = [table.ids[owner] for owner in table.owner[best].tolist()]
+        columns = scores[places], table.start[best], table.end[best]
+        return list(zip(names, *(column.tolist() for column in columns), strict=True))
 
-    def _surely(self, number: int, best: Floats, videos: Ints) -> list[tuple[int, float, int]]:
-        """Rank a row's candidates, or all videos where that is not certain to be the same."""
-        limit = float(best.min()) if self.width < len(self.table.ids) else -np.inf
-        ranked = self._ranked(number, videos)
-        sure = len(ranked) >= self.k and ranked[self.k - 1][1] > limit + self.margin
-        return ranked if sure or limit == -np.inf else self._from_all(number)
-
-    def _span(self, point: int) -> tuple[float, float]:
-        return float(self.table.start[point]), float(self.table.end[point])
-
-    def _from_all(self, number: int) -> list[tuple[int, float, int]]:
-        """Rank a row from all of its scores, where too many are equal or copies."""
-        table = self.table
+    def _from_all(self, number: int) -> list[Result]:
+        """Rank a video's neighbours from all scores, where too many are equal or copies."""
+        table, n, found = self.table, self.width, None
         asked = table.whole[number]
         scores = np.concatenate([table.points[a:b] @ asked for a, b in self._tiles()])
-        ends = np.flatnonzero(np.diff(table.owner)) + 1
-        of_videos = np.maximum.reduceat(scores, np.concatenate([[0], ends]))
-        owners = table.owner[np.concatenate([[0], ends])]
-        wanted = self.width
-        while True:
-            wanted = min(4 * wanted, len(owners))
-            limit = -np.inf
-            if wanted < len(owners):
-                limit = float(np.partition(of_videos, len(owners) - wanted)[len(owners) - wanted])
-            ranked = self._ranked(number, owners[of_videos >= limit])
-            clear = len(ranked) >= self.k and ranked[self.k - 1][1] > limit + self.margin
-            if clear or wanted == len(owners):
-                return ranked
-
-    def _ranked(self, number: int, videos: Ints) -> list[tuple[int, float, int]]:
-        """Return (video, exact score, best point) of some videos that are no copies, best first."""
-        table = self.table
-        videos = videos[(videos >= 0) & (videos != number)]
-        asked = table.whole[number].astype(np.float64)
-        whole = np.add.reduce(table.whole[videos] * asked, axis=1)
-        lengths, mine = table.lengths[videos], table.lengths[number]
-        alike = _same_lengths(lengths, mine)
-        videos = videos[~((whole >= self.copies_from) & alike)]
-        left = np.searchsorted(table.owner, videos, "left")
-        right = np.searchsorted(table.owner, videos, "right")
-        spans = [np.arange(a, b) for a, b in zip(left, right, strict=True)]
-        points = np.concatenate(spans) if spans else np.empty(0, np.int64)
-        scores = np.add.reduce(table.points[points] * asked, axis=1)
-        owners = table.owner[points]
-        order = np.argsort(-scores, kind="stable")
-        if len(np.unique(scores)) < len(scores):  # equal scores are in the order of point ids
-            names = [self._point_id(int(point)) for point in points]
-            order = np.array(sorted(range(len(points)), key=lambda at: (-scores[at], names[at])))
-        ranked: list[tuple[int, float, int]] = []
-        seen: set[int] = set()
-        for at in order:
-            video = int(owners[at])
-            if video not in seen:
-                seen.add(video)
-                ranked.append((video, float(scores[at]), int(points[at])))
-        return ranked
-
-    def _point_id(self, point: int) -> str:
-        table = self.table
-        video = table.ids[int(table.owner[point])]
-        return point_id(video, table.fingerprint, table.scope, *self._span(point))
-
-
-def _same_lengths(one: Any, other: Any) -> NDArray[np.bool_]:
-    """As ``variety`` has it; a length that is not known is like any."""
-    bound = np.maximum(SAME_LENGTH * np.maximum(one, other), A_FRAME)
-    same: NDArray[np.bool_] = ~(np.abs(one - other) > bound)
-    return same
+        while found is None:
+            n *= 4
+            near, limit = shortlist(scores, n, len(asked), table.owner.view(np.uint64))
+            found = self._ranked(number, np.setdiff1d(table.owner[near], number), limit)
+        return found
 
 
 def _merged(

@@ -63,7 +63,8 @@ WholeVectors: TypeAlias = "Callable[[Sequence[str]], Mapping[str, Vector]]"  # b
 class NoCopies(Rule):
     """Holds back near copies of the seeds and, with ``among``, of what was chosen before.
 
-    Moments of one video are not copies.
+    Copies are told by their lengths and the vectors of whole videos, whose cosine is ``least`` or
+    more. Moments of one video are not copies.
     """
 
     whole: WholeVectors
@@ -83,8 +84,9 @@ class NoCopies(Rule):
         if not known:
             return False
         vectors, lengths = zip(*known.values(), strict=True)
-        alike = copies(np.stack(vectors), lengths, *self._whole_of(candidate), self.least)
-        return bool(alike.any())
+        vector, length = self._whole_of(candidate)
+        alike = np.stack(vectors)[same_length(lengths, length)]
+        return bool((exact_scores(alike, vector) >= self.least).any())
 
     def take(self, candidate: Candidate) -> Candidate:
         if self.among:
@@ -101,17 +103,15 @@ class NoCopies(Rule):
         return self._known.get(payload.video_id, candidate.vector), payload.duration_sec
 
 
-def copies(
-    vectors: NDArray[np.float32], lengths: Any, vector: Vector, length: float | None, least: float
-) -> NDArray[np.bool_]:
-    """Return which videos are near copies of one, by whole vectors, ``(n, dim)``, and seconds.
+def same_length(lengths: Any, length: float | None) -> NDArray[np.bool_]:
+    """Return which of some videos are as long as one, ``(n,)``, in seconds.
 
-    Their cosine is ``least`` or more; a length that is not known, None or NaN, is like any.
+    A length that is not known, None or NaN, is like any.
     """
-    seconds, mine = np.array(lengths, np.float64), np.float64("nan" if length is None else length)
+    seconds, mine = np.asarray(lengths, np.float64), np.float64("nan" if length is None else length)
     bound = np.maximum(SAME_LENGTH * np.maximum(seconds, mine), A_FRAME)
-    alike: NDArray[np.bool_] = ~(np.abs(seconds - mine) > bound)
-    return alike & (exact_scores(vectors, vector) >= least)
+    same: NDArray[np.bool_] = ~(np.abs(seconds - mine) > bound)
+    return same
 
 
 @dataclass(slots=True)
