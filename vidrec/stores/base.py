@@ -18,7 +18,7 @@ from vidrec.errors import FingerprintError, StoreError, UsageError
 from vidrec.progress import Progress, Silent, finishing
 from vidrec.records import dataclass
 from vidrec.types import Candidate, Clips, Point
-from vidrec.vectors import is_unit
+from vidrec.vectors import is_unit, unit_rows
 from vidrec.wording import count
 
 if TYPE_CHECKING:
@@ -208,6 +208,24 @@ def index_command(store: str, embedder: str, *options: str) -> str:
     if store != "knn":
         words.append(f"--store {store}")
     return " ".join([*words, *options])
+
+
+def unit_matrix(points: Sequence[Point], dim: int) -> NDArray[np.float32]:
+    """Return the vectors of points that are to be stored as unit rows ``(n, dim)``.
+
+    Raises:
+        UsageError: one has another size or no direction.
+    """
+    import numpy as np
+
+    for point in points:
+        if point.vector.shape != (dim,):
+            raise UsageError(
+                f"point {point.id} has a vector of shape {point.vector.shape}, "
+                f"the collection holds vectors of {dim} numbers"
+            )
+    matrix = np.concatenate([point.vector for point in points]).reshape(len(points), dim)
+    return unit_rows(matrix.astype("<f4", copy=False), [point.id for point in points])
 
 
 def check_vectors(info: CollectionInfo, vectors: NDArray[np.float32]) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from vidrec.errors import UsageError
+from vidrec.stores.base import unit_matrix
 from vidrec.stores.knn.manifest import sync_folder
 from vidrec.stores.knn.segment import (
     PAYLOADS,
@@ -31,7 +32,6 @@ from vidrec.stores.knn.segment import (
     video_hash,
 )
 from vidrec.types import PAYLOAD_FIELDS, Payload, Point
-from vidrec.vectors import unit_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,7 +66,7 @@ class SegmentWriter:
         """
         rows = np.zeros(len(points), ROW)
         rows["id"] = np.frombuffer(b"".join(id_bytes(point.id) for point in points), "V16")
-        vectors = _matrix(points, self.dim)
+        vectors = unit_matrix(points, self.dim)
         payloads = [point.payload for point in points]
         rows["start"] = [payload.start_sec for payload in payloads]
         rows["end"] = [payload.end_sec for payload in payloads]
@@ -179,15 +179,3 @@ def _texts(payload: Payload) -> dict[str, str]:
         return {key: "null" if v is None else _JSON.encode(v) for key, v in flat.items()}
     except (TypeError, ValueError) as exc:
         raise UsageError(f"a payload cannot be stored: {exc}. Received: {flat}") from exc
-
-
-def _matrix(points: Sequence[Point], dim: int) -> NDArray[np.float32]:
-    """Return the points' vectors as unit rows."""
-    for point in points:
-        if point.vector.shape != (dim,):
-            raise UsageError(
-                f"point {point.id} has a vector of shape {point.vector.shape}, "
-                f"the collection holds vectors of {dim} numbers"
-            )
-    matrix = np.concatenate([point.vector for point in points]).reshape(len(points), dim)
-    return unit_rows(matrix.astype("<f4", copy=False), [point.id for point in points])

@@ -18,16 +18,15 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from vidrec.conditions import Filter
 from vidrec.errors import LockedError, StoreError
 from vidrec.files import expanded, parsed_json, writing
-from vidrec.stores.qdrant.engine import Described, Hit, KeyKind, RefusedError, Stored
-from vidrec.stores.qdrant.filters import conditions, path, search_params
+from vidrec.stores.qdrant.engine import Described, Engine, KeyKind, RefusedError, Stored
+from vidrec.stores.qdrant.filters import conditions, path, quantization, search_params
 
 if TYPE_CHECKING:
     from vidrec.sections import QdrantSettings
@@ -35,17 +34,18 @@ if TYPE_CHECKING:
 
 META = "vidrec.json"
 LOCK_SECONDS = 10.0
-SCROLL_PAGE = 4096
-KEYS_FROM = 64
 HITS_A_VIDEO = 8
 # Making the index of a key costs about 0.1 s; other conditions are read from the payloads.
 INDEXED = ("video_id", "scope")
 TRUTHS = {True: "\x00true", False: "\x00false"}
-UNTRUTHS = {text: truth for truth, text in TRUTHS.items()}
 
 
-class EdgeEngine:
-    """The operations of ``Engine``, on a folder."""
+class EdgeEngine(Engine):
+    """The operations on a folder."""
+
+    page: ClassVar = 4096
+    shaping: ClassVar = {"quantization", "on_disk"}
+    meant: ClassVar = {text: truth for truth, text in TRUTHS.items()}
 
     def __init__(self, folder: Path, settings: QdrantSettings) -> None:
         """Name the folder; it is made with the first collection."""
@@ -53,9 +53,7 @@ class EdgeEngine:
 
         self._edge: Any = qdrant_edge
         self._folder = expanded(folder).absolute()
-        self.place = str(self._folder)
-        self._settings = settings
-        self.layout: Mapping[str, Any] = settings.model_dump(include={"quantization", "on_disk"})
+        super().__init__(str(self._folder), settings)
         self._open: dict[str, Any] = {}
         self._written: set[str] = set()
 
@@ -90,7 +88,7 @@ class EdgeEngine:
                 vectors=edge.EdgeVectorParams(
                     size=dim, distance=edge.Distance.Cosine, on_disk=settings.on_disk or None
                 ),
-                quantization_config=_quantization(edge, settings.quantization),
+                quantization_config=quantization(edge, settings.quantization),
             )
             self._open[name] = edge.EdgeShard.create(self._shard_path(name), config)
             about = {"dim": dim, "metadata": dict(metadata)}
@@ -113,11 +111,6 @@ class EdgeEngine:
 
     def indexed(self, name: str) -> dict[str, str]:
         return dict.fromkeys(INDEXED, "keyword")
-
-    def keys(self, name: str) -> set[str]:
-        request = self._edge.ScrollRequest(limit=KEYS_FROM, with_payload=True)
-        with self._shard(name) as shard:
-            return {key for record in shard.scroll(request)[0] for key in record.payload or {}}
 
     def remove(self, name: str) -> None:
         self._close(name)
@@ -143,7 +136,7 @@ class EdgeEngine:
             self._edge.Point(
                 point.id,
                 point.vector.tolist() if point.vector is not None else [],
-                _encoded(point.payload or {}),
+                _encoded(point.payload),
             )
             for point in points
         ]
@@ -158,7 +151,7 @@ class EdgeEngine:
 
     def nearest(
         self, name: str, vector: Vector, limit: int, where: Filter, *, by_video: bool
-    ) -> tuple[list[Hit], float]:
+    ) -> tuple[list[Stored], float]:
         edge = self._edge
         limit *= HITS_A_VIDEO if by_video else 1
         request = edge.QueryRequest(
@@ -170,17 +163,11 @@ class EdgeEngine:
             with_vector=True,
         )
         with self._shard(name) as shard:
-            hits = [
-                Hit(
-                    str(point.id), float(point.score), _decoded(point.payload or {}),
-                    np.asarray(point.vector, dtype=np.float32),
-                )
-                for point in shard.query(request)
-            ]  # fmt: skip
-        return hits, hits[-1].score if len(hits) == limit else -np.inf
+            hits = [self._stored(point) for point in shard.query(request)]
+        return hits, hits[-1].score if len(hits) == limit else -inf
 
     def values(self, name: str, key: str) -> list[Any]:
-        found = ((point.payload or {}).get(key) for point in self.scan(name, Filter(), [key]))
+        found = (point.payload.get(key) for point in self.scan(name, Filter(), [key]))
         return list(dict.fromkeys(text for text in found if isinstance(text, str)))
 
     def fetch(
@@ -188,29 +175,20 @@ class EdgeEngine:
     ) -> list[Stored]:
         with self._shard(name) as shard:
             records = shard.retrieve(list(ids), with_payload=payload, with_vector=vector)
-        return [
-            Stored(
-                str(record.id),
-                _decoded(record.payload or {}) if payload else None,
-                np.asarray(record.vector, dtype=np.float32) if vector else None,
-            )
-            for record in records
-        ]
+        return [self._stored(record) for record in records]
 
-    def scan(self, name: str, where: Filter, keys: Sequence[str] = ()) -> Iterator[Stored]:
-        wanted = conditions(self._edge, _encoded_filter(where))
-        offset: Any = None
-        while True:
-            request = self._edge.ScrollRequest(
-                offset=offset, limit=SCROLL_PAGE, filter=wanted,
-                with_payload=[path(key) for key in keys] or False, with_vector=False,
-            )  # fmt: skip
-            with self._shard(name) as shard:
-                records, offset = shard.scroll(request)
-            for record in records:
-                yield Stored(str(record.id), _decoded(record.payload or {}))
-            if offset is None:
-                return
+    def _page(
+        self, name: str, where: Filter, payload: list[str] | bool, offset: Any, limit: int
+    ) -> tuple[Sequence[Any], Any]:
+        if isinstance(payload, list):
+            payload = [path(key) for key in payload]
+        request = self._edge.ScrollRequest(
+            offset=offset, limit=limit, filter=conditions(self._edge, _encoded_filter(where)),
+            with_payload=payload, with_vector=False,
+        )  # fmt: skip
+        with self._shard(name) as shard:
+            page: tuple[Sequence[Any], Any] = shard.scroll(request)
+        return page
 
     def count(self, name: str, where: Filter, having: str | None = None) -> int:
         edge = self._edge
@@ -296,25 +274,6 @@ def _encoded_filter(where: Filter) -> Filter:
         equal = condition.op in ("=", "!=", "in")
         encoded.append(replace(condition, value=values) if equal else condition)
     return replace(where, conditions=tuple(encoded))
-
-
-def _decoded(payload: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: UNTRUTHS.get(value, value) if isinstance(value, str) else value
-        for key, value in payload.items()
-    }
-
-
-def _quantization(edge: Any, kind: str) -> Any:
-    match kind:
-        case "scalar":
-            return edge.ScalarQuantizationConfig(
-                type=edge.ScalarType.Int8, quantile=0.99, always_ram=True
-            )
-        case "binary":
-            return edge.BinaryQuantizationConfig(always_ram=True)
-        case _:
-            return None
 
 
 def _read_json(path: Path) -> Any:

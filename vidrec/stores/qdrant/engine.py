@@ -7,16 +7,20 @@ of fingerprints, aliases' meaning or ranking. Its failures are ``StoreError``s.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+import numpy as np
 
 from vidrec.conditions import Filter
 from vidrec.errors import StoreError
 
 if TYPE_CHECKING:
+    from vidrec.sections import QdrantSettings
     from vidrec.types import Vector
 
 KeyKind = Literal["keyword", "float", "bool", "tenant"]
+KEYS_FROM = 64
 
 
 class RefusedError(StoreError):
@@ -44,29 +48,35 @@ class Described:
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
-    """A point found, with its vector; ``score`` is a float32 cosine."""
-
-    id: str
-    score: float
-    payload: Mapping[str, Any]
-    vector: Vector
-
-
-@dataclass(frozen=True, slots=True)
 class Stored:
-    """A point as it is stored; what was not asked for is None."""
+    """A point as it is stored, as far as that was asked for; ``score`` is a float32 cosine."""
 
     id: str
-    payload: Mapping[str, Any] | None = None
+    payload: Mapping[str, Any] = field(default_factory=dict)
     vector: Vector | None = None
+    score: float = 0.0
 
 
 class Engine(Protocol):
-    """The operations. ``name`` may be an alias wherever points are read or written."""
+    """The operations. ``name`` may be an alias wherever points are read or written.
+
+    Attributes:
+        place: where it is, without secrets.
+        layout: the settings that shape a collection when it is made.
+        page: how many points are read at a time.
+        meant: payload values that stand for others.
+    """
 
     place: str
-    layout: Mapping[str, Any]  # the settings that shape a collection when it is made
+    layout: Mapping[str, Any]
+    page: ClassVar[int]
+    shaping: ClassVar[set[str]]  # the settings that ``layout`` has
+    _settings: QdrantSettings
+    meant: ClassVar[Mapping[str, Any]] = {}
+
+    def __init__(self, place: str, settings: QdrantSettings) -> None:
+        self.place, self._settings = place, settings
+        self.layout = settings.model_dump(include=self.shaping)
 
     def describe(self, name: str) -> Described | None: ...
 
@@ -91,6 +101,8 @@ class Engine(Protocol):
 
     def keys(self, name: str) -> set[str]:
         """Return the payload keys that are indexed, or that some first points have."""
+        records, _ = self._page(name, Filter(), True, None, KEYS_FROM)
+        return {key for record in records for key in record.payload or {}} | {*self.indexed(name)}
 
     def remove(self, name: str) -> None: ...
 
@@ -101,7 +113,7 @@ class Engine(Protocol):
 
     def nearest(
         self, name: str, vector: Vector, limit: int, where: Filter, *, by_video: bool
-    ) -> tuple[Sequence[Hit], float]:
+    ) -> tuple[Sequence[Stored], float]:
         """Return hits, and the best score of a point that was left out (``Found.best_left``)."""
 
     def values(self, name: str, key: str) -> Sequence[Any]:
@@ -116,6 +128,30 @@ class Engine(Protocol):
 
     def scan(self, name: str, where: Filter, keys: Sequence[str] = ()) -> Iterator[Stored]:
         """Yield all matching points, with some keys of their payloads and no vectors."""
+        offset: Any = None
+        while True:
+            records, offset = self._page(name, where, list(keys) or False, offset, self.page)
+            yield from map(self._stored, records)
+            if offset is None:
+                return
+
+    def _page(
+        self, name: str, where: Filter, payload: list[str] | bool, offset: Any, limit: int
+    ) -> tuple[Sequence[Any], Any]:
+        """Return records from an offset on, and the next page's; None after the last."""
+
+    def _stored(self, record: Any, using: str = "") -> Stored:
+        """Return a record or a hit in our words; ``using`` names its vector, if it has several."""
+        payload = {
+            key: self.meant.get(value, value) if isinstance(value, str) else value
+            for key, value in (record.payload or {}).items()
+        }
+        vector = record.vector.get(using) if isinstance(record.vector, dict) else record.vector
+        try:
+            numbers = None if vector is None else np.asarray(vector, dtype=np.float32)
+        except (TypeError, ValueError):
+            numbers = None  # of another kind
+        return Stored(str(record.id), payload, numbers, float(getattr(record, "score", 0.0)))
 
     def count(self, name: str, where: Filter, having: str | None = None) -> int:
         """Return the number of matching points, or of those with a value under a payload key."""

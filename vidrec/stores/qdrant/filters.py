@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vidrec.conditions import Condition, Filter, holds
 from vidrec.errors import UsageError
 from vidrec.stores.qdrant.engine import Engine, UnindexedError
-from vidrec.stores.qdrant.points import RESERVED, FilterKeys
+from vidrec.stores.qdrant.points import RESERVED, kind_of
 from vidrec.types import PAYLOAD_FIELDS
 
 if TYPE_CHECKING:
@@ -69,12 +69,25 @@ class Allowed:
 
         def fitting(condition: Condition) -> Condition:
             kind = kinds.get(condition.key)
-            kept = tuple(v for v in condition.values if v is None or FilterKeys.kind_of(v) == kind)
+            kept = tuple(v for v in condition.values if v is None or kind_of(v) == kind)
             if condition.op in BOUNDS:
                 return condition if kept else Condition(condition.key, "in", ())
             return replace(condition, value=kept)
 
         return replace(where, conditions=tuple(map(fitting, where.conditions)))
+
+
+def quantization(models: Any, kind: str) -> Any:
+    """Return how vectors are kept for finding, in the words of ``models``; None as they are."""
+    if kind == "none":
+        return None
+    if kind == "binary":
+        config = models.BinaryQuantizationConfig(always_ram=True)
+    else:
+        int8 = getattr(models.ScalarType, "INT8", None) or models.ScalarType.Int8
+        config = models.ScalarQuantizationConfig(type=int8, quantile=0.99, always_ram=True)
+    wrapped = getattr(models, f"{kind.capitalize()}Quantization", None)  # qdrant_client's only
+    return wrapped(**{kind: config}) if wrapped else config
 
 
 def search_params(models: Any, settings: QdrantSettings) -> Any:

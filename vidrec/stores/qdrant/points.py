@@ -9,17 +9,19 @@ one's way: ``vidrec_point`` is then the id that vidrec knows the point by.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from vidrec.batches import in_batches
 from vidrec.conditions import Condition
 from vidrec.errors import StoreError, UsageError
-from vidrec.stores.qdrant.engine import Engine, Hit, KeyKind, Stored, TooLargeError
-from vidrec.types import PAYLOAD_FIELDS, Payload, Point, Scalar
-from vidrec.vectors import unit_rows
+from vidrec.stores.base import unit_matrix
+from vidrec.stores.qdrant.engine import KeyKind, Stored
+from vidrec.types import Payload, Point, Scalar
+
+if TYPE_CHECKING:
+    from vidrec.types import Vector
 
 OWNER, TENANT, POINT = "vidrec_owner", "vidrec_tenant", "vidrec_point"
 RESERVED = ("model", "dim", "fingerprint", OWNER, TENANT, POINT)
@@ -27,7 +29,7 @@ RESERVED = ("model", "dim", "fingerprint", OWNER, TENANT, POINT)
 # to repeat. A float32 number takes 20 bytes of JSON.
 BATCH_BYTES = 4 << 20
 BATCH_POINTS = 256
-BYTES_A_NUMBER = 20
+BYTES_A_NUMBER, BYTES_A_PAYLOAD = 20, 1000
 
 # What is filtered or grouped by, and how it is indexed before the first point comes.
 KEY_KINDS: Mapping[str, KeyKind] = {
@@ -65,19 +67,19 @@ class Mark:
         return tuple(Condition(key, "=", value) for key, value in wanted.items() if value)
 
 
-def outer(stored: Stored | Hit) -> str:
+def outer(stored: Stored) -> str:
     """Return the id by which vidrec knows a stored point."""
-    return str((stored.payload or {}).get(POINT, stored.id))
+    return str(stored.payload.get(POINT, stored.id))
 
 
-def to_stored(point: Point, fingerprint: str, dim: int, mark: Mark) -> Stored:
+def to_stored(point: Point, vector: Vector, fingerprint: str, mark: Mark) -> Stored:
     """Return a point as it is stored; ``from_stored`` undoes its payload exactly."""
     inner = mark.inner(point.id)
     payload: dict[str, Any] = {}
     for key, value in point.payload.as_dict().items():
         payload[f"_{key}" if key.lstrip("_") in RESERVED else key] = value
     payload["model"] = fingerprint.split(":", 1)[-1].rsplit(":", 2)[0]
-    payload["dim"] = dim
+    payload["dim"] = len(vector)
     payload["fingerprint"] = fingerprint
     if not mark.paths:
         payload["path"] = None
@@ -85,7 +87,7 @@ def to_stored(point: Point, fingerprint: str, dim: int, mark: Mark) -> Stored:
         known = str(uuid.UUID(point.id))
         marks = {OWNER: mark.owner, TENANT: mark.tenant, POINT: known}
         payload.update((key, value) for key, value in marks.items() if value)
-    return Stored(inner, payload, point.vector)
+    return Stored(inner, payload, vector)
 
 
 def from_stored(payload: Mapping[str, Any]) -> Payload:
@@ -120,79 +122,16 @@ def stored_batches(
     Raises:
         UsageError: a vector has another size or no direction, or an id is no UUID.
     """
-    batch: list[Point] = []
-    size = 0
-    for point in points:
-        if point.vector.shape != (dim,):
-            raise UsageError(
-                f"the vector of {point.payload.filename} has shape {point.vector.shape}, the "
-                f"collection holds vectors of {dim} numbers"
-            )
-        payload = point.payload
-        size += dim * BYTES_A_NUMBER + 600 + 40 * len(payload.extra) + len(payload.url or "")
-        batch.append(point)
-        if size >= BATCH_BYTES or len(batch) >= BATCH_POINTS:
-            yield _unit(batch, fingerprint, dim, mark)
-            batch, size = [], 0
-    if batch:
-        yield _unit(batch, fingerprint, dim, mark)
+    most = max(1, min(BATCH_POINTS, BATCH_BYTES // (dim * BYTES_A_NUMBER + BYTES_A_PAYLOAD)))
+    for batch in in_batches(points, most):
+        vectors = unit_matrix(batch, dim)
+        yield [to_stored(*both, fingerprint, mark) for both in zip(batch, vectors, strict=True)]
 
 
-def _unit(batch: Sequence[Point], fingerprint: str, dim: int, mark: Mark) -> list[Stored]:
-    names = [point.payload.filename for point in batch]
-    vectors = np.stack([point.vector for point in batch]).astype(np.float32, copy=False)
-    rows = unit_rows(vectors, names)
-    stored = [to_stored(point, fingerprint, dim, mark) for point in batch]
-    return [Stored(point.id, point.payload, row) for point, row in zip(stored, rows, strict=True)]
-
-
-def write_batch(engine: Engine, name: str, batch: Sequence[Stored]) -> None:
-    """Write a batch, in halves where the server takes no more."""
-    try:
-        engine.write(name, batch)
-    except TooLargeError:
-        if len(batch) == 1:
-            raise
-        middle = len(batch) // 2
-        write_batch(engine, name, batch[:middle])
-        write_batch(engine, name, batch[middle:])
-
-
-class FilterKeys:
-    """Indexes payload keys before the first point that has them is written."""
-
-    def __init__(self, engine: Engine, name: str) -> None:
-        self._engine = engine
-        self._name = name
-        self._done: set[str] = set()
-
-    def add_known(self, tenant: str, done: Iterable[str] = ()) -> None:
-        """Index vidrec's own keys, those that are not yet."""
-        self._done.update(done)
-        for key, kind in KEY_KINDS.items():
-            self._add(key, kind)
-        if tenant:
-            self._add(TENANT, "tenant")
-
-    def add(self, batch: Iterable[Stored]) -> None:
-        """Index the other keys of a batch."""
-        for point in batch:
-            for key, value in (point.payload or {}).items():
-                if key not in self._done and value is not None:
-                    kind = self.kind_of(value)
-                    if key not in RESERVED and key not in PAYLOAD_FIELDS and '"' not in key:
-                        self._add(key, kind)
-
-    def _add(self, key: str, kind: KeyKind) -> None:
-        if key not in self._done:
-            self._engine.add_key(self._name, key, kind)
-            self._done.add(key)
-
-    @staticmethod
-    def kind_of(value: Scalar) -> KeyKind:
-        """Return how a value, or a list's first, is indexed: integers as floats (1 equals 1.0)."""
-        if isinstance(value, list):
-            value = value[0] if value else ""
-        if isinstance(value, bool):
-            return "bool"
-        return "keyword" if isinstance(value, str) else "float"
+def kind_of(value: Scalar) -> KeyKind:
+    """Return how a value, or a list's first, is indexed: integers as floats (1 equals 1.0)."""
+    if isinstance(value, list):
+        value = value[0] if value else ""
+    if isinstance(value, bool):
+        return "bool"
+    return "keyword" if isinstance(value, str) else "float"

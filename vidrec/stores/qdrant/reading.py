@@ -66,9 +66,9 @@ def _points(engine: Engine, name: str, using: str, ours: bool) -> Iterator[Read]
     ids = (point.id for point in engine.scan(name, Filter()))
     for some in in_batches(ids, BATCH_POINTS):
         for point in engine.fetch(name, some, payload=True, vector=True, using=using):
-            payload = dict(point.payload or {})
-            owner = str(payload.get(OWNER) or "")
-            yield Read(point.id, _own(payload) if ours else payload, point.vector, owner)
+            owner = str(point.payload.get(OWNER) or "")
+            payload = _own(point.payload) if ours else point.payload
+            yield Read(point.id, payload, point.vector, owner)
 
 
 def _own(payload: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from math import inf
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from urllib.parse import urlsplit
 
-import numpy as np
 from qdrant_client import QdrantClient, models
 
 from vidrec.conditions import Filter
 from vidrec.errors import ConfigError, StoreError
 from vidrec.reach import reach
-from vidrec.stores.qdrant.engine import Described, Hit, KeyKind, RefusedError, Stored
+from vidrec.stores.qdrant.engine import Described, Engine, KeyKind, RefusedError, Stored
 from vidrec.stores.qdrant.failures import Patience, is_missing
-from vidrec.stores.qdrant.filters import conditions, path, search_params
+from vidrec.stores.qdrant.filters import conditions, path, quantization, search_params
 from vidrec.vectors import margin
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ HTTP_PORT = 6333
 # is 10 kB of JSON at 512 numbers, so the answer to ten videos has about 480 kB at most.
 HITS_PER_VIDEO = 3
 MOST_VALUES = 1_000_000
-SCROLL_PAGE = 1000
-KEYS_FROM = 64
 ASKING_SECONDS, WRITING_SECONDS = 20.0, 180.0
 MIN_SERVER = (1, 16)  # the first that keeps a collection's metadata
 
@@ -80,16 +78,16 @@ def _address(url: str, port: int) -> str:
     return f"{parts.scheme}://{parts.hostname}:{port}"
 
 
-class ServerEngine:
-    """The operations of ``Engine``, by requests. Each is tried again where that can help."""
+class ServerEngine(Engine):
+    """The operations by requests. Each is tried again where that can help."""
+
+    page: ClassVar = 1000
+    shaping: ClassVar = {"quantization", "shard_number", "replication_factor", "on_disk"}
 
     def __init__(self, client: QdrantClient, place: str, settings: QdrantSettings) -> None:
-        self.place = place
+        super().__init__(place, settings)
         self._client = client
-        self._settings = settings
         self._patience = Patience(place)
-        shaping = {"quantization", "shard_number", "replication_factor", "on_disk"}
-        self.layout: Mapping[str, Any] = settings.model_dump(include=shaping)
 
     # Collections and aliases
 
@@ -125,7 +123,7 @@ class ServerEngine:
                     ),
                     shard_number=settings.shard_number,
                     replication_factor=settings.replication_factor,
-                    quantization_config=_quantization(settings.quantization),
+                    quantization_config=quantization(models, settings.quantization),
                     on_disk_payload=on_disk,
                     metadata=dict(metadata),
                 )
@@ -160,13 +158,6 @@ class ServerEngine:
         schema = self._ask(lambda: self._client.get_collection(name)).payload_schema
         return {key.strip('"'): info.data_type.value for key, info in (schema or {}).items()}
 
-    def keys(self, name: str) -> set[str]:
-        records, _ = self._ask(
-            lambda: self._client.scroll(name, limit=KEYS_FROM, with_payload=True)
-        )
-        seen = {key for record in records for key in record.payload or {}}
-        return seen | self.indexed(name).keys()
-
     def remove(self, name: str) -> None:
         self._write(lambda: self._client.delete_collection(name))
 
@@ -197,7 +188,7 @@ class ServerEngine:
 
     def nearest(
         self, name: str, vector: Vector, limit: int, where: Filter, *, by_video: bool
-    ) -> tuple[list[Hit], float]:
+    ) -> tuple[list[Stored], float]:
         asked: dict[str, Any] = {
             "query": vector.tolist(),
             "limit": limit,
@@ -208,13 +199,15 @@ class ServerEngine:
         }
         if not by_video:
             points = self._ask(lambda: self._client.query_points(name, **asked)).points
-            hits = [_hit(point) for point in points]
-            return hits, hits[-1].score if len(hits) == limit else -np.inf
+            hits = [self._stored(point) for point in points]
+            return hits, hits[-1].score if len(hits) == limit else -inf
         size = max(HITS_PER_VIDEO, limit // 8)
         asked |= {"group_by": "video_id", "group_size": size}
         groups = self._ask(lambda: self._client.query_points_groups(name, **asked)).groups
-        videos = [[_hit(point) for point in group.hits] for group in groups]
-        return [hit for hits in videos for hit in hits], _best_left(videos, limit, size)
+        videos = [[self._stored(point) for point in group.hits] for group in groups]
+        return [hit for hits in videos for hit in hits], _best_left(
+            videos, limit, size, len(vector)
+        )
 
     def values(self, name: str, key: str) -> list[Any]:
         try:
@@ -234,30 +227,17 @@ class ServerEngine:
         records = self._ask(
             lambda: self._client.retrieve(name, wanted, with_payload=payload, with_vectors=asked)
         )
-        return [
-            Stored(
-                str(record.id),
-                record.payload if payload else None,
-                _dense(record.vector, using) if vector else None,
-            )
-            for record in records
-        ]
+        return [self._stored(record, using) for record in records]
 
-    def scan(self, name: str, where: Filter, keys: Sequence[str] = ()) -> Iterator[Stored]:
+    def _page(
+        self, name: str, where: Filter, payload: list[str] | bool, offset: Any, limit: int
+    ) -> tuple[Sequence[Any], Any]:
         wanted = conditions(models, where)
-        offset: Any = None
-        while True:
-            page = offset
-            records, offset = self._ask(
-                lambda page=page: self._client.scroll(  # type: ignore[misc]
-                    name, limit=SCROLL_PAGE, offset=page, scroll_filter=wanted,
-                    with_payload=list(keys) or False, with_vectors=False,
-                )
-            )  # fmt: skip
-            for record in records:
-                yield Stored(str(record.id), record.payload or {})
-            if offset is None:
-                return
+        return self._ask(
+            lambda: self._client.scroll(
+                name, limit=limit, offset=offset, scroll_filter=wanted, with_payload=payload
+            )
+        )
 
     def count(self, name: str, where: Filter, having: str | None = None) -> int:
         wanted = conditions(models, where, having)
@@ -299,35 +279,7 @@ class ServerEngine:
             ) from exc
 
 
-def _dense(vector: Any, using: str) -> Vector | None:
-    """Return a record's vector as numbers; None where it has none of that kind."""
-    found = vector.get(using) if isinstance(vector, dict) else vector
-    try:
-        return None if found is None else np.asarray(found, dtype=np.float32)
-    except (TypeError, ValueError):
-        return None
-
-
-def _quantization(kind: str) -> Any:
-    match kind:
-        case "scalar":
-            scalar = models.ScalarQuantizationConfig(
-                type=models.ScalarType.INT8, quantile=0.99, always_ram=True
-            )
-            return models.ScalarQuantization(scalar=scalar)
-        case "binary":
-            binary = models.BinaryQuantizationConfig(always_ram=True)
-            return models.BinaryQuantization(binary=binary)
-        case _:
-            return None
-
-
-def _hit(point: models.ScoredPoint) -> Hit:
-    vector = np.asarray(point.vector, dtype=np.float32)
-    return Hit(str(point.id), float(point.score), point.payload or {}, vector)
-
-
-def _best_left(videos: Sequence[Sequence[Hit]], limit: int, size: int) -> float:
+def _best_left(videos: Sequence[Sequence[Stored]], limit: int, size: int, dim: int) -> float:
     """Return the best score that a point may have which is in no group, and may matter.
 
     The server looks at a bounded number of points. It has seen them all for certain only if there
@@ -336,7 +288,7 @@ def _best_left(videos: Sequence[Sequence[Hit]], limit: int, size: int) -> float:
     """
     cut = [hits for hits in videos if len(hits) >= size]
     if len(videos) < limit and not cut:
-        return -np.inf
-    best = min((hits[0].score for hits in videos), default=-np.inf)
-    near = [h[-1].score for h in cut if h[-1].score >= h[0].score - 2 * margin(len(h[0].vector))]
+        return -inf
+    best = min((hits[0].score for hits in videos), default=-inf)
+    near = [h[-1].score for h in cut if h[-1].score >= h[0].score - 2 * margin(dim)]
     return max([best, *near])

@@ -35,7 +35,7 @@ from vidrec.stores.base import (
     check_vectors,
     index_command,
 )
-from vidrec.stores.qdrant.engine import Described, Engine, Hit, RefusedError, UnindexedError
+from vidrec.stores.qdrant.engine import Described, Engine, RefusedError, Stored, UnindexedError
 from vidrec.stores.qdrant.filters import Allowed
 from vidrec.stores.qdrant.points import POINT, TENANT, Mark, from_stored, outer
 from vidrec.stores.qdrant.writer import IDS_AT_A_TIME, Writer
@@ -133,7 +133,7 @@ class QdrantStore(VectorStore):
     def _candidates(
         self, vector: Vector, n: int, where: Filter, by_video: bool, fingerprint: str | None
     ) -> Found:
-        def find(where: Filter) -> tuple[Sequence[Hit], float]:
+        def find(where: Filter) -> tuple[Sequence[Stored], float]:
             return self._engine.nearest(self.alias, vector, n, where, by_video=by_video)
 
         try:
@@ -152,7 +152,11 @@ class QdrantStore(VectorStore):
             self._allowed.check_keys(c.key for c in where.conditions if c.key != TENANT)
         elif fingerprint is not None and hits[0].payload.get("fingerprint") != fingerprint:
             self._check(vector, fingerprint)
-        found = [Candidate(outer(h), h.score, from_stored(h.payload), h.vector) for h in hits]
+        found = [
+            Candidate(outer(hit), hit.score, from_stored(hit.payload), hit.vector)
+            for hit in hits
+            if hit.vector is not None
+        ]
         return Found(found, best_left)
 
     def get(self, ids: Sequence[str]) -> list[Point]:
@@ -163,9 +167,9 @@ class QdrantStore(VectorStore):
             return []
         for some in in_batches(wanted, POINTS_AT_A_TIME):
             for stored in self._engine.fetch(self.alias, some, payload=True, vector=True):
-                assert stored.payload is not None and stored.vector is not None
-                point = Point(outer(stored), stored.vector, from_stored(stored.payload))
-                found[stored.id] = point
+                if stored.vector is not None:
+                    point = Point(outer(stored), stored.vector, from_stored(stored.payload))
+                    found[stored.id] = point
         return [found[key] for text in ids if (key := inner[text]) in found]
 
     def ids(self) -> Iterator[str]:
@@ -181,7 +185,8 @@ class QdrantStore(VectorStore):
             self._engine, self.alias, served.metadata["fingerprint"], served.dim, self._mark
         )
         if self.owner:
-            writer.keys.add_known(self._tenant, self._engine.indexed(self.alias))
+            writer.indexed |= self._engine.indexed(self.alias).keys()
+            writer.index_known()
         with self._changing(served):
             return writer.upsert(points)
 
@@ -239,7 +244,7 @@ class QdrantStore(VectorStore):
             }  # fmt: skip
             self._engine.make(name, dim, metadata)
         writer = Writer(self._engine, name, fingerprint, dim, self._mark, resumed=resumed)
-        writer.keys.add_known(self._tenant)
+        writer.index_known()
         yield writer  # on an exception the collection stays, for the next rebuild to go on
         writer.finish()
         if self._engine.target(self.alias) != target:
