@@ -82,9 +82,7 @@ def _of_qdrant(
 ) -> Iterator[Row | Bad]:
     from vidrec.stores.qdrant import read_collection
 
-    with read_collection(settings, name, vector) as found:
-        for point in found.points:
-            if found.ours:
-                reading.owners.add(point.owner)
-            line = {"id": point.id, **point.payload, "vector": point.vector}
-            yield reading.row(line, f"point {point.id}")
+    for point, line, owner in read_collection(settings, name, vector):
+        if owner is not None:
+            reading.owners.add(owner)
+        yield reading.row(line, f"point {point}")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vidrec.errors import StoreError
-from vidrec.stores.knn.manifest import Manifest, write_manifest
+from vidrec.stores.knn.manifest import Manifest, write_manifest, writes_told
 from vidrec.stores.knn.segment import Part, Segment, rows_of
 from vidrec.stores.knn.snapshot import Snapshot, open_snapshot
 from vidrec.stores.knn.writer import SEGMENT_ROWS, SegmentWriter, batches
@@ -47,17 +47,19 @@ class Changes:
     def upsert(self, points: Iterable[Point]) -> int:
         """See ``VectorStore.upsert``."""
         written = 0
-        try:
-            for batch in batches(points, self.dim):
-                self._open().append(batch)
-                written += len(batch)
-                if self._open().rows >= SEGMENT_ROWS:
-                    self._seal()
-        except OSError as exc:
-            self._fail(exc)
-        finally:
-            if not self._anew and not self._broken:
-                self._commit()
+        with writes_told(self.folder):
+            try:
+                for batch in batches(points, self.dim):
+                    self._open().append(batch)
+                    written += len(batch)
+                    if self._open().rows >= SEGMENT_ROWS:
+                        self._seal()
+            except OSError:
+                self._broken = True
+                raise
+            finally:
+                if not self._anew and not self._broken:
+                    self._commit()
         return written
 
     def delete(self, ids: Sequence[bytes]) -> int:
@@ -105,32 +107,20 @@ class Changes:
                 self._writer.drop()
             self._writer = None
 
-    def _fail(self, exc: OSError) -> None:
-        self._broken = True
-        raise StoreError(
-            f"cannot write the index {self.folder}: {exc.strerror or exc}; what was indexed "
-            "before is unharmed"
-        ) from exc
-
     def _commit(self) -> None:
         """Serve the finished segments: with what was served before, or in its place."""
-        try:
-            self._seal()
-            old = [] if self._anew else list(self.manifest.parts)
-            draft = replace(
-                self.manifest, fingerprint=self.fingerprint, dim=self.dim,
-                parts=[*old, *self._parts], keys=sorted(self._keys),
-            )  # fmt: skip
-            snapshot = open_snapshot(self.folder, draft)
-            rows = replaced_rows(snapshot.segments, first_new=len(old))
-            alive = [
-                set(dead).difference(snapshot.dead[at].tolist()) for at, dead in enumerate(rows)
-            ]
-            self._serve(self._with_dead(snapshot, [sorted(dead) for dead in alive]))
-            self._parts = []
-            self._merge()
-        except OSError as exc:
-            self._fail(exc)
+        self._seal()
+        old = [] if self._anew else list(self.manifest.parts)
+        draft = replace(
+            self.manifest, fingerprint=self.fingerprint, dim=self.dim,
+            parts=[*old, *self._parts], keys=sorted(self._keys),
+        )  # fmt: skip
+        snapshot = open_snapshot(self.folder, draft)
+        rows = replaced_rows(snapshot.segments, first_new=len(old))
+        alive = [set(dead).difference(snapshot.dead[at].tolist()) for at, dead in enumerate(rows)]
+        self._serve(self._with_dead(snapshot, [sorted(dead) for dead in alive]))
+        self._parts = []
+        self._merge()
 
     def _with_dead(self, snapshot: Snapshot, rows: Sequence[Sequence[int]]) -> Manifest:
         """Return the manifest in which those rows of each segment are dead, too."""

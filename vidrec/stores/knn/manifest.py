@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,18 @@ def write_manifest(collection: Path, manifest: Manifest) -> None:
         document = {"layout": LAYOUT, "sum": _sum(body), "body": body}
         draft.write_text(json.dumps(document, indent=1), encoding="utf-8")
     sync_folder(collection)
+
+
+@contextmanager
+def writes_told(collection: Path) -> Iterator[None]:
+    """Turn what the system raises into a StoreError."""
+    try:
+        yield
+    except OSError as exc:
+        raise StoreError(
+            f"cannot write the index {collection}: {exc.strerror or exc}; what was indexed before "
+            "is unharmed"
+        ) from exc
 
 
 def sync_folder(folder: Path) -> None:

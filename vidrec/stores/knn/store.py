@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vidrec.conditions import Filter
-from vidrec.errors import LockedError, NoIndexError, StoreError, VidrecError
+from vidrec.errors import LockedError, NoIndexError, StoreError
 from vidrec.locks import AlreadyHeldError, LockFileError, held
 from vidrec.progress import Progress, Silent, finishing
 from vidrec.stores.base import (
@@ -23,7 +23,7 @@ from vidrec.stores.base import (
     check_vectors,
     index_command,
 )
-from vidrec.stores.knn.manifest import MANIFEST, Manifest, read_manifest
+from vidrec.stores.knn.manifest import MANIFEST, Manifest, read_manifest, writes_told
 from vidrec.stores.knn.segment import damaged, id_bytes, id_text
 from vidrec.stores.knn.snapshot import Snapshot, open_snapshot
 from vidrec.stores.knn.together import Together
@@ -207,9 +207,9 @@ class KnnStore(VectorStore):
         if not self._writers.acquire(timeout=LOCK_SECONDS):
             raise LockedError(f"another thread writes the index {self.folder}: wait for it")
         try:
-            with self._mapped():
+            with writes_told(self.folder):
                 self._lock_file.parent.mkdir(parents=True, exist_ok=True)
-            with held(self._lock_file, LOCK_SECONDS), self._mapped():
+            with held(self._lock_file, LOCK_SECONDS), writes_told(self.folder):
                 manifest = self._usable() if anew else self._manifest()
                 if manifest is None and not anew:
                     raise self._no_index()
@@ -236,16 +236,3 @@ class KnnStore(VectorStore):
             if "newer vidrec" in str(exc):
                 raise
             return None
-
-    @contextmanager
-    def _mapped(self) -> Iterator[None]:
-        """Turn what the system raises into a StoreError."""
-        try:
-            yield
-        except VidrecError:
-            raise
-        except OSError as exc:
-            raise StoreError(
-                f"cannot write the index {self.folder}: {exc.strerror or exc}; what was indexed "
-                "before is unharmed"
-            ) from exc

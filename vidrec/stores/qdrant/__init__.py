@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
@@ -25,7 +25,6 @@ from vidrec.sections import clean_key
 if TYPE_CHECKING:
     from vidrec.config import Settings
     from vidrec.stores.qdrant.engine import Engine
-    from vidrec.stores.qdrant.reading import Collection
     from vidrec.stores.qdrant.store import QdrantStore
 
 
@@ -49,21 +48,21 @@ def open_qdrant(settings: Settings) -> QdrantStore:
     )  # fmt: skip
 
 
-@contextmanager
-def read_collection(settings: Settings, name: str, vector: str | None) -> Iterator[Collection]:
-    """Open any collection to read its points; ``vector`` chooses among vectors that have names.
+def read_collection(
+    settings: Settings, name: str, vector: str | None
+) -> Iterator[tuple[str, dict[str, Any], str | None]]:
+    """Yield the points of any collection, as ``reading.points_of`` does.
+
+    ``vector`` chooses among vectors that have names.
 
     Raises:
         ConfigError: the settings name no Qdrant, or more than one.
         StoreError: there is no such collection, or it has vectors of several names.
     """
-    from vidrec.stores.qdrant.reading import open_collection
+    from vidrec.stores.qdrant.reading import points_of
 
-    engine = _open_engine(settings)
-    try:
-        yield open_collection(engine, name, vector)
-    finally:
-        engine.close()
+    with closing(_open_engine(settings)) as engine:
+        yield from points_of(engine, name, vector)
 
 
 def _open_engine(settings: Settings) -> Engine:

@@ -68,21 +68,18 @@ class Patience:
         if isinstance(exc, ResourceExhaustedResponse):
             self.answered = True
             return float(exc.retry_after_s)
-        wait = pause * random.uniform(0.75, 1.25)
-        if isinstance(exc, UnexpectedResponse):
-            return wait if exc.status_code in PASSING else None
-        if isinstance(exc, grpc.RpcError):
-            return wait if _grpc_code(exc) in _GRPC_PASSING and self.answered else None
-        source = exc.source if isinstance(exc, ResponseHandlingException) else exc
-        if isinstance(source, httpx.ConnectError):
-            return wait if self.answered else None
-        return wait if isinstance(source, httpx.TransportError) and self._may_pass(source) else None
+        return pause * random.uniform(0.75, 1.25) if self._may_pass(exc) else None
 
-    def _may_pass(self, source: httpx.TransportError) -> bool:
-        unsuitable = isinstance(source, (httpx.UnsupportedProtocol, httpx.LocalProtocolError))
-        return not unsuitable and not (
-            isinstance(source, httpx.ConnectTimeout) and not self.answered
-        )
+    def _may_pass(self, exc: BaseException) -> bool:
+        if isinstance(exc, UnexpectedResponse):
+            return exc.status_code in PASSING
+        if isinstance(exc, grpc.RpcError):
+            return _grpc_code(exc) in _GRPC_PASSING and self.answered
+        source = exc.source if isinstance(exc, ResponseHandlingException) else exc
+        if isinstance(source, (httpx.ConnectError, httpx.ConnectTimeout)):
+            return self.answered
+        unsuitable = (httpx.UnsupportedProtocol, httpx.LocalProtocolError)
+        return isinstance(source, httpx.TransportError) and not isinstance(source, unsuitable)
 
 
 _GRPC_PASSING = {

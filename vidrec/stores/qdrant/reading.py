@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vidrec.batches import in_batches
 from vidrec.conditions import Filter
@@ -13,30 +12,13 @@ from vidrec.stores.qdrant.engine import Described, Engine
 from vidrec.stores.qdrant.points import BATCH_POINTS, OWNER, without_marks
 from vidrec.types import PAYLOAD_FIELDS
 
-if TYPE_CHECKING:
-    from vidrec.types import Vector
 
+def points_of(
+    engine: Engine, name: str, vector: str | None
+) -> Iterator[tuple[str, dict[str, Any], str | None]]:
+    """Yield the points of a collection: id, payload with the ``vector``, the library that wrote it.
 
-@dataclass(frozen=True, slots=True)
-class Read:
-    """A point; ``owner`` is the library that wrote it, if that is known."""
-
-    id: str
-    payload: Mapping[str, Any]
-    vector: Vector | None
-    owner: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Collection:
-    """An open collection; ``ours``: vidrec made it."""
-
-    points: Iterator[Read]
-    ours: bool
-
-
-def open_collection(engine: Engine, name: str, vector: str | None) -> Collection:
-    """Open a collection.
+    That is '' where it is not known, None where vidrec did not make the collection.
 
     Raises:
         StoreError: there is none, or it has no vector of that name, or several.
@@ -46,7 +28,12 @@ def open_collection(engine: Engine, name: str, vector: str | None) -> Collection
         raise StoreError(f"{engine.place}: there is no collection {name}")
     using = _chosen(found, f"{engine.place}: collection {name}", vector)
     ours = "alias" in found.metadata
-    return Collection(_points(engine, name, using, ours), ours)
+    ids = (point.id for point in engine.scan(name, Filter()))
+    for some in in_batches(ids, BATCH_POINTS):
+        for point in engine.fetch(name, some, payload=True, vector=True, using=using):
+            row = _own(point.payload) if ours else point.payload
+            owner = str(point.payload.get(OWNER) or "") if ours else None
+            yield point.id, {"id": point.id, **row, "vector": point.vector}, owner
 
 
 def _chosen(found: Described, where: str, vector: str | None) -> str:
@@ -60,15 +47,6 @@ def _chosen(found: Described, where: str, vector: str | None) -> str:
     if not names and not found.dim:
         raise StoreError(f"{where} has no dense vectors")
     return vector or (names[0] if names else "")
-
-
-def _points(engine: Engine, name: str, using: str, ours: bool) -> Iterator[Read]:
-    ids = (point.id for point in engine.scan(name, Filter()))
-    for some in in_batches(ids, BATCH_POINTS):
-        for point in engine.fetch(name, some, payload=True, vector=True, using=using):
-            owner = str(point.payload.get(OWNER) or "")
-            payload = _own(point.payload) if ours else point.payload
-            yield Read(point.id, payload, point.vector, owner)
 
 
 def _own(payload: Mapping[str, Any]) -> dict[str, Any]:
