@@ -97,10 +97,13 @@ def check_keys(where: Filter, keys: Collection[str]) -> None:
     """
     for condition in where.conditions:
         if condition.key not in PAYLOAD_FIELDS and condition.key not in keys:
-            known = ", ".join([*PAYLOAD_FIELDS, *sorted(keys)])
-            raise UsageError(
-                f"no point has a {condition.key!r} to filter on: choose one of {known}"
-            )
+            raise unknown_key(condition.key, keys)
+
+
+def unknown_key(key: str, keys: Collection[str]) -> UsageError:
+    """Return what to raise for a key that no point has; those that some have are ``keys``."""
+    known = ", ".join([*PAYLOAD_FIELDS, *sorted(keys)])
+    return UsageError(f"no point has a {key!r} to filter on: choose one of {known}")
 
 
 def matches(where: Filter, payload: Payload) -> bool:

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vidrec.library.browse import Browse
 from vidrec.library.catalog import has_catalog
 from vidrec.library.embeddings import Embeddings
 from vidrec.library.fields import Fields
@@ -22,7 +21,7 @@ from vidrec.library.videos import FileStamp, Videos
 __all__ = ["Failure", "FileStamp", "Library", "opened"]
 
 
-class Library(Videos, Embeddings, Indexed, Fields, Notes, Browse):
+class Library(Videos, Embeddings, Indexed, Fields, Notes):
     """An open library. Use as a context manager; safe to share between threads."""
 
 

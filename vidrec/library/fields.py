@@ -65,6 +65,11 @@ class Fields(Catalog):
         """Return the names of the user's fields."""
         return self.column("SELECT DISTINCT key FROM fields ORDER BY key")
 
+    def field_values(self, most: int) -> dict[str, list[Scalar]]:
+        """Return up to so many values of each of the user's fields, in their order."""
+        select = "SELECT DISTINCT value FROM fields WHERE key = ? ORDER BY value LIMIT ?"
+        return {name: self.column(select, name, most) for name in self.field_names()}
+
     def values_of(self, video_ids: Sequence[str], key: str) -> dict[str, Scalar]:
         """Return a field's value of those of some videos that have one; of a place its folder."""
         if key == "folder":

@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError
 
 from vidrec import __version__
 from vidrec.errors import VidrecError
-from vidrec.library.browse import Listed
+from vidrec.library.videos import Listed
 from vidrec.search.answers import document
 from vidrec.search.session import Session
 from vidrec.serve.models import Asked, Count, Share, Text, Wish

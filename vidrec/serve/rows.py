@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from vidrec.library.browse import Listed
+from vidrec.library.videos import Listed
 from vidrec.search.answers import Answer, document, fields_of
 from vidrec.search.moments import Moment
 from vidrec.serve.models import Answered, ShownVideo

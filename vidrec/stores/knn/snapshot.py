@@ -69,17 +69,6 @@ class Snapshot:
         for segment in self.segments:
             segment.vectors.reshape(-1).view(np.int32)[:TOUCHED:TOUCH_EACH].max(initial=0)
 
-    def candidates(
-        self, vectors: NDArray[np.float32], n: int, where: Filter, *, by_video: bool
-    ) -> list[Found]:
-        """See ``VectorStore.candidates``; ``vectors`` have the right size."""
-        step = self.at_a_time
-        return [
-            self.found(scores, n, by_video=by_video)
-            for start in range(0, len(vectors), step)
-            for scores in self.scores(vectors[start : start + step], where)
-        ]
-
     @property
     def at_a_time(self) -> int:
         """How many queries' scores may be held together."""

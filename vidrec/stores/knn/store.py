@@ -86,12 +86,16 @@ class KnnStore(VectorStore):
         check_vectors(info, vectors)
         check_fingerprint(info, fingerprint, self.name, self.collection)
         most = snapshot.at_a_time
-        if len(vectors) > most:
-            return snapshot.candidates(vectors, n, where, by_video=by_video)
-        scores = self._together(
-            (id(snapshot), where), vectors, most, lambda asked: snapshot.scores(asked, where)
-        )
-        return [snapshot.found(row, n, by_video=by_video) for row in scores]
+        return [
+            snapshot.found(row, n, by_video=by_video)
+            for start in range(0, len(vectors), most)
+            for row in self._together(
+                (id(snapshot), where),
+                vectors[start : start + most],
+                most,
+                lambda asked: snapshot.scores(asked, where),
+            )
+        ]
 
     def get(self, ids: Sequence[str]) -> list[Point]:
         wanted = [id_bytes(text) for text in ids]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from vidrec.conditions import Condition, Filter, holds
+from vidrec.conditions import Condition, Filter, holds, unknown_key
 from vidrec.errors import UsageError
 from vidrec.stores.qdrant.engine import Engine, UnindexedError
 from vidrec.stores.qdrant.points import RESERVED, kind_of
@@ -36,9 +36,7 @@ class Allowed:
         """
         for key in keys:
             if key not in PAYLOAD_FIELDS and (key in RESERVED or not self._has(key)):
-                extra = self.engine.keys(self.name) - {*PAYLOAD_FIELDS, *RESERVED}
-                known = ", ".join([*PAYLOAD_FIELDS, *sorted(extra)])
-                raise UsageError(f"no point has a {key!r} to filter on: choose one of {known}")
+                raise unknown_key(key, self.engine.keys(self.name) - {*PAYLOAD_FIELDS, *RESERVED})
 
     def _has(self, key: str) -> bool:
         try:
