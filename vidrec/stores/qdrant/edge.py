@@ -133,12 +133,7 @@ class EdgeEngine(Engine):
 
     def write(self, name: str, points: Sequence[Stored]) -> None:
         rows = [
-            self._edge.Point(
-                point.id,
-                point.vector.tolist() if point.vector is not None else [],
-                _encoded(point.payload),
-            )
-            for point in points
+            self._edge.Point(point.id, point.numbers, _encoded(point.payload)) for point in points
         ]
         with self._shard(name) as shard:
             shard.update(self._edge.UpdateOperation.upsert_points(rows))

@@ -56,6 +56,10 @@ class Stored:
     vector: Vector | None = None
     score: float = 0.0
 
+    @property
+    def numbers(self) -> list[float]:
+        return [] if self.vector is None else self.vector.tolist()
+
 
 class Engine(Protocol):
     """The operations. ``name`` may be an alias wherever points are read or written.

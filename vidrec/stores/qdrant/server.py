@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 from qdrant_client import QdrantClient, models
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from vidrec.sections import QdrantSettings
     from vidrec.types import Vector
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 HTTP_PORT = 6333
@@ -93,7 +95,7 @@ class ServerEngine(Engine):
 
     def describe(self, name: str) -> Described | None:
         try:
-            config = self._ask(lambda: self._client.get_collection(name)).config
+            config = self._ask(self._client.get_collection, name).config
         except StoreError as exc:
             if is_missing(exc):
                 return None
@@ -116,17 +118,16 @@ class ServerEngine(Engine):
         on_disk = settings.on_disk or None
         try:
             self._write(
-                lambda: self._client.create_collection(
-                    name,
-                    vectors_config=models.VectorParams(
-                        size=dim, distance=models.Distance.COSINE, on_disk=on_disk
-                    ),
-                    shard_number=settings.shard_number,
-                    replication_factor=settings.replication_factor,
-                    quantization_config=quantization(models, settings.quantization),
-                    on_disk_payload=on_disk,
-                    metadata=dict(metadata),
-                )
+                self._client.create_collection,
+                name,
+                vectors_config=models.VectorParams(
+                    size=dim, distance=models.Distance.COSINE, on_disk=on_disk
+                ),
+                shard_number=settings.shard_number,
+                replication_factor=settings.replication_factor,
+                quantization_config=quantization(models, settings.quantization),
+                on_disk_payload=on_disk,
+                metadata=dict(metadata),
             )
         except RefusedError:
             # A request that was cut off may have acted: then the second try finds our own.
@@ -144,7 +145,7 @@ class ServerEngine(Engine):
             )
 
     def note(self, name: str, metadata: Mapping[str, Any]) -> None:
-        self._write(lambda: self._client.update_collection(name, metadata=dict(metadata)))
+        self._write(self._client.update_collection, name, metadata=dict(metadata))
 
     def add_key(self, name: str, key: str, kind: KeyKind) -> None:
         schema: Any = (
@@ -152,14 +153,14 @@ class ServerEngine(Engine):
             if kind == "tenant"
             else models.PayloadSchemaType(kind)
         )
-        self._write(lambda: self._client.create_payload_index(name, path(key), schema))
+        self._write(self._client.create_payload_index, name, path(key), schema)
 
     def indexed(self, name: str) -> dict[str, str]:
-        schema = self._ask(lambda: self._client.get_collection(name)).payload_schema
+        schema = self._ask(self._client.get_collection, name).payload_schema
         return {key.strip('"'): info.data_type.value for key, info in (schema or {}).items()}
 
     def remove(self, name: str) -> None:
-        self._write(lambda: self._client.delete_collection(name))
+        self._write(self._client.delete_collection, name)
 
     def serve(self, alias: str, name: str) -> None:
         actions: list[Any] = []
@@ -168,7 +169,7 @@ class ServerEngine(Engine):
             actions.append(models.DeleteAliasOperation(delete_alias=delete))
         create = models.CreateAlias(collection_name=name, alias_name=alias)
         actions.append(models.CreateAliasOperation(create_alias=create))
-        self._write(lambda: self._client.update_collection_aliases(actions))
+        self._write(self._client.update_collection_aliases, actions)
 
     # Points
 
@@ -176,15 +177,15 @@ class ServerEngine(Engine):
         rows = [
             models.PointStruct(
                 id=point.id,
-                vector=point.vector.tolist() if point.vector is not None else [],
-                payload=dict(point.payload or {}),
+                vector=point.numbers,
+                payload=dict(point.payload),
             )
             for point in points
         ]
-        self._write(lambda: self._client.upsert(name, rows))
+        self._write(self._client.upsert, name, rows)
 
     def delete(self, name: str, ids: Sequence[str]) -> None:
-        self._write(lambda: self._client.delete(name, list(ids)))
+        self._write(self._client.delete, name, list(ids))
 
     def nearest(
         self, name: str, vector: Vector, limit: int, where: Filter, *, by_video: bool
@@ -198,12 +199,12 @@ class ServerEngine(Engine):
             "with_vectors": True,
         }
         if not by_video:
-            points = self._ask(lambda: self._client.query_points(name, **asked)).points
+            points = self._ask(self._client.query_points, name, **asked).points
             hits = [self._stored(point) for point in points]
             return hits, hits[-1].score if len(hits) == limit else -inf
         size = max(HITS_PER_VIDEO, limit // 8)
         asked |= {"group_by": "video_id", "group_size": size}
-        groups = self._ask(lambda: self._client.query_points_groups(name, **asked)).groups
+        groups = self._ask(self._client.query_points_groups, name, **asked).groups
         videos = [[self._stored(point) for point in group.hits] for group in groups]
         return [hit for hits in videos for hit in hits], _best_left(
             videos, limit, size, len(vector)
@@ -211,9 +212,7 @@ class ServerEngine(Engine):
 
     def values(self, name: str, key: str) -> list[Any]:
         try:
-            found = self._ask(
-                lambda: self._client.facet(name, path(key), limit=MOST_VALUES, exact=True)
-            )
+            found = self._ask(self._client.facet, name, path(key), limit=MOST_VALUES, exact=True)
         except RefusedError:  # its index is of numbers
             return []
         return [hit.value for hit in found.hits if isinstance(hit.value, str)]
@@ -225,29 +224,33 @@ class ServerEngine(Engine):
         wanted = [int(text) if text.isdigit() else text for text in ids]
         asked = [using] if vector and using else vector
         records = self._ask(
-            lambda: self._client.retrieve(name, wanted, with_payload=payload, with_vectors=asked)
+            self._client.retrieve, name, wanted, with_payload=payload, with_vectors=asked
         )
         return [self._stored(record, using) for record in records]
 
     def _page(
         self, name: str, where: Filter, payload: list[str] | bool, offset: Any, limit: int
     ) -> tuple[Sequence[Any], Any]:
-        wanted = conditions(models, where)
         return self._ask(
-            lambda: self._client.scroll(
-                name, limit=limit, offset=offset, scroll_filter=wanted, with_payload=payload
-            )
-        )
+            self._client.scroll, name, limit=limit, offset=offset, with_payload=payload,
+            scroll_filter=conditions(models, where),
+        )  # fmt: skip
 
     def count(self, name: str, where: Filter, having: str | None = None) -> int:
         wanted = conditions(models, where, having)
-        found = self._ask(lambda: self._client.count(name, count_filter=wanted, exact=True))
+        found = self._ask(self._client.count, name, count_filter=wanted, exact=True)
         return int(found.count)
 
     def close(self) -> None:
         self._client.close()
 
-    def _ask(self, request: Callable[[], T], seconds: float | None = None) -> T:
+    def _ask(self, request: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+        return self._within(ASKING_SECONDS, partial(request, *given, **named))
+
+    def _write(self, request: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+        return self._within(WRITING_SECONDS, partial(request, *given, **named))
+
+    def _within(self, seconds: float, request: Callable[[], T]) -> T:
         """Make a request; the client warns of what only its in-memory mode lacks."""
 
         def quiet() -> T:
@@ -256,10 +259,7 @@ class ServerEngine(Engine):
                 return request()
 
         self._reach()
-        return self._patience(quiet, seconds or ASKING_SECONDS)
-
-    def _write(self, request: Callable[[], T]) -> T:
-        return self._ask(request, WRITING_SECONDS)
+        return self._patience(quiet, seconds)
 
     def _reach(self) -> None:
         """Connect before the first answer, so that a wrong address is told at once.
