@@ -87,7 +87,7 @@ class Catalog:
 
     def is_empty(self) -> bool:
         """Whether it holds no video."""
-        return self.value("SELECT 1 FROM videos LIMIT 1") is None
+        return not self.has("SELECT 1 FROM videos LIMIT 1")
 
     def take_over(self, known: str) -> None:
         """Bear the id of a library that was lost: what it wrote into shared indexes is ours."""
@@ -197,6 +197,10 @@ class Catalog:
         """Return the first value of the first row that ``read`` returns; None if there is none."""
         rows = self.read(sql, *values)
         return rows[0][0] if rows else None
+
+    def has(self, sql: str, *values: Any) -> bool:
+        """Whether ``read`` returns any row."""
+        return bool(self.read(sql, *values))
 
     def read_among(
         self, sql: str, among: Iterable[Any], *values: Any, then: str = ""

@@ -21,6 +21,8 @@ from vidrec.library import Library
 from vidrec.library.claims import living, own_sign
 
 _ROUNDING = 1e-9
+_THIS = "video_id = ? AND fingerprint = ?"
+_RESERVED = f"SELECT max(id) FROM paid WHERE job_id IS NULL AND {_THIS}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +122,7 @@ class CatalogJobs:
         """Return the latest job of a video under a request, if any."""
         rows = self._library.read(
             "SELECT state, job_id, detail, result, created_at, minutes, source FROM jobs "
-            "WHERE video_id = ? AND fingerprint = ?",
-            video_id, fingerprint,
+            f"WHERE {_THIS}", video_id, fingerprint,
         )  # fmt: skip
         if not rows:
             return None
@@ -142,8 +143,7 @@ class CatalogJobs:
         if write("UPDATE paid SET minutes = ? WHERE job_id = ?", minutes, job.job_id):
             return
         reserved = write(
-            "UPDATE paid SET job_id = ?, minutes = ? WHERE id = (SELECT max(id) FROM paid "
-            "WHERE job_id IS NULL AND video_id = ? AND fingerprint = ?)",
+            f"UPDATE paid SET job_id = ?, minutes = ? WHERE id = ({_RESERVED})",
             job.job_id, minutes, job.video_id, job.fingerprint,
         )  # fmt: skip
         if not reserved:
@@ -166,14 +166,12 @@ class CatalogJobs:
 
     def close(self, video_id: str, fingerprint: str) -> None:
         """Note that a job's embeddings are stored: its answer need not be kept."""
-        self._library.write(
-            "UPDATE jobs SET state = 'closed', result = NULL "
-            "WHERE video_id = ? AND fingerprint = ? AND state = 'done'", video_id, fingerprint,
-        )  # fmt: skip
+        done = f"UPDATE jobs SET state = 'closed', result = NULL WHERE state = 'done' AND {_THIS}"
+        self._library.write(done, video_id, fingerprint)
 
     def knows(self, job_id: str) -> bool:
         """Whether a job of this id was ever written down here."""
-        return bool(self._library.read("SELECT 1 FROM paid WHERE job_id = ?", job_id))
+        return self._library.has("SELECT 1 FROM paid WHERE job_id = ?", job_id)
 
     def asked_after(self, job: Job) -> set[str]:
         """Return the ids of the jobs, of whatever video, that were asked for after one."""
@@ -182,11 +180,8 @@ class CatalogJobs:
 
     def rivals(self, job: Job) -> bool:
         """Whether another lost job reads the same source: which of two is found, none can tell."""
-        rows = self._library.read(
-            "SELECT 1 FROM jobs WHERE source = ? AND state = 'creating' "
-            "AND (video_id, fingerprint) != (?, ?)", job.source, job.video_id, job.fingerprint,
-        )  # fmt: skip
-        return bool(rows)
+        lost = f"SELECT 1 FROM jobs WHERE source = ? AND state = 'creating' AND NOT ({_THIS})"
+        return self._library.has(lost, job.source, job.video_id, job.fingerprint)
 
     # One run at a time
 
@@ -194,7 +189,7 @@ class CatalogJobs:
         """Take a job in hand; return None, or the number of the process that has it."""
         token, owner = uuid.uuid4().hex, own_sign(self._library.folder)
         with self._library.transaction():
-            select = "SELECT owner FROM claims WHERE video_id = ? AND fingerprint = ?"
+            select = f"SELECT owner FROM claims WHERE {_THIS}"
             claimed = self._library.value(select, video_id, fingerprint)
             if claimed and (holder := living(self._library.folder, claimed)):
                 return holder
@@ -206,15 +201,8 @@ class CatalogJobs:
         """Let a job go. Where that cannot be written, the process's end does it."""
         token = self._tokens.pop((video_id, fingerprint), "")
         with suppress(LibraryError):
-            self._library.write(
-                "DELETE FROM claims WHERE video_id = ? AND fingerprint = ? AND token = ?",
-                video_id, fingerprint, token,
-            )  # fmt: skip
-
-    def _has_claim(self, job: Job) -> bool:
-        key = (job.video_id, job.fingerprint)
-        select = "SELECT 1 FROM claims WHERE video_id = ? AND fingerprint = ? AND token = ?"
-        return bool(self._library.read(select, *key, self._tokens.get(key, "")))
+            mine = f"DELETE FROM claims WHERE {_THIS} AND token = ?"
+            self._library.write(mine, video_id, fingerprint, token)
 
     # What may be paid
 
@@ -226,7 +214,9 @@ class CatalogJobs:
             TransientError: it is not in hand any more.
         """
         with self._library.transaction():
-            if not self._has_claim(job):
+            key = (job.video_id, job.fingerprint)
+            mine = f"SELECT 1 FROM claims WHERE {_THIS} AND token = ?"
+            if not self._library.has(mine, *key, self._tokens.get(key, "")):
                 raise TransientError("another run has taken it in hand")
             room = self.room(job.created_at)
             if room is not None and job.minutes > room + _ROUNDING:
@@ -239,13 +229,11 @@ class CatalogJobs:
 
     def unmade(self, job: Job) -> None:
         """Note that a reserved job does not exist, for sure."""
-        this = "video_id = ? AND fingerprint = ?"
         key = (job.video_id, job.fingerprint)
         with self._library.transaction():
-            last = f"SELECT max(id) FROM paid WHERE job_id IS NULL AND {this}"
             # Of older ones, that were given up, nobody knows.
-            self._library.write(f"DELETE FROM paid WHERE id = ({last})", *key)
-            self._library.write(f"DELETE FROM jobs WHERE state = 'creating' AND {this}", *key)
+            self._library.write(f"DELETE FROM paid WHERE id = ({_RESERVED})", *key)
+            self._library.write(f"DELETE FROM jobs WHERE state = 'creating' AND {_THIS}", *key)
 
     def room(self, now: float) -> float | None:
         """Return how many minutes may still be paid for; None where nothing limits them."""
@@ -267,12 +255,12 @@ class CatalogJobs:
     def has_asked(self, video_id: str) -> bool:
         """Whether this run has asked to pay for a video."""
         select = "SELECT 1 FROM paid WHERE run = ? AND video_id = ?"
-        return bool(self._library.read(select, self._allowance.run, video_id))
+        return self._library.has(select, self._allowance.run, video_id)
 
     def is_lost(self, video_id: str) -> bool:
         """Whether no answer said if a video's job was made; its minutes are counted."""
         select = "SELECT 1 FROM jobs WHERE video_id = ? AND state = 'creating'"
-        return bool(self._library.read(select, video_id))
+        return self._library.has(select, video_id)
 
     # Copies at the provider
 
