@@ -16,7 +16,7 @@ from tests.recordings import SLIDE, TEN_SECONDS, record
 from vidrec.cli import app
 from vidrec.errors import MediaError
 from vidrec.media.cut import cut, stills
-from vidrec.media.playback import make_playable, playable
+from vidrec.media.playback import Playable, make_playable, playable
 from vidrec.media.probe import probe
 
 FPS = 10
@@ -111,6 +111,35 @@ def test_a_moment_of_a_slide_that_stands(tmp_path: Path, kind: str, sound: bool)
         assert probe(film).duration_sec == pytest.approx(4, abs=0.2) or film is made[1]
         assert [number_at(film, at) for at in (0, 3.9)] == pytest.approx([24, 24], abs=1)
     assert number_at(path, 400) == pytest.approx(24, abs=1)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".flv"])
+@pytest.mark.parametrize("exact", [True, False], ids=["exact", "copy"])
+def test_cuts_are_as_long_as_the_moment(tmp_path: Path, suffix: str, exact: bool) -> None:
+    """Within a still, into it, out of it, and within the still that is the last picture."""
+    stamps = [*range(50), *range(3050, 3100), 3600, 3660]
+    pictures = [videos.picture(k // 10) for k in range(102)]
+    path = tmp_path / f"a{suffix}"
+    videos.write_video(path, pictures, fps=10, stamps=stamps, options={"bf": "2"})
+    for start, end, first, last in (
+        (100, 104, 4, 4), (3, 8, 3, 4), (302, 307, 4, 6), (340, 344, 9, 9), (359, 363, 9, 10)
+    ):  # fmt: skip
+        made = cut(path, start, end, tmp_path / "cut", exact=exact)
+        early = probe(made).duration_sec - (end - start)
+        assert early == pytest.approx(0, abs=0.2) or (not exact and 0 < early < 2)
+        assert number_at(made, max(0, early) + 0.1) == first
+        assert number_at(made, early + end - start - 0.3) == last
+
+
+def test_a_stretch_within_a_still_is_played(tmp_path: Path) -> None:
+    """Of a film so large that it is copied stretch by stretch."""
+    path = tmp_path / "a.ts"
+    stamps = [*range(50), *range(9050, 9100)]
+    videos.write_video(path, [videos.picture(k // 10) for k in range(100)], fps=10, stamps=stamps)
+    how = Playable("remux", "video/mp4", 910.0, step_sec=300.0)
+    for at, number in ((10, 4), (400, 4), (907, 6)):
+        make_playable(path, how, at, tmp_path / "b.mp4", lambda _: None)
+        assert number_at(tmp_path / "b.mp4", at % 300 - 0.5) == number
 
 
 @pytest.mark.parametrize("kind", ["mpegts", "mpeg", "flv"])

@@ -13,6 +13,7 @@ from PIL import Image
 
 from tests import videos
 from vidrec.errors import MediaError
+from vidrec.media.cut import cut
 from vidrec.media.hdr import HLG, PQ, to_sdr
 from vidrec.media.probe import probe
 from vidrec.media.sampling import frames_at, iter_clip_frames
@@ -24,7 +25,9 @@ def pq_signal(nits: float) -> float:
     return ((0.8359375 + 18.8515625 * y) / (1 + 18.6875 * y)) ** 78.84375
 
 
-def write_grey_hdr(path: Path, level: float, transfer: int) -> Path:
+def write_grey_hdr(
+    path: Path, level: float, transfer: int, chroma: tuple[int, int] = (512, 512)
+) -> Path:
     """Three frames of grey, 10 bits; ``level`` is the signal, 0 to 1, in narrow range."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(
@@ -35,7 +38,7 @@ def write_grey_hdr(path: Path, level: float, transfer: int) -> Path:
         context.color_trc, context.color_primaries, context.colorspace = transfer, 9, 9
         for i in range(3):
             frame = av.VideoFrame(64, 64, "yuv420p10le")
-            for plane, value in zip(frame.planes, (64 + 876 * level, 512, 512), strict=True):
+            for plane, value in zip(frame.planes, (64 + 876 * level, *chroma), strict=True):
                 rows = np.full(plane.buffer_size // 2, round(value), np.uint16)
                 plane.update(rows.tobytes())
             frame.pts, frame.time_base = i, Fraction(1, 10)
@@ -60,8 +63,31 @@ def test_hdr_looks_as_on_an_ordinary_screen(
     path = write_grey_hdr(tmp_path / "a.mp4", level, transfer)
 
     frames, _ = frames_at(path, [0.1], (16, 16))
-
     assert frames[0].mean(axis=(0, 1)).tolist() == pytest.approx([grey] * 3, abs=3)
+
+
+def test_hdr_has_its_colours_at_any_size(tmp_path: Path) -> None:
+    path = write_grey_hdr(tmp_path / "a.mp4", 0.5, PQ, chroma=(400, 600))
+
+    means = [frames_at(path, [0.1], (s, s))[0].mean(axis=(0, 1, 2)) for s in (16, 64, 80)]
+
+    assert means[1].tolist() == pytest.approx(means[0].tolist(), abs=2)
+    assert means[2].tolist() == pytest.approx(means[0].tolist(), abs=2)
+    assert np.ptp(means[0]) > 50
+
+
+def test_what_follows_on_hdr_is_not_taken_for_it(tmp_path: Path) -> None:
+    """Recordings joined: the second says nothing of its colours."""
+    write_grey_hdr(tmp_path / "a.ts", 0.5, HLG)
+    options = {"x265-params": "log-level=none"}
+    grey = [np.full((64, 64, 3), 100, np.uint8)] * 20
+    videos.write_video(tmp_path / "b.ts", grey, fps=10, codec="libx265", options=options)
+    path = tmp_path / "joined.ts"
+    path.write_bytes((tmp_path / "a.ts").read_bytes() + (tmp_path / "b.ts").read_bytes())
+
+    frames, _ = frames_at(path, [0.1, 1.5], (32, 32))
+
+    assert frames.mean(axis=(1, 2, 3)).tolist() == pytest.approx([142, 100], abs=3)
 
 
 def test_highlights_keep_their_order_and_colour() -> None:
@@ -107,6 +133,39 @@ def test_transparent_avif_is_laid_on_white(tmp_path: Path, frames: int) -> None:
     (clip,) = iter_clip_frames(path, 10.0, 4, (64, 96))
 
     assert clip.frames[:, :, :40].min() > 240 and clip.frames[:, :, 56:].max() < 15
+
+
+def test_an_animated_avif_is_not_its_first_picture(tmp_path: Path) -> None:
+    pictures = [Image.fromarray(videos.picture(i)) for i in range(6)]
+    path = tmp_path / "a.avif"
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=500)
+
+    frames, _ = frames_at(path, [0.2, 1.7, 2.9], (64, 96))
+
+    assert probe(path).duration_sec == pytest.approx(3.0, abs=0.1)
+    assert [videos.frame_number(frame) for frame in frames] == [0, 3, 5]
+
+
+def test_numbered_colours_are_known_in_mid_film(tmp_path: Path) -> None:
+    """One packet alone brings the palette, at the beginning of the file."""
+    path = tmp_path / "a.mov"
+    palette = np.full((256, 4), 255, np.uint8)  # alpha, red, green, blue
+    palette[:, 1:] = np.arange(256)[::-1, None]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("rawvideo", rate=1)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "pal8"
+        for number in range(20):
+            greys = videos.picture(number)[..., 0]
+            indexed = av.VideoFrame.from_ndarray((255 - greys, palette), format="pal8")
+            indexed.pts, indexed.time_base = number, Fraction(1, 1)
+            container.mux(stream.encode(indexed))
+        container.mux(stream.encode(None))
+
+    made = cut(path, 10, 13, tmp_path / "cut", exact=True)
+
+    for film, seconds in ((path, [10.5, 12.5]), (made, [0.5, 2.5])):
+        numbers = [videos.frame_number(frame) for frame in frames_at(film, seconds, (64, 96))[0]]
+        assert numbers == [10, 12]
 
 
 def exif_jpeg(number: int, orientation: int) -> bytes:

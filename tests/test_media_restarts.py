@@ -9,6 +9,7 @@ import pytest
 
 from tests import videos
 from tests.recordings import SLIDE, TEN_SECONDS, record
+from vidrec.media.cut import cut
 from vidrec.media.probe import probe
 from vidrec.media.sampling import frames_at
 
@@ -62,6 +63,25 @@ def test_joined_recordings_follow_on_each_other(
     path = tmp_path / "a.bin"
     path.write_bytes(b"".join(parts))
     is_joined(path, len(parts))
+
+
+@pytest.mark.parametrize("kind", ["mpegts", "flv"])
+def test_joined_recordings_of_unlike_sizes(tmp_path: Path, kind: str) -> None:
+    """The decoder's header changes, and in FLV one packet alone tells."""
+    parts = []
+    for width in (96, 192):
+        pictures = [videos.picture(k // 5, width, 2 * width // 3) for k in range(250)]
+        part = videos.write_video(tmp_path / "part", pictures, container_format=kind)
+        parts.append(part.read_bytes())
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"".join(parts))
+    is_joined(path)
+    assert shown(path, [18.1]) == pytest.approx([40], abs=1)
+    for exact in (True, False):
+        made = cut(path, 14, 16, tmp_path / "one", exact=exact)
+        assert shown(made, [1.5]) == pytest.approx([27], abs=3)
+        made = cut(path, 9, 12, tmp_path / "two", exact=exact)
+        assert shown(made, [0.1, 2.9]) == pytest.approx([45, 9], abs=3)
 
 
 def test_a_recording_cut_off_in_mid_packet_can_be_joined(tmp_path: Path) -> None:

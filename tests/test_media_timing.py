@@ -29,7 +29,7 @@ def write_late(path: Path, late_sec: int, codec: str = "mpeg4") -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=10)
         stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
-        sound = container.add_stream("mp2" if path.suffix == ".ts" else "aac", rate=48000)
+        sound = container.add_stream("mp2" if path.suffix in (".ts", ".vob") else "aac", rate=48000)
         packets = []
         for i in range(20):
             frame = av.VideoFrame.from_ndarray(videos.picture(i), format="rgb24")
@@ -37,9 +37,11 @@ def write_late(path: Path, late_sec: int, codec: str = "mpeg4") -> Path:
             frame.pts, frame.time_base = i + 10 * late_sec, Fraction(1, 10)
             packets += stream.encode(frame)
         packets += stream.encode(None)
-        for start in range(0, 48000 * (late_sec + 3), 1152 if path.suffix == ".ts" else 1024):
-            size = 1152 if path.suffix == ".ts" else 1024
-            kind = "s16" if path.suffix == ".ts" else "fltp"
+        for start in range(
+            0, 48000 * (late_sec + 3), 1152 if path.suffix in (".ts", ".vob") else 1024
+        ):
+            size = 1152 if path.suffix in (".ts", ".vob") else 1024
+            kind = "s16" if path.suffix in (".ts", ".vob") else "fltp"
             frame = av.AudioFrame(format=kind, layout="mono", samples=size)
             frame.planes[0].update(bytes(frame.planes[0].buffer_size))
             frame.sample_rate, frame.pts, frame.time_base = 48000, start, Fraction(1, 48000)
@@ -51,9 +53,9 @@ def write_late(path: Path, late_sec: int, codec: str = "mpeg4") -> Path:
     return path
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".mov", ".flv"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".vob", ".mov", ".flv"])
 def test_a_picture_that_begins_after_the_sound(tmp_path: Path, suffix: str) -> None:
-    codec = "flv" if suffix == ".flv" else "mpeg4"
+    codec = {".flv": "flv", ".vob": "mpeg2video"}.get(suffix, "mpeg4")
     path = write_late(tmp_path / f"a{suffix}", 8, codec)
 
     clips = list(iter_clip_frames(path, 1.0, 5, SIZE))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from vidrec.errors import MediaError
 from vidrec.media.decoding import decode, open_codec
 from vidrec.media.hdr import is_hdr
-from vidrec.media.passage import passage
+from vidrec.media.passage import check_copy, passage
 from vidrec.media.picking import pick_frames
 from vidrec.media.picture import Painter, orientation
 from vidrec.media.source import Source, open_video, origin_of, sample_aspect
@@ -30,6 +30,8 @@ TICK = Fraction(1, 90_000)
 SOUND_RATE = 48_000
 SOUND_LEAD = 0.2  # seconds by which sound may lie before the first picture
 STANDS_SEC = 1.0  # of sound without a picture: none is to come soon
+REORDERED = 3  # pictures, at most: the end of an MP4 is reckoned from when they are decoded
+LAST_SEC = 0.1  # of the last picture, at most
 GONE_SEC = 1.0  # after the last picture nothing is left
 KEYFRAMES_SEC = 2
 ENCODER_THREADS = 2  # of each conversion: a few may run at once
@@ -174,6 +176,7 @@ class _Pen:
     _last: float = -1.0  # when the last picture was written, and which
     _still: VideoFrame | None = None
     _frame_sec: float = 0.04
+    _gone_sec: float = 0.0  # when the last picture leaves the screen, as far as packets tell
     _painter: Painter | None = None
 
     def __post_init__(self) -> None:
@@ -193,6 +196,9 @@ class _Pen:
                 self._sound.take(packet, self.end_sec)
             return False
         frames = decode(self._context, packet if packet.size else None)
+        if packet.pts is not None and packet.duration:
+            gone = float((packet.pts + packet.duration) * packet.time_base) - self._origin
+            self._gone_sec = max(self._gone_sec, gone)
         return any([self._see(frame) for frame in frames or ()])
 
     def _see(self, frame: VideoFrame) -> bool:
@@ -205,10 +211,7 @@ class _Pen:
             self._before = frame
             return False
         if at >= self.end_sec - 1e-3:
-            self._open()
-            still_sec = self.end_sec - self.start_sec - self._last
-            if self._still is not None and still_sec > 2 * self._frame_sec:
-                self._write(self._still, self._last + still_sec - self._frame_sec)
+            self._close(self.end_sec)
             return True
         if self._before is not None and at - self.start_sec > self._closest:
             self._write(self._before, 0.0)
@@ -225,6 +228,14 @@ class _Pen:
         """Begin with what is on the screen then, where nothing else has been written."""
         if self._picture is None and self._before is not None and self.end_sec > self.start_sec:
             self._write(self._before, 0.0)
+
+    def _close(self, until_sec: float) -> None:
+        """Let the last picture stand until then: shown again, as often as the encoder reorders."""
+        self._open()
+        for again in range(REORDERED, 0, -1):
+            at_sec = until_sec - self.start_sec - again * self._frame_sec
+            if self._still is not None and at_sec - self._last > self._frame_sec / 2:
+                self._write(self._still, at_sec)
 
     def _write(self, frame: VideoFrame, at_sec: float) -> None:
         if self._last >= 0 and at_sec - self._last < self._closest:
@@ -249,7 +260,7 @@ class _Pen:
         stream = self.source.stream
         told = stream.average_rate or stream.guessed_rate or Fraction(25)
         rate = max(Fraction(1), min(told, Fraction(self.shape.most_fps)))
-        self._frame_sec = float(1 / rate)
+        self._frame_sec = min(float(1 / rate), LAST_SEC)  # where stills stand the rate is a mean
         options = {"crf": str(self.shape.crf), "preset": self.shape.preset, "profile": "high"}
         self._picture = self.out.add_stream("libx264", rate=rate, options=options)
         self._picture.width, self._picture.height = width, height
@@ -277,8 +288,8 @@ class _Pen:
         if self.at_sec < self.end_sec:
             for frame in decode(self._context, None) or ():
                 self._see(frame)
-        if self.start_sec - self.at_sec < GONE_SEC:
-            self._open()
+        if self.start_sec < max(self._gone_sec, self.at_sec + GONE_SEC):
+            self._close(min(self.end_sec, self._gone_sec))
         if self._picture is None:
             return False
         self._mux(self._picture.encode(None))
@@ -322,6 +333,7 @@ class _Press:
         if not seen:
             self._hear(packet, at)
             return False
+        check_copy(self.source, packet, self.start_sec)
         self.at_sec = at
         if at >= self.end_sec and packet.is_keyframe:
             return True

@@ -21,6 +21,7 @@ HLG = 18  # AVCOL_TRC_ARIB_STD_B67
 _WHITE_NITS = 203.0
 _HLG_PEAK_NITS = 1000.0
 _BT2020 = 9  # AVCOL_PRI_BT2020
+_UNSPECIFIED = 2  # AVCOL_PRI_UNSPECIFIED
 # Linear light from BT.2020 to BT.709 primaries (BT.2087).
 _TO_BT709 = np.array(
     [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]],
@@ -31,8 +32,12 @@ _KNEE = 0.8  # of white; what is brighter is compressed
 
 
 def is_hdr(frame: VideoFrame) -> bool:
-    """Whether a frame's values are PQ or HLG."""
-    return frame.color_trc in (PQ, HLG)
+    """Whether a frame's values are PQ or HLG.
+
+    Where SDR without a word of its colours follows on HDR, FFmpeg leaves the transfer as it was.
+    """
+    left_over = frame.color_primaries == _UNSPECIFIED and frame.format.components[0].bits == 8
+    return frame.color_trc in (PQ, HLG) and not left_over
 
 
 def to_sdr(values: NDArray[np.uint16], transfer: int, primaries: int) -> NDArray[np.uint8]:

@@ -10,12 +10,14 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from vidrec.errors import MediaError
 from vidrec.media.gops import RESTARTING_FORMATS, GopReader
-from vidrec.media.source import Source, open_video, origin_of
+from vidrec.media.source import Source, demux, open_video, origin_of
 
 if TYPE_CHECKING:
     from av.packet import Packet
 
+MOST_EARLY_SEC = 15.0  # by which a copy may begin before the moment
 _MOST_WAITING = 500  # packets until one of the picture tells when it is decoded
 _BACK_SEC = 10.0  # where a jump leads beyond a moment: to so much before it, then to ever more
 _PLACING_FORMATS = frozenset({"mpegts", "mpeg"})  # in which any place can be sought
@@ -48,20 +50,33 @@ def passage(source: Source, start_sec: float, sounds: Iterable[Any]) -> Iterator
     yield from _dated(packets, source)
 
 
+def check_copy(source: Source, first: Packet[Any], start_sec: float) -> None:
+    """Make sure that a passage, from its first picture on, can be copied packet by packet.
+
+    Raises:
+        MediaError: that picture is a still that has stood for long, or the decoder's header was
+            another one before.
+    """
+    if source.header is not None or _at_sec(first, source) < start_sec - MOST_EARLY_SEC:
+        raise MediaError(f"{source.path}: nothing can be copied at {start_sec:.2f} s")
+
+
 def _sought(source: Source, start_sec: float, streams: list[Any]) -> Iterator[Packet[Any]]:
     import av
 
-    packets = source.container.demux(streams)
+    packets = demux(source, streams)
+    if start_sec > 0:  # the first packet alone may tell of the colours
+        next(demux(source, [source.stream]), None)
     sec, back_sec = start_sec, 0.0
     while sec > 0:
         sec = max(0.0, start_sec - back_sec)
         source.container.seek(round((sec + origin_of(source)) * av.time_base), backward=True)
         begun: list[Packet[Any]] = []
-        for packet in source.container.demux(streams):
+        for packet in demux(source, streams):
             begun.append(packet)
             if _is_picture(packet, source):
                 break
-        packets = chain(begun, source.container.demux(streams))
+        packets = chain(begun, demux(source, streams))
         if begun and _is_picture(begun[-1], source) and _at_sec(begun[-1], source) <= start_sec:
             break
         back_sec = max(_BACK_SEC, 6 * back_sec)  # a still stands there
@@ -81,7 +96,7 @@ def _placed(
         source.container.seek(max(0, first.place - _LEAD_BYTES), unsupported_byte_offset=True)
     place = 0
     decoded: dict[int, int] = {}  # when the last packet of each stream was
-    for packet in source.container.demux(streams):
+    for packet in demux(source, streams):
         place = packet.pos or place
         if place < first.place or packet.pts is None:
             continue

@@ -21,6 +21,8 @@ _HD_HEIGHT = 720
 # libswscale's AREA, ACCURATE_RND, FULL_CHR_H_INP and FULL_CHR_H_INT (PyAV 17 names only the first).
 _SCALING = 0x20 | 0x40000 | 0x4000 | 0x2000
 _UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
+# Packed (rgb48le) libswscale mixes up the colours of 4:2:0 wherever it does not scale down.
+_HDR_FORMAT = "gbrp16le"
 
 
 def fit_box(
@@ -104,7 +106,7 @@ class Painter:
             frame,
             width=size[1],
             height=size[0],
-            format="rgb48le" if hdr else "rgba" if alpha else "rgb24",
+            format=_HDR_FORMAT if hdr else "rgba" if alpha else "rgb24",
             src_colorspace=Colorspace.ITU709 if untagged_hd else None,
             dst_color_range=ColorRange.JPEG,
             interpolation=_SCALING,

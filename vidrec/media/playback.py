@@ -8,6 +8,7 @@ else is decoded and encoded again. Posters are JPEG, previews MP4 without sound.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -158,9 +159,9 @@ def make_playable(path: Path, how: Playable, at_sec: float, target: Path, report
     """
     start, end = how.stretch(at_sec)
     if how.kind == "remux":
-        copy(path, start, end, target, report, keep_sound=_MP4_SOUND)
-    else:
-        encode(path, start, end, target, report, FILM)
+        with suppress(MediaError):  # else it is encoded
+            return copy(path, start, end, target, report, keep_sound=_MP4_SOUND)
+    encode(path, start, end, target, report, FILM)
 
 
 def preview(path: Path, at_sec: float, target: Path, report: Report) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import errno
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from vidrec.errors import Cancelled, MediaError, TransientError, may_pass
 from vidrec.media import limits
@@ -22,7 +22,7 @@ from vidrec.media.streams import choose_stream
 
 if TYPE_CHECKING:
     from av.container import InputContainer
-    from av.packet import Packet
+    from av.packet import Packet, PacketSideData
     from av.video.stream import VideoStream
 
 # The demuxers that may open a file: of videos; not of texts, playlists, scripts, devices, stills.
@@ -37,8 +37,13 @@ FORMATS = (
 # A file may name others all the same (references of QuickTime); none but local ones are reached,
 # and FFmpeg leaves even these alone unless told otherwise.
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(FORMATS)}
+# In these a picture that begins late is looked for, in so many bytes and microseconds.
+_LATE_FORMATS = frozenset({"mpeg", "mpegts"})
+_PATIENT = {"probesize": str(256 << 20), "analyzeduration": str(3600 * 1_000_000)}
 # More than any file in its right mind asks for at once: two frames of the largest size.
 _PLENTY_BYTES = 1 << 29
+# What a packet may bring along that holds for those after it.
+_HEADERS: tuple[Literal["new_extradata", "palette"], ...] = ("new_extradata", "palette")
 # How often whoever reads is asked whether to go on.
 _PACKETS_BETWEEN_LOOKS = 32
 
@@ -67,6 +72,7 @@ class Source:
 
     Attributes:
         alpha: the stream that holds the picture's transparency, where that is one of its own.
+        header: what decoders are to know from here on, where that changes on the way.
         cancelled: true once whoever reads is to give up.
     """
 
@@ -74,6 +80,7 @@ class Source:
     container: InputContainer
     stream: VideoStream
     alpha: VideoStream | None = None
+    header: PacketSideData | None = None
     cancelled: Callable[[], bool] = never
 
     def go_on(self) -> None:
@@ -91,23 +98,26 @@ def open_video(path: Path, cancelled: Callable[[], bool] = never) -> Iterator[So
         TransientError: it could not be read now.
     """
     container = _open(path)
+    if container.format.name in _LATE_FORMATS and not any(s.width for s in container.streams.video):
+        container.close()
+        container = _open(path, _PATIENT)
     try:
         stream, alpha = choose_stream(path, container, lambda: _open(path))
         for bounded in (stream, alpha):
             if bounded is not None:
                 _bound(path, bounded)
-        yield Source(path, container, stream, alpha, cancelled)
+        yield Source(path, container, stream, alpha, cancelled=cancelled)
     finally:
         container.close()
 
 
-def _open(path: Path) -> InputContainer:
+def _open(path: Path, more: Mapping[str, str] | None = None) -> InputContainer:
     import av
     from av.error import FFmpegError
 
     check_readable(path)
     stall_sec = limits.in_force().stall_sec
-    options = {**_OPTIONS, "max_pixels": str(limits.max_pixels())}
+    options = {**_OPTIONS, **(more or {}), "max_pixels": str(limits.max_pixels())}
     try:
         # An absolute path cannot be taken for a URL ("http:clip.mp4").
         file: Any = joined_flv(path) or str(path.absolute())
@@ -213,6 +223,32 @@ def _indexed_sec(source: Source) -> float:
     return entries[len(entries) - 1].timestamp * tick if len(entries) else 0.0
 
 
+def demux(source: Source, streams: Sequence[Any]) -> Iterator[Packet[Any]]:
+    """Yield packets in file order, each keyframe of the picture with the header that it needs.
+
+    Where recordings of unlike sizes were joined (FLV, MP4) or colours are numbered, the decoder's
+    header changes on the way, and only one packet tells: it may be one that is not decoded.
+    """
+    _leave_out(source.container, {stream.index for stream in streams})
+    for packet in source.container.demux(streams):
+        if packet.is_keyframe and packet.stream_index == source.stream.index:
+            told = next((kind for kind in _HEADERS if packet.has_sidedata(kind)), None)
+            if told is not None:
+                source.header = packet.get_sidedata(told)
+            elif source.header is not None:
+                packet.set_sidedata(source.header)
+        yield packet
+
+
+def _leave_out(container: InputContainer, wanted: set[int]) -> None:
+    """Let other streams be skipped: beside a still their packets would wait for its next one."""
+    with suppress(ImportError, AttributeError):  # PyAV 17 cannot
+        from av.stream import Discard
+
+        for stream in container.streams:
+            stream.discard = Discard.default if stream.index in wanted else Discard.all
+
+
 def read_packets(source: Source) -> Iterator[Packet[VideoStream]]:
     """Yield the picture's packets in file order.
 
@@ -224,7 +260,7 @@ def read_packets(source: Source) -> Iterator[Packet[VideoStream]]:
     from av.error import FFmpegError
 
     try:
-        for number, packet in enumerate(source.container.demux(source.stream)):
+        for number, packet in enumerate(demux(source, [source.stream])):
             if number % _PACKETS_BETWEEN_LOOKS == 0:
                 source.go_on()
             if packet.size:  # the last one is empty: it tells decoders of the end

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # How many packets tell a film from a slide beside it.
 _COMPARED_PACKETS = 600
-# A stream with a smaller share of the packets than the busiest one is a slide.
+# A stream with a smaller share of the packets than the busiest one is a slide; so is a single one.
 _SLIDE_SHARE = 0.1
 
 
@@ -78,7 +78,8 @@ def _moving(streams: list[VideoStream], reopen: Callable[[], InputContainer]) ->
         pass  # what was counted so far tells enough
     finally:
         container.close()
-    enough = max(counts.values(), default=0) * _SLIDE_SHARE
+    most = max(counts.values(), default=0)
+    enough = max(min(most, 2), most * _SLIDE_SHARE)
     return [stream for stream in streams if counts[stream.index] >= enough] or streams
 
 
