@@ -20,7 +20,8 @@ from vidrec.cli import app
 from vidrec.config import load_settings
 from vidrec.ingest.scan import hash_file
 from vidrec.library import Library
-from vidrec.types import Embedding
+from vidrec.search.answers import fields_of
+from vidrec.types import Embedding, Recommendation
 
 
 def export(*arguments: object, code: int = 0) -> str:
@@ -187,7 +188,8 @@ def test_what_a_row_calls_a_url_is_not_handed_to_a_player(
     with Library(tmp_path / "library"):
         pass
     last = tmp_path / "library" / "last-answer.json"
-    last.write_text(json.dumps([["0" * 64, "a.mp4", None, url, 0.0]]))
+    row = Recommendation(1, 0.5, "0" * 64, None, url, "a.mp4", None, 0.0, 1.0, None)
+    last.write_text(json.dumps([fields_of(row)]))
     said = vidrec("open", 1, "--dry-run", "--player", "true", code=2).output
     assert "no address that can be played" in said
     for ruin in ("[1]", "[" * 100_000, '[["a"]]'):

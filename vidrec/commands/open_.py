@@ -17,7 +17,7 @@ from vidrec.errors import UsageError
 
 if TYPE_CHECKING:
     from vidrec.config import Settings
-    from vidrec.search.last import LastResult
+    from vidrec.types import Recommendation
 
 # Players that can begin at a moment; the first that is installed plays.
 PLAYERS = {
@@ -83,7 +83,7 @@ def command_for(place: str, start_sec: float, player: str | None) -> tuple[list[
     return [found, place], False
 
 
-def _place(settings: Settings, result: LastResult) -> str:
+def _place(settings: Settings, result: Recommendation) -> str:
     from pathlib import Path
 
     if result.path and Path(result.path).is_file():

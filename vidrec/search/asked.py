@@ -93,15 +93,7 @@ class Asker:
         if texts:
             made = asked_texts(self.library, self.embedder, texts, self._mutex)
             said.update(zip(texts, made, strict=True))
-        asked = []
-        for part in parts:
-            if part.kind == "text":
-                text = said[part.value]
-                meaning = self.calibration("text")
-                asked.append(AskedPart(part, text.vector, meaning, text.understood))
-            else:
-                asked.append(self._one(part))
-        return asked
+        return [self._one(part, said) for part in parts]
 
     def calibration(self, kind: Modality) -> Calibration | None:
         """What scores of clips mean here for a query of this kind."""
@@ -130,8 +122,12 @@ class Asker:
             "an image or a text"
         )
 
-    def _one(self, part: Part) -> AskedPart:
+    def _one(self, part: Part, said: Mapping[str, AskedText]) -> AskedPart:
         match part.kind:
+            case "text":
+                text = said[part.value]
+                meaning = self.calibration("text")
+                return AskedPart(part, text.vector, meaning, text.understood)
             case "image":
                 with self._looking:
                     vector = self.embedder.embed_image(expanded(part.value))

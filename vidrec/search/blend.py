@@ -9,9 +9,8 @@ weight.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import numpy as np
 
@@ -24,8 +23,8 @@ from vidrec.library import Library
 from vidrec.point_ids import point_id
 from vidrec.records import dataclass
 from vidrec.stores import open_store
-from vidrec.stores.base import CollectionInfo, Found, PointWriter, VectorStore, check_vectors
-from vidrec.types import Candidate, Payload, Point
+from vidrec.stores.base import CollectionInfo, Found, VectorStore, check_vectors
+from vidrec.types import Candidate, Payload
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,16 +51,14 @@ def open_searched(settings: Settings, library: Library, embedder: Embedder) -> V
     Raises:
         ConfigError: no store has that name.
     """
-    if len(embedder.searched) > 1:
-        return Blend(library, embedder.searched)
-    store = open_store(settings)
-    kinds = [str(fingerprint) for fingerprint in embedder.fingerprints]
-    if str(embedder.fingerprint) == kinds[0]:
-        return store
-    info = store.info()
-    if info is None or info.fingerprint not in set(kinds) - {str(embedder.fingerprint)}:
-        return store
-    store.close()
+    if len(embedder.searched) == 1:
+        store = open_store(settings)
+        kinds = [str(fingerprint) for fingerprint in embedder.fingerprints]
+        asked = str(embedder.fingerprint)
+        info = None if asked == kinds[0] else store.info()
+        if info is None or info.fingerprint not in set(kinds) - {asked}:
+            return store
+        store.close()
     return Blend(library, embedder.searched)
 
 
@@ -91,7 +88,7 @@ class Blend(VectorStore):
     def place(self) -> str:
         return f"the library {self._library.folder}"
 
-    def info(self) -> CollectionInfo | None:
+    def info(self) -> CollectionInfo:
         loaded = self._current()
         dim = loaded.kinds[0].shape[1]
         return CollectionInfo(self.name, self._fingerprints[0], dim, len(loaded.names), self.place)
@@ -101,9 +98,7 @@ class Blend(VectorStore):
         fingerprint: str | None = None,
     ) -> list[Found]:  # fmt: skip
         loaded = self._current()
-        info = self.info()
-        assert info is not None
-        check_vectors(info, vectors)
+        check_vectors(self.info(), vectors)
         check_keys(where, {key for payload in loaded.payloads for key in payload.extra})
         fits = where != Filter() and np.fromiter(
             (matches(where, payload) for payload in loaded.payloads), bool, len(loaded.payloads)
@@ -116,21 +111,15 @@ class Blend(VectorStore):
         scores = np.where(fits, scores, -np.inf) if fits is not False else scores
         order = np.argsort(-scores, kind="stable")[: n + 1]
         order = order[np.isfinite(scores[order])]
-        found = [
-            Candidate(
-                loaded.names[row], float(scores[row]), loaded.payloads[row],
-                self._vector(loaded, row, int(each[:, row].argmax())),
-            )
-            for row in order[:n].tolist()
-        ]  # fmt: skip
+        found = []
+        for row in order[:n].tolist():
+            # The vector whose product with the query is the score: a sum, or the best kind's own.
+            weights = self._weights or np.eye(len(each))[each[:, row].argmax()].tolist()
+            kinds = zip(weights, loaded.kinds, strict=True)
+            mixed = np.asarray(sum(w * kind[row] for w, kind in kinds), np.float32)
+            score = float(scores[row])
+            found.append(Candidate(loaded.names[row], score, loaded.payloads[row], mixed))
         return Found(found, float(scores[order[n]]) if len(order) > n else float("-inf"))
-
-    def _vector(self, loaded: _Loaded, row: int, best: int) -> Matrix:
-        """Return the vector whose product with the query is the clip's score."""
-        if self._weights is None:
-            return np.asarray(loaded.kinds[best][row], np.float32)
-        blended = sum(w * kind[row] for w, kind in zip(self._weights, loaded.kinds, strict=True))
-        return np.asarray(blended, np.float32)
 
     def _current(self) -> _Loaded:
         """Return what the library holds now; it is read again where that has changed."""
@@ -170,19 +159,11 @@ class Blend(VectorStore):
             kinds.append(kind)
         return _Loaded(positions, names, payloads, kinds)
 
-    # Nothing is written here: the library is what it is.
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        """Nothing is written here, and points are nobody's: the library is what it is."""
+        raise StoreError(f"{self.place} is written by `vidrec embed` and `vidrec remove`")
 
-    def upsert(self, points: Iterable[Point]) -> int:
-        raise StoreError(f"{self.place} is written by `vidrec embed`")
-
-    def get(self, ids: Sequence[str]) -> list[Point]:
-        raise StoreError(f"{self.place} has no points of its own")
-
-    def delete(self, ids: Iterable[str]) -> int:
-        raise StoreError(f"{self.place} is written by `vidrec remove`")
+    upsert = get = delete = rebuild = _refuse
 
     def ids(self) -> Iterator[str]:
         return iter(self._current().names)
-
-    def rebuild(self, fingerprint: str, dim: int) -> AbstractContextManager[PointWriter]:
-        raise StoreError(f"{self.place} is written by `vidrec embed`")

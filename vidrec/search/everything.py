@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 ROWS, COLUMNS = 1024, 8192  # of a tile of scores: 32 MiB
 IN_MEMORY = 256 << 20  # bytes of vectors; more lie in a temporary file
 
-Result: TypeAlias = "tuple[str, float, float, float]"  # id, score, start and end in seconds
+# A video's id and file name, its score, and where its best clip starts and ends in seconds.
+Result: TypeAlias = "tuple[str, str, float, float, float]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Neighbours:
     """A video and those most like it, best first."""
 
     video_id: str
+    filename: str
     results: Sequence[Result]
 
 
@@ -142,7 +144,7 @@ class AllNearest:
             videos[videos == np.arange(start, start + len(videos))[:, None]] = -1  # itself
             for number, (some, limit) in enumerate(zip(videos, limits, strict=True), start):
                 results = self._ranked(number, some[some >= 0], limit) or self._from_all(number)
-                yield Neighbours(ids[number], results)
+                yield Neighbours(ids[number], self.table.names[number], results)
             progress.step(len(videos))
         progress.finish()
 
@@ -204,9 +206,9 @@ class AllNearest:
         if limit > -np.inf and (len(places) < self.k or scores[places[-1]] <= clear):
             return None
         best = points[places]
-        names = [table.ids[owner] for owner in table.owner[best].tolist()]
-        columns = scores[places], table.start[best], table.end[best]
-        return list(zip(names, *(column.tolist() for column in columns), strict=True))
+        columns = table.owner[best], scores[places], table.start[best], table.end[best]
+        found = zip(*(column.tolist() for column in columns), strict=True)
+        return [(table.ids[owner], table.names[owner], *rest) for owner, *rest in found]
 
     def _from_all(self, number: int) -> list[Result]:
         """Rank a video's neighbours from all scores, where too many are equal or copies."""

@@ -5,40 +5,28 @@ from __future__ import annotations
 import json
 import re
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from vidrec.errors import UsageError
 from vidrec.files import parsed_json
-from vidrec.records import dataclass
-from vidrec.search.answers import Answer
+from vidrec.search.answers import Answer, fields_of
+from vidrec.types import Recommendation
 
 FILE = "last-answer.json"
 NUMBER = re.compile(r"#(\d{1,4})")
-
-
-@dataclass(frozen=True, slots=True)
-class LastResult:
-    """A result of the last answer."""
-
-    video_id: str
-    filename: str
-    path: str | None
-    url: str | None
-    start_sec: float
 
 
 def keep_last(library: Path, answer: Answer) -> None:
     """Keep an answer, where the library may be written; it is no loss where not."""
     from vidrec.files import writing
 
-    rows = [
-        [row.video_id, row.filename, row.path, row.url, row.start_sec] for row in answer.results
-    ]
+    rows = [fields_of(replace(row, why=None)) for row in answer.results]
     with suppress(OSError, UnicodeEncodeError), writing(library / FILE, durable=False) as draft:
         draft.write_text(json.dumps(rows), encoding="utf-8")
 
 
-def last_result(library: Path, number: int) -> LastResult:
+def last_result(library: Path, number: int) -> Recommendation:
     """Return a result of the last answer by its rank.
 
     Raises:
@@ -46,7 +34,7 @@ def last_result(library: Path, number: int) -> LastResult:
     """
     try:
         rows = parsed_json((library / FILE).read_text(encoding="utf-8"))
-        results = [LastResult(*row) for row in rows]
+        results = [Recommendation(**row) for row in rows]
     except (OSError, ValueError, TypeError) as exc:
         raise UsageError(f"#{number}: nothing was recommended from {library} before") from exc
     if not 1 <= number <= len(results):

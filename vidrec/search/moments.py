@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import numpy as np
 
 from vidrec.records import dataclass
 from vidrec.search.answers import Answer, confidence_of
 from vidrec.search.gather import Gatherer
-from vidrec.types import Clips, Recommendation
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,27 +27,16 @@ def other_moments(asked: Gatherer, answer: Answer, most: int) -> list[list[Momen
     if known is None:
         known = asked.library.clips_of(ids, asked.fingerprint)
     scored = {video_id: asked.scores(clips.vectors) for video_id, clips in known.items()}
-
-    def moment(clips: Clips, number: int, score: float) -> Moment:
-        sure = confidence_of(score, clips.vectors[number], asked.parts, asked.query.pool)
-        return Moment(float(clips.starts[number]), float(clips.ends[number]), score, sure)
-
-    moments = []
+    moments: list[list[Moment]] = []
     for row in answer.results:
-        clips, scores = known.get(row.video_id), scored.get(row.video_id)
-        moments.append(
-            [moment(clips, at, float(scores[at])) for at in _best_outside(clips, scores, row, most)]
-            if clips is not None and scores is not None
-            else []
-        )
+        moments.append([])
+        if row.video_id not in known:
+            continue
+        clips, scores = known[row.video_id], scored[row.video_id]
+        outside = np.flatnonzero((clips.ends <= row.start_sec) | (clips.starts >= row.end_sec))
+        for at in outside[np.argsort(-scores[outside], kind="stable")[:most]].tolist():
+            score = float(scores[at])
+            sure = confidence_of(score, clips.vectors[at], asked.parts, asked.query.pool)
+            span = float(clips.starts[at]), float(clips.ends[at])
+            moments[-1].append(Moment(*span, score, sure))
     return moments
-
-
-def _best_outside(
-    clips: Clips, scores: NDArray[np.float64], row: Recommendation, most: int
-) -> list[int]:
-    import numpy as np
-
-    outside = np.flatnonzero((clips.ends <= row.start_sec) | (clips.starts >= row.end_sec))
-    best: list[int] = outside[np.argsort(-scores[outside], kind="stable")[:most]].tolist()
-    return best

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -37,36 +37,35 @@ def write_all_nearest(
     if k < 1:
         raise UsageError(f"--top-k must be at least 1. Received: k={k}")
     table = Table(session.library, session.fingerprint, session.embedder.dim, scope)
-    names = dict(zip(table.ids, table.names, strict=True))
     found = AllNearest(table, k, session.embedder.copies_from)
     write = _write_json if kind == ".jsonl" else _write_parquet
     try:
         with finishing(progress), closing(table):
             if str(target) == "-":
-                return write(out, found.rows(progress), names)
+                return write(out, found.rows(progress))
             with writing(target, durable=False) as draft, draft.open("wb") as file:
-                return write(file, found.rows(progress), names)
+                return write(file, found.rows(progress))
     except BrokenPipeError:
         raise
     except OSError as exc:
         raise StorageError(f"cannot write {target}: {exc.strerror or exc}") from exc
 
 
-def _write_json(file: BinaryIO, rows: Iterable[Neighbours], names: dict[str, str]) -> int:
+def _write_json(file: BinaryIO, rows: Iterable[Neighbours]) -> int:
     count = 0
     for row in rows:
         results = [
-            {"rank": rank, "video_id": video, "filename": names[video], "score": score,
+            {"rank": rank, "video_id": video, "filename": name, "score": score,
              "start_sec": start, "end_sec": end}
-            for rank, (video, score, start, end) in enumerate(row.results, 1)
+            for rank, (video, name, score, start, end) in enumerate(row.results, 1)
         ]  # fmt: skip
-        line = {"video_id": row.video_id, "filename": names[row.video_id], "results": results}
+        line = {"video_id": row.video_id, "filename": row.filename, "results": results}
         file.write(json.dumps(line, ensure_ascii=True).encode() + b"\n")
         count += 1
     return count
 
 
-def _write_parquet(file: BinaryIO, rows: Iterable[Neighbours], names: dict[str, str]) -> int:
+def _write_parquet(file: BinaryIO, rows: Iterable[Neighbours]) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -79,14 +78,13 @@ def _write_parquet(file: BinaryIO, rows: Iterable[Neighbours], names: dict[str, 
     count = 0
     with pq.ParquetWriter(file, schema, compression="zstd") as writer:
         for some in in_batches(rows, AT_A_TIME):
-            columns = list(zip(*_flat(some, names), strict=True)) or [()] * len(fields)
+            flat = [
+                (row.video_id, row.filename, rank, *found)
+                for row in some
+                for rank, found in enumerate(row.results, 1)
+            ]
+            columns = list(zip(*flat, strict=True)) or [()] * len(fields)
             arrays = list(map(pa.array, columns, fields.values()))
             writer.write_batch(pa.record_batch(arrays, schema=schema))
             count += len(some)
     return count
-
-
-def _flat(rows: Iterable[Neighbours], names: dict[str, str]) -> Iterator[tuple[Any, ...]]:
-    for row in rows:
-        for rank, (video, *found) in enumerate(row.results, 1):
-            yield row.video_id, names[row.video_id], rank, video, names[video], *found
