@@ -180,9 +180,10 @@ class Segment:
         used = np.flatnonzero(np.bincount(codes, minlength=1))
         places = np.zeros(used[-1] + 1, np.intp)
         places[used] = np.arange(len(used))
-        texts = self._text(0, int(self._ends[-1]))
-        spans = zip(self._ends[used - 1].tolist(), self._ends[used].tolist(), strict=True)
-        values = json.loads(f"[{','.join(texts[start:end] or 'null' for start, end in spans)}]")
+        starts, ends = (self._begin + self._ends[at] for at in (used - 1, used))
+        spans = zip(starts.tolist(), ends.tolist(), strict=True)
+        texts = b",".join(self._raw[start:end] or b"null" for start, end in spans)
+        values = json.loads(b"[%b]" % texts)
         return places[codes], values
 
     def verify(self, part: Part, progress: Progress) -> Iterator[str]:
