@@ -30,7 +30,7 @@ def checkpoint(name: str, splits: dict[str, str] | None = None) -> Path:
     """A small checkpoint in the library; each name has a model of its own."""
     folder = tiny_checkpoint(load_settings().library / "checkpoints" / name)
     made = read_checkpoint(folder)
-    model = made.model() + name.encode()
+    model = made.model().read_bytes() + name.encode()
     digest = hashlib.sha256(model).hexdigest()
     replace(made, digest=digest, splits=splits or {}).write(model)
     return folder

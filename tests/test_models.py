@@ -18,10 +18,11 @@ import pytest
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from tests import conse_space
 from tests.float_network import float_network
 from vidrec.errors import EmbedderError
 from vidrec.files import OLD_SECONDS
-from vidrec.models import conse, conse_space, efficientnet_lite
+from vidrec.models import conse, efficientnet_lite
 from vidrec.models.artifacts import installed_file, prepared
 from vidrec.models.conse import Conse, recipe_id
 from vidrec.models.efficientnet_lite import FrameClassifier
@@ -375,12 +376,12 @@ def test_the_program_makes_what_is_shipped(recipe: Conse, prepared_models: Path)
     names = conse_space.label_names()
     some = [0, 285, 999]
     texts = recipe.texts_to_vectors([names[i] for i in some])[:, :384]
-    found = (texts @ recipe._labels.T).argmax(axis=1)
+    found = (texts @ recipe._space.labels.T).argmax(axis=1)
     assert found.tolist() == some
 
 
 def test_visual_projection_has_orthogonal_directions(recipe: Conse) -> None:
-    projection = recipe._visual
+    projection = recipe._space.visual
     assert projection.shape == (1280, conse.VISUAL_DIM)
     gram = projection.T @ projection
     lengths = np.diag(gram)

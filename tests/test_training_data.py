@@ -129,11 +129,11 @@ def test_cache_is_made_once_and_skips_what_cannot_be_read(tmp_path: Path) -> Non
     clips = [Path(name) for name in ("a", "bad", "ccccc", "dd")]
     told: list[tuple[str, str | None]] = []
     for _ in range(2):
-        cache = build_clip_cache(
+        grids, unreadable = build_clip_cache(
             tmp_path / "key", clips, produce, on_clip=lambda p, why: told.append((p.name, why))
         )
-        assert [len(cache[i]) for i in range(4)] == [1, 0, 5, 2]
-        assert (cache[2] == 5).all() and cache.unreadable == {1: "no video"}
+        assert [len(grid) for grid in grids] == [1, 0, 5, 2]
+        assert (grids[2] == 5).all() and unreadable == {1: "no video"}
     assert sorted(made) == ["a", "bad", "ccccc", "dd"]
     assert told == [("a", None), ("bad", "no video"), ("ccccc", None), ("dd", None)]
     assert [path.name for path in tmp_path.iterdir()] == ["key"]
@@ -148,4 +148,4 @@ def test_a_truncated_cache_is_made_anew_and_no_clip_at_all_is_an_error(tmp_path:
     ones = lambda path: np.ones((2, 3), np.uint8)  # noqa: E731
     build_clip_cache(tmp_path / "key", [Path("a")], ones)
     (tmp_path / "key" / "data.bin").write_bytes(b"1")
-    assert build_clip_cache(tmp_path / "key", [Path("a")], ones)[0].tolist() == [[1, 1, 1]] * 2
+    assert build_clip_cache(tmp_path / "key", [Path("a")], ones)[0][0].tolist() == [[1, 1, 1]] * 2

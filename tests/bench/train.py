@@ -100,8 +100,9 @@ def product_epochs(recipe: str, clips: Sequence[Any], cache: Path) -> dict[str, 
     everything, nothing = np.arange(len(clips)), np.array([], np.int64)
     cpu: list[float] = []
     with tempfile.TemporaryDirectory() as state_folder:
+        grids, _ = build_clip_cache(folder, paths, made.read)
         run = Run(
-            made, build_clip_cache(cache / "bench" / recipe, paths, made.read), labels, len(names),
+            made, grids, labels, len(names),
             everything, nothing, nothing, lambda vectors, labels: 0.0, Path(state_folder),
             epochs=3, batch_size=BATCH, learning_rate=made.learning_rate, patience=0,
         )  # fmt: skip

@@ -184,12 +184,7 @@ class ResnetEmbedder(Embedder):
         from vidrec.models.serving import open_session
 
         found = self._checkpoint
-        try:
-            session = open_session(found.model(), device=self._device)
-        except EmbedderError as exc:
-            if str(found.folder) in str(exc) or self._device == "cuda":
-                raise
-            raise EmbedderError(f"the checkpoint {found.folder} cannot be used: {exc}") from exc
+        session = open_session(found.model(), device=self._device)
         inputs = [value.name for value in session.get_inputs()]
         outputs = {value.name: value.shape[-1] for value in session.get_outputs() if value.shape}
         size = outputs.get("embedding", 0)  # a number, or a name where it is open

@@ -65,8 +65,8 @@ class Checkpoint:
         """The model's name in fingerprints."""
         return f"{self.recipe}-{self.digest[:8]}"
 
-    def model(self) -> bytes:
-        """The bytes of `model.onnx`: `frames (b, t, h, w, 3)` uint8 to `embedding (b, dim)`.
+    def model(self) -> Path:
+        """`model.onnx`: `frames (b, t, h, w, 3)` uint8 to `embedding (b, dim)`.
 
         Raises:
             EmbedderError: it cannot be read, or is not the one the folder was written with.
@@ -78,7 +78,7 @@ class Checkpoint:
             raise EmbedderError(f"cannot read {path}: {exc.strerror}") from exc
         if hashlib.sha256(data).hexdigest() != self.digest:
             raise EmbedderError(f"{path} is damaged or of another run: train again")
-        return data
+        return path
 
     def write(self, model: bytes) -> None:
         """Writes `model.onnx`, then `labels.json`, each by one rename."""

@@ -1,4 +1,7 @@
-"""The grids of many clips in one memory-mapped file, decoded once and read every epoch."""
+"""Arrays of one shape and type, several a clip, in one memory-mapped file.
+
+So the grids of clips are decoded once and read every epoch.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import json
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,30 +19,10 @@ from numpy.typing import NDArray
 from vidrec.errors import MediaError, TrainingError
 from vidrec.models.artifacts import prepared
 
-__all__ = ["ClipCache", "build_clip_cache"]
-
 _INDEX = "index.json"
 _DATA = "data.bin"
 
 Produce = Callable[[Path], NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class ClipCache:
-    """Arrays of one shape and type, several a clip.
-
-    Attributes:
-        data: `(n, …)`, all clips one after the other.
-        offsets: clip `i` is `data[offsets[i]:offsets[i + 1]]`; an unreadable one is empty.
-        unreadable: clip to reason.
-    """
-
-    data: NDArray[Any]
-    offsets: tuple[int, ...]
-    unreadable: dict[int, str]
-
-    def __getitem__(self, clip: int) -> NDArray[Any]:
-        return self.data[self.offsets[clip] : self.offsets[clip + 1]]
 
 
 def build_clip_cache(
@@ -51,8 +33,10 @@ def build_clip_cache(
     workers: int = 2,
     on_clip: Callable[[Path, str | None], None] = lambda path, problem: None,
     stopped: Callable[[], bool] = lambda: False,
-) -> ClipCache:
-    """The cache in `folder`, made there first if it is not there whole.
+) -> tuple[list[NDArray[Any]], dict[int, str]]:
+    """The arrays of all clips, and the reason for each that is unreadable: its array is empty.
+
+    They lie in `folder`, where they are made first if they are not there whole.
 
     Args:
         folder: named after all that its content depends on.
@@ -95,7 +79,6 @@ def build_clip_cache(
 
     prepared(folder.parent, folder.name, build)
     index = json.loads((folder / _INDEX).read_text("utf-8"))
-    shape = (index["offsets"][-1], *index["shape"])
-    data = np.memmap(folder / _DATA, index["dtype"], "r", shape=shape)
+    data = np.memmap(folder / _DATA, index["dtype"], "r").reshape(-1, *index["shape"])
     unreadable = {int(clip): reason for clip, reason in index["unreadable"].items()}
-    return ClipCache(data, tuple(index["offsets"]), unreadable)
+    return np.split(data, index["offsets"][1:-1]), unreadable

@@ -22,7 +22,7 @@ import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 RECIPE_VERSION = 2
 # The label space and the visual projection, and the vectors of what is said of tone;
-# `python -m vidrec.models.conse_space` makes both.
+# `python -m tests.conse_space` makes both.
 SPACE = Path(__file__).with_name("conse_space.f32")
 SPACE_SHA256 = "8a2f718dbfa6a5bae74570a499bf058ca7c0de04060781e64fd9423994ab9446"
 SAYINGS = Path(__file__).with_name("conse_tone.f32")
@@ -63,6 +63,15 @@ def recipe_id() -> str:
         *(repr(tone.MEANINGS), tone.REFERENCE, tone.FARTHEST, tone.CLOSE, tone.SURE),
     )
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+class _Space(NamedTuple):
+    """What is shipped: the mean label vector, what whitens, the whitened labels, the projection."""
+
+    mean: NDArray[np.float32]  # (384,)
+    whitening: NDArray[np.float32]  # (384, 384)
+    labels: NDArray[np.float32]  # (1000, 384)
+    visual: NDArray[np.float32]  # (1280, 64)
 
 
 class Conse:
@@ -91,8 +100,8 @@ class Conse:
         wide = logits.astype(np.float64)
         roots = np.exp((wide - wide.max(axis=1, keepdims=True)) / 2)  # √p, up to a factor
         weights = np.average(roots / roots.sum(axis=1, keepdims=True), axis=0, weights=counts)
-        described = unit(weights @ self._labels)
-        visual = unit(np.average(features, axis=0, weights=counts) @ self._visual)
+        described = unit(weights @ self._space.labels)
+        visual = unit(np.average(features, axis=0, weights=counts) @ self._space.visual)
         seen = np.concatenate(
             [described * np.sqrt(1 - VISUAL_SHARE), visual * np.sqrt(VISUAL_SHARE)]
         )
@@ -116,8 +125,8 @@ class Conse:
     def understood(self, texts: Sequence[str]) -> list[float]:
         """Return the probability, 0 to 1, that each text means something."""
         about = self.about(texts)
-        lengths = np.linalg.norm(self._labels, axis=1)
-        labels = (about @ self._labels.T / lengths).max(axis=1)
+        lengths = np.linalg.norm(self._space.labels, axis=1)
+        labels = (about @ self._space.labels.T / lengths).max(axis=1)
         close = np.maximum(labels, self._phrasebook.closeness(about).max(axis=1)).tolist()
         words = self._encoder.words(texts)
         return [understood(w, c) for w, c in zip(words, close, strict=True)]
@@ -132,7 +141,7 @@ class Conse:
         self, vectors: NDArray[np.float32], count: int
     ) -> list[list[tuple[str, float]]]:
         """Return the labels nearest to each of ``(n, 454)`` vectors, with their cosines."""
-        labels = unit(self._labels)
+        labels = unit(self._space.labels)
         cosines = unit(vectors[:, : text.TEXT_DIM]) @ labels.T  # n 1000
         found = []
         for row in cosines:
@@ -144,15 +153,15 @@ class Conse:
 
     def load(self) -> None:
         """Load now what frames need, so that several threads may share it, and prepare the rest."""
-        _ = self._numbers
+        _ = self._space
         self._encoder.prepare()
 
     def about(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return ``(n, 384)``: what texts are about, centred and whitened, unit vectors."""
         if (known := self._last) is not None and known[0] == tuple(texts):
             return known[1]  # what a text means and whether it does are asked one after the other
-        centred = self._encoder.encode(texts) - self._space[0]
-        about = unit(centred @ self._space[1 : 1 + text.TEXT_DIM])
+        centred = self._encoder.encode(texts) - self._space.mean
+        about = unit(centred @ self._space.whitening)
         self._last = tuple(texts), about
         return about
 
@@ -165,26 +174,16 @@ class Conse:
     def _encoder(self) -> text.TextEncoder:
         return text.TextEncoder(self._cache)
 
-    @property
-    def _space(self) -> NDArray[np.float32]:
-        """The mean label vector, the whitening matrix and the whitened labels, row below row."""
-        return self._numbers[: -N_FEATURES * VISUAL_DIM].reshape(-1, text.TEXT_DIM)
-
-    @property
-    def _labels(self) -> NDArray[np.float32]:
-        return self._space[1 + text.TEXT_DIM :]
+    @cached_property
+    def _space(self) -> _Space:
+        numbers = _shipped(SPACE)
+        texts = numbers[: -N_FEATURES * VISUAL_DIM].reshape(-1, text.TEXT_DIM)
+        mean, whitening, labels = np.split(texts, [1, 1 + text.TEXT_DIM])
+        return _Space(mean[0], whitening, labels, numbers[texts.size :].reshape(-1, VISUAL_DIM))
 
     @cached_property
     def _label_names(self) -> list[str]:
         return LABELS.read_text(encoding="utf-8").splitlines()
-
-    @property
-    def _visual(self) -> NDArray[np.float32]:  # (1280, 64)
-        return self._numbers[-N_FEATURES * VISUAL_DIM :].reshape(-1, VISUAL_DIM)
-
-    @cached_property
-    def _numbers(self) -> NDArray[np.float32]:
-        return _shipped(SPACE)
 
 
 def _shipped(path: Path) -> NDArray[np.float32]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -53,9 +54,9 @@ PAIRS = {
     # Koukounas et al. 2024, arXiv:2405.20204.
     "jina-clip-v1": Pair("jinaai/jina-clip-v1", "jinaai/jina-clip-v1", "jina_clip", "crop"),
 }  # fmt: skip
-# Beside the network itself and its weights.
 # How the files of smaller numbers are called in the repositories that have them.
 SUFFIXES = {"float32": "", "float16": "_fp16", "int8": "_int8"}
+# Beside the network itself and its weights.
 BESIDE = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
           "preprocessor_config.json")  # fmt: skip
 
@@ -166,7 +167,7 @@ class Towers:
         return self._opened(TextEmbedding, self.pair.text, self.folders()[1], "cpu")
 
     def _opened(self, kind: Any, model: str, folder: Path, device: Device) -> Any:
-        try:
+        with self._in_one_line("network", folder):
             found = kind(
                 model, str(self._cache), threads=1, providers=providers(device),
                 specific_model_path=str(folder), local_files_only=True, lazy_load=True,
@@ -175,11 +176,17 @@ class Towers:
             found.model.load_onnx_model()
             require_device(found.model.model, device)
             return found
+
+    @contextmanager
+    def _in_one_line(self, what: str, folder: Path) -> Iterator[None]:
+        """Whatever others raise (ONNX Runtime, tokenizers) is an error of one line."""
+        try:
+            yield
         except (EmbedderError, ModuleNotFoundError):
             raise
-        except Exception as exc:  # ValueError, OSError, ONNX Runtime's, tokenizers' own
+        except Exception as exc:
             reason = " ".join(str(exc).split())
-            raise EmbedderError(f"no {self.name} network in {folder}: {reason}") from exc
+            raise EmbedderError(f"no {self.name} {what} in {folder}: {reason}") from exc
 
     def _examine(self, image: Path, text: Path) -> tuple[Facts, list[Path]]:
         """Find out what a pair is, and refuse one that is none."""
@@ -195,16 +202,11 @@ class Towers:
             for name in (model, f"{model}_data", f"{model}.data", *BESIDE)
             if (file := folder / name).is_file()
         ]  # fmt: skip
-        try:
-            blank = Image.new("RGB", (64, 48))
-            height, width = np.asarray(self._image.model.processor([blank])[0]).shape[-2:]
-            dims = [np.size(next(iter(self._image.embed([blank])))),
-                    np.size(next(iter(self._text.embed(["a"]))))]  # fmt: skip
-        except EmbedderError:
-            raise
-        except Exception as exc:
-            reason = " ".join(str(exc).split())
-            raise EmbedderError(f"no {self.name} pair in {image}: {reason}") from exc
+        with self._in_one_line("pair", image):
+            blank = np.zeros((48, 64, 3), np.uint8)
+            made = self._image.model.processor([Image.fromarray(blank)])[0]
+            height, width = np.asarray(made).shape[-2:]
+            dims = [len(self.images(blank[None])[0]), len(self.texts(["a"])[0])]
         if dims[0] != dims[1]:
             raise EmbedderError(
                 f"the image network in {image} gives {dims[0]} numbers and the text network in "

