@@ -154,6 +154,8 @@ def server(films: Settings) -> Any:
 def test_what_would_be_paid_for_needs_leave(
     films: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # As marengo, whose texts are compared with vectors of several fingerprints.
+    monkeypatch.setattr(WordEmbedder, "text_space", property(lambda self: "words:all:6"))
     with serving(films) as client:
         assert client.get("/api/recommend?q=red cat").status_code == 200  # is kept from now on
     monkeypatch.setattr(WordEmbedder, "paid", True)

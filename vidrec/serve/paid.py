@@ -35,7 +35,7 @@ class Purse:
             return
         phrased = session.embedder.phrased
         texts = {phrased(part.value) for part in parts if part.kind == "text"}
-        known = session.library.cached_queries(texts, session.fingerprint)
+        known = session.library.cached_queries(texts, session.embedder.text_space)
         price = sum(text not in known for text in texts) + math.ceil(minutes)
         price += sum(part.kind == "image" for part in parts)
         with self._mutex:
