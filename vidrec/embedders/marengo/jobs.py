@@ -35,14 +35,6 @@ LOOK_SECONDS = 0.5  # at first, between two looks whether another run is done wi
 LATER = re.compile(r"again|later|unstable|unavailable|fetch", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What the service reads: the request's part, and the name by which its job is found."""
-
-    media: dict[str, str]
-    name: str
-
-
 @dataclass(slots=True)
 class Jobs:
     """Takes one video at a time to its answer. Safe to share between threads."""
@@ -122,13 +114,13 @@ class Jobs:
 
     def _create(self, video: Video) -> Job:
         """Ask for a job, once; its id is in the log when this returns."""
-        source = self._source(video)
-        request = self.requests.video(source.media)
+        media, source = self._source(video)
+        request = self.requests.video(media)
         now = self.service.clock.now
         for last in (False, False, False, True):
             job = Job(
                 video.id, self.requests.job_key, "creating", created_at=now(),
-                minutes=self.requests.minutes(self.sent_sec(video)), source=source.name,
+                minutes=self.requests.minutes(self.sent_sec(video)), source=source,
             )  # fmt: skip
             self.log.reserve(job)
             send = partial(self._send, job, request)
@@ -162,12 +154,15 @@ class Jobs:
         self.log.put(job)
         return job
 
-    def _source(self, video: Video) -> Source:
-        """Return what the service is to read; a copy is sent here."""
+    def _source(self, video: Video) -> tuple[dict[str, str], str]:
+        """Return what the service is to read, and by which name its job is found.
+
+        A copy is sent here.
+        """
         wished = self.requests.settings.source
         url = self.url_for(video) if wished != "asset" else None
         if url is not None:
-            return Source({"url": url}, unsigned(url))
+            return {"url": url}, unsigned(url)
         if wished == "url":
             raise TransientError(
                 "it has no URL: run `vidrec upload` first, or use --source auto or asset"
@@ -175,7 +170,7 @@ class Jobs:
         if video.path is None or not is_file(video.path):
             raise JobError("it is neither on this machine nor at a URL")
         copy = self.copies.send(video, video.path)
-        return Source({"asset_id": copy.asset_id}, copy.name)
+        return {"asset_id": copy.asset_id}, copy.name
 
     # Waiting
 
