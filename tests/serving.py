@@ -6,11 +6,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-import uvicorn
+from pydantic import SecretStr
 
 from tests.clips import write_clips
 from tests.tiny_video import write_video as write_plain
@@ -20,28 +19,29 @@ from vidrec.config import Settings, load_settings
 from vidrec.ingest.embed import embed
 from vidrec.ingest.index import index
 from vidrec.library import Library
-from vidrec.serve.app import Options
 from vidrec.serve.run import listen, server_of
+from vidrec.serve.served import opened
 
 
 @contextmanager
-def serving(settings: Settings, **options: Any) -> Iterator[httpx.Client]:
+def serving(
+    settings: Settings, host: str = "127.0.0.1", token: str | None = None, paid: int = 0
+) -> Iterator[httpx.Client]:
     """Serve on a port of its own; give a client that speaks to it."""
-    chosen = Options(**options)
-    heard = listen(chosen.host, 0)
-    began = threading.Event()
-    server: uvicorn.Server = server_of(settings, chosen, heard, lambda address: began.set())
-    thread = threading.Thread(target=server.run, args=([heard],), daemon=True)
-    thread.start()
-    assert began.wait(60)
-    host = "127.0.0.1" if chosen.host == "0.0.0.0" else chosen.host
-    try:
-        with httpx.Client(base_url=f"http://{host}:{heard.getsockname()[1]}", timeout=60) as client:
-            yield client
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        assert not thread.is_alive()
+    settings.serve.host, settings.serve.token = host, SecretStr(token) if token else None
+    with listen(host, 0) as heard, opened(settings, paid) as served:
+        server = server_of(served)
+        thread = threading.Thread(target=server.run, args=([heard],), daemon=True)
+        thread.start()
+        host = "127.0.0.1" if host == "0.0.0.0" else host
+        address = f"http://{host}:{heard.getsockname()[1]}"
+        try:
+            with httpx.Client(base_url=address, timeout=60) as client:
+                yield client
+        finally:
+            server.should_exit = True
+            thread.join(10)
+            assert not thread.is_alive()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from tests.serving import films, id_of, serving
 from vidrec.config import Settings, load_settings
 from vidrec.errors import LibraryError, UsageError
-from vidrec.serve.app import Options
+from vidrec.sections import ServeSettings
 from vidrec.serve.run import check_token, serve
 
 __all__ = ["films"]
@@ -29,11 +29,11 @@ def kind(answer: httpx.Response) -> tuple[int, str]:
 def test_elsewhere_than_on_this_machine_only_with_a_token() -> None:
     for host in ("0.0.0.0", "::", "192.168.1.5", "videos.example.com", ""):
         with pytest.raises(UsageError, match="--token new"):
-            check_token(Options(host))
-        check_token(Options(host, TOKEN))
+            check_token(ServeSettings(host=host))
+        check_token(ServeSettings(host=host, token=TOKEN))
     with pytest.raises(UsageError, match="16 letters"):
-        check_token(Options("127.0.0.1", "short"))
-    check_token(Options("localhost"))
+        check_token(ServeSettings(host="127.0.0.1", token="short"))
+    check_token(ServeSettings(host="localhost"))
 
 
 def test_only_its_own_names_are_answered(films: Settings) -> None:
@@ -214,9 +214,11 @@ def grow(films: Settings, path: Path, video_id: str) -> None:
 
 
 def test_a_server_that_cannot_begin_says_why(films: Settings, tmp_path: Path) -> None:
-    nowhere = load_settings(overrides={"library": tmp_path / "none", "cache": tmp_path / "cache"})
+    nowhere = load_settings(
+        overrides={"library": tmp_path / "none", "cache": tmp_path / "cache", "serve.port": 0}
+    )
     with pytest.raises(LibraryError, match="no library"):
-        serve(nowhere, Options(), 0, lambda address: None)
+        serve(nowhere, lambda address: None)
 
 
 def raw(client: httpx.Client, sent: bytes) -> bytes:

@@ -44,28 +44,28 @@ def serve(
     from vidrec.serve.thrift import rest_soon
 
     rest_soon()
-    from vidrec.serve.app import Options
     from vidrec.serve.run import serve as stage
 
     read = settings()
-    token = read.serve.token.get_secret_value() if read.serve.token else None
-    made = token == "new"
+    made = bool(read.serve.token and read.serve.token.get_secret_value() == "new")
     if made:
         import secrets
 
-        token = secrets.token_urlsafe(24)
-    options = Options(read.serve.host, token, allow_paid)
+        from pydantic import SecretStr
+
+        read.serve.token = SecretStr(secrets.token_urlsafe(24))
+    token = read.serve.token.get_secret_value() if read.serve.token else None
 
     def ready(address: str) -> None:
-        link = f"{address}?token={options.token}" if options.token else address
+        link = f"{address}?token={token}" if token else address
         note(f"the page is at {address} (Ctrl-C ends it)")
         if made:  # for this terminal alone: what is noted may be written to a log
             print(f"the link that lets in: {link}", file=sys.stderr, flush=True)
-        if not options.token and read.serve.allowed_hosts:
+        if not token and read.serve.allowed_hosts:
             note("note: there is no token: whoever reaches it under its names may ask")
         if open_:
             import webbrowser
 
             webbrowser.open(link)
 
-    stage(read, options, read.serve.port, ready)
+    stage(read, ready, allow_paid)

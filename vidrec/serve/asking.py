@@ -42,29 +42,10 @@ _MANY = models.errors(402)
 
 
 @router.get("/api/recommend", responses=_MANY, response_model=Answered)
-async def recommend(
-    served: Here,
-    q: models.Text = "",
-    k: models.Count = 10,
-    diversity: models.Share = 0.0,
-    max_per: Annotated[str | None, Query(max_length=100)] = None,
-    scope: models.QueryScope = "clip",
-    pool: Annotated[str, Query(pattern="^(mean|max)$")] = "mean",
-    dedupe: bool = False,
-    clips: bool = False,
-    why: bool = False,
-    all: bool = False,
-    where: Annotated[list[str] | None, Query(max_length=models.MOST_CONDITIONS)] = None,
-    like: Annotated[list[str] | None, Query(max_length=models.MOST_PARTS)] = None,
-    unlike: Annotated[list[str] | None, Query(max_length=models.MOST_PARTS)] = None,
-) -> Response:
+async def recommend(served: Here, sent: Annotated[models.InUrl, Query()]) -> Response:
     """Recommend videos for a text, and for texts and ids that are liked and disliked."""
-    asked = {
-        "q": q, "k": k, "diversity": diversity, "max_per": max_per, "scope": scope, "pool": pool,
-        "dedupe": dedupe, "clips": clips, "why": why, "all": all, "where": where or [],
-        "like": like or [], "unlike": unlike or [],
-    }  # fmt: skip
-    return await served.questions.run(_answer, served, _checked(asked), [])
+    asked = Asked.model_validate(sent, from_attributes=True)
+    return await served.questions.run(_answer, served, asked, [])
 
 
 @router.post("/api/recommend", responses=models.errors(402, 408, 413, 415), openapi_extra=_BODY,

@@ -11,24 +11,18 @@ import asyncio
 import hashlib
 import hmac
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from dataclasses import dataclass, field
-from http.cookies import CookieError, SimpleCookie
-from pathlib import Path
-from typing import Any, TypeAlias
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from collections.abc import Callable
+from urllib.parse import urlencode, urlsplit
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, QueryParams
+from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from vidrec.config import Settings
 from vidrec.serve.problems import Problem, problem_of
 from vidrec.serve.rates import Rates
-
-Message: TypeAlias = MutableMapping[str, Any]
-Scope: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
-App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+from vidrec.serve.served import places_of
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 OPEN = frozenset({"/healthz"})  # without a token
@@ -49,58 +43,29 @@ HEADERS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What the guard goes by.
-
-    Attributes:
-        token: what lets in; None lets everybody in.
-        hosts: names under which the server may be asked; its own addresses may always.
-        origins: pages of other origins that may read answers.
-        media: origins from which videos may be played, beside the server's own.
-        body: bytes that a body with files may have.
-        rate: questions a minute from one client; 0 for no limit.
-        places: folders that no answer names.
-        root: the path under which a proxy has the server, with or without taking it off.
-    """
-
-    token: str | None = None
-    hosts: frozenset[str] = LOOPBACK
-    origins: frozenset[str] = frozenset()
-    media: tuple[str, ...] = ()
-    body: int = PLAIN_BODY
-    rate: int = 0
-    places: tuple[Path, ...] = ()
-    root: str = ""
-
-
-@dataclass(slots=True)
 class Guard:
     """Lets requests through to the application."""
 
-    app: App
-    rules: Rules
-    seen: Callable[[str, int, float], None] = lambda route, status, seconds: None
-    _questions: Rates = field(init=False)
-    _files: Rates = field(init=False)
-    _failures: Rates = field(init=False)
-    _headers: list[tuple[bytes, bytes]] = field(init=False)
-
-    def __post_init__(self) -> None:
-        rate = self.rules.rate
+    def __init__(
+        self, app: ASGIApp, settings: Settings, seen: Callable[[str, int, float], None]
+    ) -> None:
+        """Go by ``[serve]``; ``seen`` is told route, status and seconds of each request."""
+        serve = settings.serve
+        self._app, self._seen, self._places = app, seen, places_of(settings)
+        self._root, self._origins = serve.root_path, frozenset(serve.cors_origins)
+        self._token = serve.token.get_secret_value() if serve.token else None
+        self._hosts = {*LOOPBACK, *map(str.lower, (serve.host, *serve.allowed_hosts))}
+        self._body = serve.upload_mb * 1_000_000
         # A page asks for a card's poster and preview, and a player for pieces of a video.
-        self._questions, self._files = Rates(rate), Rates(20 * rate)
-        self._failures = Rates(20 if rate else 0)
-        headers = {**HEADERS, "content-security-policy": policy(self.rules.media)}
-        if not self.rules.origins:
+        self._questions, self._files = Rates(serve.rate), Rates(20 * serve.rate)
+        self._failures = Rates(20 if serve.rate else 0)
+        headers = {**HEADERS, "content-security-policy": policy(settings.s3.endpoint_url)}
+        if not self._origins:
             headers["cross-origin-resource-policy"] = "same-origin"
         self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            if scope["type"] == "lifespan":
-                await self.app(scope, receive, send)
-            return  # there is nothing else to speak
+        assert scope["type"] == "http"  # the server is told to speak nothing else
         scope = self._below_root(scope)
         started, status, ended = time.monotonic(), 0, False
         headers = Headers(scope=scope)
@@ -117,21 +82,21 @@ class Guard:
         try:
             passed = self._passed(scope, headers)
             if passed is None:
-                await self.app(scope, self._bounded(scope, headers, receive), answer)
+                await self._app(scope, self._bounded(scope, headers, receive), answer)
             else:
                 await passed(scope, receive, answer)
         except Exception as exc:
             if status and not ended:
                 raise  # the answer has begun: only its end can tell that something is wrong
             if not status:
-                await problem_of(exc, self.rules.places).response()(scope, receive, answer)
+                await problem_of(exc, self._places).response()(scope, receive, answer)
         finally:
             route = scope.get("route")
-            self.seen(getattr(route, "path", "none"), status, time.monotonic() - started)
+            self._seen(getattr(route, "path", "none"), status, time.monotonic() - started)
 
     def _below_root(self, scope: Scope) -> Scope:
         """Return the scope with the path as it is without a proxy."""
-        root = self.rules.root
+        root = self._root
         if not root or not (scope["path"] + "/").startswith(root + "/"):
             return scope
         path = scope["path"].removeprefix(root)
@@ -159,7 +124,7 @@ class Guard:
         if path in OPEN:
             return None
         if not path:  # what the page asks for lies below it: its address ends in a slash
-            return RedirectResponse(f"{self.rules.root}/", 308)
+            return RedirectResponse(f"{self._root}/", 308)
         by_link = self._by_link(scope, headers)
         if by_link is not None:
             return by_link
@@ -176,7 +141,7 @@ class Guard:
         named = headers.getlist("host")
         host = host_of(named[0]) if len(named) == 1 else None
         own = scope.get("server") or ("", 0)
-        if host is None or (host not in self.rules.hosts and host != str(own[0]).lower()):
+        if host is None or (host not in self._hosts and host != str(own[0]).lower()):
             raise Problem(
                 421, "usage",
                 "this server is not asked under that name: add it to [serve] allowed_hosts",
@@ -190,7 +155,7 @@ class Guard:
                 told by which page.
         """
         origin = headers.get("origin")
-        if origin is not None and origin in self.rules.origins:
+        if origin is not None and origin in self._origins:
             return origin
         bearer = "authorization" in headers
         writes = scope["method"] not in ("GET", "HEAD", "OPTIONS")
@@ -199,7 +164,7 @@ class Guard:
             link = headers.get("sec-fetch-mode") == "navigate" and scope["path"] == "/"
             foreign = site not in ("same-origin", "none") and not (link and not writes)
             # Every browser tells where a post comes from; a cookie alone proves nothing.
-            foreign = foreign or (writes and bool(self.rules.token) and not bearer)
+            foreign = foreign or (writes and bool(self._token) and not bearer)
         else:
             foreign = origin_host(origin) != (headers.get("host") or "").lower()
         if foreign:
@@ -207,13 +172,14 @@ class Guard:
         return None
 
     def _check_token(self, scope: Scope, headers: Headers) -> None:
-        token = self.rules.token
+        token = self._token
         if token is None:
             return
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and same(given.strip(), token):
             return
-        if same(self._cookie(scope, headers), cookie_value(token)):
+        cookies = cookie_parser(headers.get("cookie", ""))
+        if same(cookies.get(cookie_name(scope), ""), cookie_value(token)):
             return
         self._failures.take(client_of(scope))
         raise Problem(
@@ -223,36 +189,28 @@ class Guard:
 
     def _by_link(self, scope: Scope, headers: Headers) -> Response | None:
         """Return the redirection that sets the cookie, for the link with the token."""
-        token = self.rules.token
+        token = self._token
         if scope["path"] != "/" or scope["method"] != "GET" or token is None:
             return None
-        asked = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        given = [value for name, value in asked if name == "token"]
-        if not given:
+        asked = QueryParams(scope["query_string"])
+        given = asked.get("token")
+        if given is None:
             return None
-        if not same(given[-1], token):
+        if not same(given, token):
             self._failures.take(client_of(scope))
             raise Problem(401, "auth", "the link's token is not this server's")
-        rest = urlencode([(name, value) for name, value in asked if name != "token"])
+        rest = urlencode([(name, value) for name, value in asked.multi_items() if name != "token"])
         response = RedirectResponse(
-            f"{self.rules.root}/" + (f"?{rest}" if rest else ""),
+            f"{self._root}/" + (f"?{rest}" if rest else ""),
             303,
             {"Cache-Control": "no-store"},
         )
         response.set_cookie(
             cookie_name(scope), cookie_value(token), max_age=COOKIE_SECONDS,
-            path=self.rules.root or "/",
+            path=self._root or "/",
             httponly=True, samesite="strict", secure=scope.get("scheme") == "https",
         )  # fmt: skip
         return response
-
-    @staticmethod
-    def _cookie(scope: Scope, headers: Headers) -> str:
-        try:
-            found = SimpleCookie(headers.get("cookie", "")).get(cookie_name(scope))
-        except CookieError:
-            return ""
-        return found.value if found else ""
 
     def _check_rate(self, scope: Scope, path: str) -> None:
         question = path.startswith(QUESTIONS) or path.endswith("/similar")
@@ -263,7 +221,7 @@ class Guard:
     def _bounded(self, scope: Scope, headers: Headers, receive: Receive) -> Receive:
         """Return what receives the body, as long as that is neither too large nor too slow."""
         files = headers.get("content-type", "").lower().startswith("multipart/form-data")
-        most = self.rules.body if files else PLAIN_BODY
+        most = self._body if files else PLAIN_BODY
         told = headers.get("content-length", "")
         if told.isdigit() and int(told) > most:
             raise too_large(most)
@@ -288,11 +246,11 @@ class Guard:
         return bounded
 
     def _extra(self, headers: Headers) -> list[tuple[bytes, bytes]]:
-        if not self.rules.origins:
+        if not self._origins:
             return self._headers
         origin = headers.get("origin", "")
         extra = [*self._headers, (b"vary", b"Origin")]
-        if origin in self.rules.origins:
+        if origin in self._origins:
             extra.append((b"access-control-allow-origin", origin.encode("latin-1")))
         return extra
 
@@ -301,12 +259,16 @@ def too_large(most: int) -> Problem:
     return Problem(413, "too_large", f"more than {most / 1e6:.1f} MB were sent: that is too much")
 
 
-def policy(media: Iterable[str]) -> str:
-    """Return the content security policy: nothing but our own files, nothing inline."""
-    films = " ".join(["media-src 'self' blob:", *media])
+def policy(endpoint: str | None) -> str:
+    """Return the content security policy: nothing but our own files, nothing inline.
+
+    Videos may also come from anywhere by HTTPS, and from S3's endpoint.
+    """
+    parts = urlsplit(endpoint or "")
+    own = f" {parts.scheme}://{parts.netloc}" if parts.netloc else ""
     return (
-        f"default-src 'self'; img-src 'self' blob: data:; {films}; object-src 'none'; "
-        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+        f"default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob: https:{own}; "
+        "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )
 
 

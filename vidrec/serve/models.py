@@ -50,13 +50,13 @@ class Wish(Sent):
 Wishes = Annotated[list[Text | Wish], Field(max_length=MOST_PARTS)]
 
 
-class Asked(Sent):
-    """A question: everything that `vidrec recommend` takes but files of the server."""
+class InUrl(BaseModel):
+    """A question in a URL; what is not known is passed over."""
 
     q: Text | None = None
     k: Count = 10
-    like: Wishes = []
-    unlike: Wishes = []
+    like: Annotated[list[Text], Field(max_length=MOST_PARTS)] = []
+    unlike: Annotated[list[Text], Field(max_length=MOST_PARTS)] = []
     where: Annotated[list[Condition], Field(max_length=MOST_CONDITIONS)] = []
     diversity: Share = 0.0
     max_per: Annotated[str, Field(max_length=100), AfterValidator(_written)] | None = None
@@ -66,6 +66,13 @@ class Asked(Sent):
     clips: bool = False
     why: bool = False
     all: Annotated[bool, Field(description="No confidence is asked for.")] = False
+
+
+class Asked(InUrl, Sent):
+    """A question: everything that `vidrec recommend` takes but files of the server."""
+
+    like: Wishes = []  # type: ignore[assignment]
+    unlike: Wishes = []  # type: ignore[assignment]
 
 
 class Moment(BaseModel):

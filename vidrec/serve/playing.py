@@ -66,12 +66,11 @@ async def _made(
     video = await served.files.run(_video, served, video_id)
     done = await served.files.run(served.workshop.finished, name)
     if done is None:
-
-        def make(draft: FilePath, report: playback.Report) -> None:
-            with served.file_of(video) as path:
-                write(path, at_sec, draft, report)
-
-        done = await _end_of(served.workshop.ask(name, video_id, make))
+        done = await _end_of(
+            served.make(
+                name, video, lambda path, *where: write(path, at_sec, *where), long=False
+            )
+        )  # fmt: skip
     return _sent(request, done, f"{done.stem}", A_DAY)
 
 
@@ -183,12 +182,13 @@ class Film:
         return f"{self.video.id}-{start_sec:.0f}-{end_sec:.0f}-film.mp4"
 
     def _job(self, start_sec: float, end_sec: float) -> Job:
-        def make(draft: FilePath, report: playback.Report) -> None:
-            with self.served.file_of(self.video) as path:
-                playback.make_playable(path, self.how, start_sec, draft, report)
-
-        name = self._name(start_sec, end_sec)
-        return self.served.workshop.ask(name, self.video.id, make, long=True)
+        name, make = self._name(start_sec, end_sec), playback.make_playable
+        return self.served.make(
+            name,
+            self.video,
+            lambda path, *where: make(path, self.how, start_sec, *where),
+            long=True,
+        )
 
     def _elsewhere(self) -> str:
         """Return where the video is now: of an object the address that opens it for a while."""

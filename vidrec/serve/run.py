@@ -18,8 +18,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from vidrec.config import Settings
 from vidrec.errors import UsageError, VidrecError
-from vidrec.serve.app import Options, make_app
+from vidrec.sections import ServeSettings
+from vidrec.serve.app import make_app
 from vidrec.serve.guard import LOOPBACK
+from vidrec.serve.served import Served, opened
 from vidrec.serve.thrift import keep_little
 
 HEADER_SECONDS = 10.0  # for a request to come whole
@@ -79,48 +81,41 @@ class Patience(H11Protocol):
                 timer.cancel()
 
 
-def serve(
-    settings: Settings,
-    options: Options,
-    port: int,
-    ready: Callable[[str], None],
-    *,
-    sockets: list[socket.socket] | None = None,
-) -> None:
+def serve(settings: Settings, ready: Callable[[str], None], paid: int = 0) -> None:
     """Serve until an interrupt.
 
     Args:
         settings: which library, embedder and store, and ``[serve]``.
-        options: of the command.
-        port: what is listened on; 0 for any that is free.
         ready: called with the address, without the token, once questions are answered.
+        paid: how many questions may be paid for.
 
     Raises:
         UsageError: the address needs a token, or the token is too short.
         VidrecError: the port is taken, or there is no library.
     """
-    check_token(options)
+    check_token(settings.serve)
     keep_little()
-    sockets = sockets or [listen(options.host, port)]
-    server = server_of(settings, options, sockets[0], ready)
-    try:
-        server.run(sockets)
-    except SystemExit:
-        raise server.failure or VidrecError("the server could not begin") from None
+    with (
+        listen(settings.serve.host, settings.serve.port) as heard,
+        opened(settings, paid) as served,
+    ):
+        server = server_of(served)
+        ready(address_of(settings.serve.host, heard))
+        server.run([heard])
 
 
-def check_token(options: Options) -> None:
+def check_token(serve: ServeSettings) -> None:
     """Refuse to listen to the world without a token.
 
     Raises:
         UsageError: the address needs one, or it is too short to be one.
     """
-    if options.token is None and options.host.lower() not in LOOPBACK:
+    if serve.token is None and serve.host.lower() not in LOOPBACK:
         raise UsageError(
-            f"{options.host} can be reached from elsewhere: give a token as VIDREC_SERVE_TOKEN "
+            f"{serve.host} can be reached from elsewhere: give a token as VIDREC_SERVE_TOKEN "
             "or --token (--token new makes one), or listen on 127.0.0.1"
         )
-    if options.token is not None and len(options.token) < LEAST_TOKEN:
+    if serve.token is not None and len(serve.token.get_secret_value()) < LEAST_TOKEN:
         raise UsageError(f"a token has at least {LEAST_TOKEN} letters: --token new makes one")
 
 
@@ -148,49 +143,25 @@ def listen(host: str, port: int) -> socket.socket:
     return heard
 
 
-class Server(uvicorn.Server):
-    """uvicorn's server, which tells when it is ready and why it did not begin."""
-
-    def __init__(
-        self, config: uvicorn.Config, ready: Callable[[], None], failures: list[Exception]
-    ) -> None:
-        super().__init__(config)
-        self._ready, self._failures = ready, failures
-
-    @property
-    def failure(self) -> Exception | None:
-        """Why the application could not begin, if it could not."""
-        return self._failures[0] if self._failures else None
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._ready()
-
-
-def server_of(
-    settings: Settings, options: Options, heard: socket.socket, ready: Callable[[str], None]
-) -> Server:
-    """Return the server of an application on a socket."""
+def server_of(served: Served) -> uvicorn.Server:
+    """Return the server of an application."""
     Patience.most_connections = _room()
     _hush()
-    failures: list[Exception] = []
-    app = make_app(settings, options, failures.append)
-    proxies = list(settings.serve.proxies)
+    proxies = list(served.settings.serve.proxies)
     config = uvicorn.Config(
-        app, http=Patience, ws="none", loop="asyncio", lifespan="on", log_config=None,
+        make_app(served), http=Patience, ws="none", loop="asyncio", lifespan="off", log_config=None,
         access_log=False, server_header=False, timeout_keep_alive=IDLE_SECONDS,
         backlog=2048,
         proxy_headers=bool(proxies), forwarded_allow_ips=proxies or None,
         h11_max_incomplete_event_size=32 << 10,
     )  # fmt: skip
     config.timeout_graceful_shutdown = LAST_SECONDS  # type: ignore[assignment]
-    return Server(config, lambda: ready(address_of(options, heard)), failures)
+    return uvicorn.Server(config)
 
 
-def address_of(options: Options, heard: socket.socket) -> str:
+def address_of(host: str, heard: socket.socket) -> str:
     """Return the URL of the page."""
-    host = "localhost" if options.host in ("127.0.0.1", "::1") else options.host
+    host = "localhost" if host in ("127.0.0.1", "::1") else host
     host = socket.gethostname() if host in ("0.0.0.0", "::") else host
     host = f"[{host}]" if ":" in host else host
     return f"http://{host}:{heard.getsockname()[1]}/"

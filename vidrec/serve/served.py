@@ -8,11 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 
@@ -22,15 +22,15 @@ from vidrec.files import is_file
 from vidrec.ingest.remote import Remote, is_remote
 from vidrec.library import Library
 from vidrec.library.catalog import has_catalog
-from vidrec.media.playback import Playable, playable
+from vidrec.media.playback import Playable, Report, playable
+from vidrec.media.source import load_decoder
+from vidrec.search.session import Session
 from vidrec.serve.paid import Purse
 from vidrec.serve.problems import Problem
 from vidrec.serve.recent import Recent
-from vidrec.serve.workshop import Workshop
+from vidrec.serve.scratch import scratch
+from vidrec.serve.workshop import Job, Workshop
 from vidrec.types import Scalar, Video
-
-if TYPE_CHECKING:
-    from vidrec.search.session import Session
 
 T = TypeVar("T")
 AT_ONCE = 16  # questions that are answered, each in a thread of its own
@@ -80,6 +80,21 @@ class Threads:
     def close(self) -> None:
         """Let nothing more begin."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def opened(settings: Settings, paid: int = 0) -> Iterator[Served]:
+    """Open what is served for the time of the block; ``paid`` questions may be paid for.
+
+    Raises:
+        VidrecError: there is no library, or no embedder or store of that name, or no room.
+    """
+    load_decoder()
+    folder = settings.cache / "serve"
+    with scratch(folder) as own, Session(settings, lambda words: paid > 0) as session:
+        made = Workshop(folder / "made", own / "drafts", settings.serve.cache_mb * 1_000_000)
+        with closing(Served(settings, session, made, Purse(paid), own / "uploads")) as served:
+            yield served
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +179,21 @@ class Served:
             yield self.remote.fetch(source)
         finally:
             self.remote.release(source)
+
+    def make(
+        self, name: str, video: Video, write: Callable[[Path, Path, Report], None], long: bool
+    ) -> Job:
+        """Have a file made of a video; ``write`` takes its path, where to write, and whom to tell.
+
+        Raises:
+            Problem: it failed a moment ago, or too much is waiting.
+        """
+
+        def made(draft: Path, report: Report) -> None:
+            with self.file_of(video) as path:
+                write(path, draft, report)
+
+        return self.workshop.ask(name, video.id, made, long=long)
 
     @property
     def places(self) -> tuple[Path, ...]:
