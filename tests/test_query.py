@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.word_library import put, word_settings
+from vidrec.api import Videos
 from vidrec.errors import UsageError
+from vidrec.library import Library
 from vidrec.search.query import Part, Query, parse_parts
 
 
@@ -61,3 +65,26 @@ def test_a_folder_makes_a_slash_a_path(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "AC").mkdir()
     with pytest.raises(UsageError, match="does not exist"):
         parse_parts(["AC/DC"])
+
+
+@pytest.mark.parametrize(
+    "part",
+    [("text", ""), ("text", " \n"), ("text", "caf\udce9"), ("text", 5), ("song", "a"),
+     ("text", "a", 100), ("text", "a", float("nan"))],
+)  # fmt: skip
+def test_a_part_that_cannot_be_meant_is_refused(part: tuple[Any, ...]) -> None:
+    with pytest.raises(UsageError):
+        Part(*part)
+
+
+def test_one_dislike_is_not_its_letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = word_settings(tmp_path, monkeypatch)
+    with Library(settings.library) as library:
+        for name in ("red dog", "blue dog", "cat"):
+            put(library, f"{name}.mp4", [name])
+    with Videos(settings) as videos:
+        videos.index()
+        for unlike in ("red", ["red"], Part("text", "red")):
+            answer = videos.recommend("dog", unlike=unlike, min_confidence=0)
+            assert answer.query == "dog - red"
+            assert answer.results[0].filename == "blue dog.mp4"

@@ -81,13 +81,13 @@ class Videos:
         return index(self.settings, recreate=recreate, prune=prune)
 
     def recommend(
-        self, *wishes: Wish, unlike: Iterable[Wish] = (), k: int = 10, **options: Any
+        self, *wishes: Wish, unlike: Wish | Iterable[Wish] = (), k: int = 10, **options: Any
     ) -> Answer:
         """Return the best videos for what is wished: texts, ``Path`` of videos and images.
 
         Args:
             wishes: what is liked; a ``Part`` has a weight.
-            unlike: what is disliked.
+            unlike: what is disliked, one or several.
             k: how many results at most.
             options: of ``vidrec.search.query.Query``.
 
@@ -95,7 +95,8 @@ class Videos:
             UsageError: the question cannot be meant.
             NoIndexError: nothing is indexed yet.
         """
-        parts = [_part(wish, 1.0) for wish in wishes] + [_part(wish, -1.0) for wish in unlike]
+        disliked = [unlike] if isinstance(unlike, str | Path | Part) else unlike
+        parts = [_part(wish, 1.0) for wish in wishes] + [_part(wish, -1.0) for wish in disliked]
         return self.session().recommend(Query(tuple(parts), k=k, **options))
 
     def session(self) -> Session:

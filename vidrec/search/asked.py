@@ -172,7 +172,7 @@ class Asker:
 
         try:
             video_id = hash_file(path)
-        except MediaError as exc:
+        except (MediaError, ValueError) as exc:  # no file has a name with a NUL
             raise MediaError(f"{path}: {exc}") from exc
         known = self.library.video(video_id)
         video = known or Video(video_id, path.name, path, size=path.stat().st_size)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from vidrec.conditions import Condition
 from vidrec.errors import UsageError
@@ -39,6 +39,25 @@ class Part:
     kind: PartKind
     value: Any
     weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant.
+
+        Raises:
+            UsageError: there is no such kind, the text is none, or the weight is out of range.
+        """
+        if self.kind not in get_args(PartKind):
+            kinds = ", ".join(get_args(PartKind))
+            raise UsageError(f"a part of a query is one of {kinds}. Received: {self.kind}")
+        if not -100 < self.weight < 100:
+            raise UsageError("a weight lies between -100 and 100")
+        if self.kind == "text":
+            if not isinstance(self.value, str):
+                raise UsageError(f"a text is words. Received: {self.value!r}")
+            if not self.value.strip():
+                raise UsageError("an empty text says nothing: leave it out")
+            if not is_text(self.value):
+                raise UsageError("the text is not UTF-8: check the terminal's encoding")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +118,6 @@ def check_query(query: Query) -> None:
     """
     if not query.like_history and not any(part.weight > 0 for part in query.parts):
         raise UsageError("nothing to look for: give a text, a video, an image or id:…")
-    if any(not -100 < part.weight < 100 for part in query.parts):
-        raise UsageError("a weight lies between -100 and 100")
     if query.k < 1:
         raise UsageError(f"--top-k must be at least 1. Received: k={query.k}")
     if query.scope not in ("clip", "video", "best"):
@@ -131,7 +148,7 @@ def parse_parts(
     """
     parts: list[Part] = []
     texts: list[str] = []
-    for word in words:
+    for word in filter(str.strip, words):
         found = _sum(word) or [_part(word)]
         if len(found) == 1 and found[0].kind == "text":
             texts.append(found[0].value)
@@ -142,11 +159,6 @@ def parse_parts(
         parts.insert(0, _weighted(text) if like or unlike else Part("text", text))
     parts += [_weighted(word) for word in like]
     parts += [_negative(_weighted(word)) for word in unlike]
-    for part in parts:
-        if part.kind == "text" and not is_text(part.value):
-            raise UsageError("the text is not UTF-8: check the terminal's encoding")
-        if part.kind == "text" and not part.value.strip():
-            raise UsageError("an empty text says nothing: leave it out")
     if not parts and not may_be_none:
         raise UsageError("nothing to look for: give a text, a video, an image or id:…")
     return tuple(parts)

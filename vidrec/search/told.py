@@ -129,8 +129,8 @@ class Told:
 def _scope_of(condition: Condition) -> Scope:
     values = condition.values
     if condition.op not in ("=", "in") or len(values) != 1 or values[0] not in ("clip", "video"):
-        received = ",".join(str(value) for value in values)
-        raise UsageError(f"scope is clip or video. Received: scope{condition.op}{received}")
+        received = ", ".join(map(str, values))
+        raise UsageError(f"--where scope=… takes clip or video. Received: {received}")
     return "video" if values[0] == "video" else "clip"
 
 

@@ -57,10 +57,7 @@ def _part(wish: str | Wish, uploads: Sequence[Upload], named: set[int]) -> Part:
         return replace(uploads[wish.upload].part(), weight=wish.weight)
     if wish.id is not None:
         return Part("id", wish.id, wish.weight)
-    text = (wish.text or "").strip()
-    if not text:
-        raise UsageError("an empty text says nothing: leave it out")
-    return Part("text", text, wish.weight)
+    return Part("text", (wish.text or "").strip(), wish.weight)
 
 
 def conditions_of(words: Sequence[str]) -> tuple[Condition, ...]:
