@@ -7,11 +7,14 @@ import av
 import numpy as np
 import pytest
 
+from tests import videos
 from tests.recordings import TEN_SECONDS, record
+from tests.test_media_timing import write_late
 from tests.tiny_video import write_video
 from vidrec.errors import MediaError
 from vidrec.media.probe import probe, whole_seconds
 from vidrec.media.repair import Limits, copy_seconds, fitting_size, repair
+from vidrec.media.sampling import clips_of, frames_at
 
 LIMITS = Limits(4.0, 360, 2160, 5184, 2.4)
 
@@ -106,3 +109,11 @@ def test_both_parts_of_a_joined_recording_are_copied(tmp_path: Path) -> None:
     path.write_bytes(2 * record(tmp_path / "part", "mpegts", TEN_SECONDS))
     copy = repair(path, tmp_path / "b.mp4", probe(path), LIMITS)
     assert probe(copy).duration_sec == pytest.approx(20, abs=0.2)
+
+
+def test_a_picture_that_begins_late_stays_where_it_is(tmp_path: Path) -> None:
+    path = write_late(tmp_path / "a.mp4", 3)
+    copy = repair(path, tmp_path / "b.mp4", probe(path), LIMITS)
+    assert clips_of(copy, 10.0)[0].start_sec == pytest.approx(3.0, abs=0.1)
+    frames, there = frames_at(copy, [1.0, 3.55, 4.95], (64, 96))
+    assert not there[0] and [videos.frame_number(one) for one in frames[1:]] == [5, 19]

@@ -7,7 +7,7 @@ player's: seconds from the beginning of the file. What is written begins at 0.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -43,11 +43,12 @@ class Shape:
     """What an encoded stretch looks like.
 
     Attributes:
-        box: width and height that it fits into; it is never enlarged.
+        box: width and height that it fits into; it is never enlarged, unless ``pad``.
         crf: of H.264; smaller is better.
         preset: of H.264; slower ones make smaller files.
         sound: whether there is any.
         most_fps: pictures that come faster are left out.
+        pad: whether it fills the box, with bars where its aspect is another.
     """
 
     box: tuple[int, int]
@@ -55,6 +56,7 @@ class Shape:
     preset: str
     sound: bool
     most_fps: float
+    pad: bool = False
 
 
 def encode(
@@ -175,6 +177,8 @@ class _Pen:
     _before: VideoFrame | None = None  # what is on the screen when the stretch begins
     _last: float = -1.0  # when the last picture was written, and which
     _still: VideoFrame | None = None
+    _early: list[Packet[Any]] = field(default_factory=list)  # sound before the first picture
+    _looked: bool = False  # for a still
     _frame_sec: float = 0.04
     _gone_sec: float = 0.0  # when the last picture leaves the screen, as far as packets tell
     _painter: Painter | None = None
@@ -187,19 +191,25 @@ class _Pen:
     def take(self, packet: Packet[Any]) -> bool:
         """Write what a packet holds; tell whether the end is reached."""
         if packet.stream.type == "audio":
-            if packet.pts is not None:
-                at = float(packet.pts * packet.time_base) - self._origin
-                if at > self.start_sec + STANDS_SEC and self._picture is None:
-                    self._before = self._standing()
-                    self._open()
-            if self._sound is not None:
-                self._sound.take(packet, self.end_sec)
+            self._hear(packet)
             return False
         frames = decode(self._context, packet if packet.size else None)
         if packet.pts is not None and packet.duration:
             gone = float((packet.pts + packet.duration) * packet.time_base) - self._origin
             self._gone_sec = max(self._gone_sec, gone)
         return any([self._see(frame) for frame in frames or ()])
+
+    def _hear(self, packet: Packet[Any]) -> None:
+        if self._picture is None and packet.pts is not None and not self._looked:
+            at = float(packet.pts * packet.time_base) - self._origin
+            if at > self.start_sec + STANDS_SEC:
+                self._looked = True
+                self._before = self._standing()
+                self._open()
+        if self._picture is None:
+            self._early.append(packet)
+        elif self._sound is not None:
+            self._sound.take(packet, self.end_sec)
 
     def _see(self, frame: VideoFrame) -> bool:
         tick = frame.time_base or self.source.stream.time_base  # the last ones come without
@@ -256,7 +266,9 @@ class _Pen:
 
     def _begin(self, frame: VideoFrame) -> None:
         """Open the streams; the size is that of the first picture."""
-        width, height = fitted(frame, sample_aspect(self.source.stream), self.shape.box)
+        width, height = self.shape.box
+        if not self.shape.pad:
+            width, height = fitted(frame, sample_aspect(self.source.stream), self.shape.box)
         stream = self.source.stream
         told = stream.average_rate or stream.guessed_rate or Fraction(25)
         rate = max(Fraction(1), min(told, Fraction(self.shape.most_fps)))
@@ -270,16 +282,19 @@ class _Pen:
         self._picture.codec_context.thread_count = ENCODER_THREADS
         if self.shape.sound and self.source.container.streams.audio:
             self._sound = _Sound(self.source, self.out, self.start_sec)
+            for packet in self._early:
+                self._sound.take(packet, self.end_sec)
 
     def _shown(self, frame: VideoFrame) -> VideoFrame:
         """Return a frame as it is displayed, of the size that is written."""
         import av
 
         size = (self._picture.width, self._picture.height)
-        if not is_hdr(frame) and orientation(frame) == (0, False):
+        plain = not self.shape.pad and not is_hdr(frame) and orientation(frame) == (0, False)
+        if plain:
             return frame.reformat(*size, "yuv420p", dst_color_range="MPEG")
         if self._painter is None:
-            self._painter = Painter(size[::-1], "squash")
+            self._painter = Painter(size[::-1], "pad" if self.shape.pad else "squash")
         picture = self._painter.paint(frame, sample_aspect(self.source.stream))
         return av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format="yuv420p")
 
