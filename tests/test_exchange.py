@@ -166,7 +166,7 @@ def test_a_qdrant_collection_comes_in(tmp_path: Path, monkeypatch: pytest.Monkey
         ("a.jsonl", b'{"id": 1, "vector": [0, 0]}', "no direction"),
         ("a.jsonl", b"[1]", "no JSON object"),
         ("a.jsonl", b"\xff\xfe", "is no JSON"),
-        ("a.jsonl", b'{"id": 1, "vector": [1], "duration_sec": "long"}', "row 1: duration_sec is"),
+        ("a.jsonl", b'{"id": 1, "vector": [1], "duration_sec": "long"}', "line 1: duration_sec is"),
         ("a.jsonl", b'{"id": 1, "vector": [1], "duration_sec": Infinity}', "is no number"),
         ("a.jsonl", b'{"id": 1, "vector": [1], "size": 99999999999999999999}', "size is no number"),
         ("a.jsonl", b'{"id": 1, "vector": [1], "width": [1]}', "width is no number"),

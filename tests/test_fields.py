@@ -153,8 +153,8 @@ def test_no_metadata_is_cut_in_silence(words: Settings, tmp_path: Path) -> None:
 
 
 def test_what_is_no_text_is_refused_in_a_line(words: Settings) -> None:
-    for wrong in (["\udce9", "year=1"], ["a.mp4", "note=\udce9"]):
-        assert "is not UTF-8" in vidrec("tag", *wrong, code=2)[1]
+    assert "not in the library" in vidrec("tag", "\udce9", "year=1", code=2)[1]
+    assert "is not UTF-8" in vidrec("tag", "a.mp4", "note=\udce9", code=2)[1]
 
 
 def test_labels_and_what_has_none(words: Settings, tmp_path: Path) -> None:

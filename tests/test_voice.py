@@ -80,8 +80,9 @@ def test_a_stdout_that_takes_nothing_is_one_line(tmp_path: Path) -> None:
     assert closed.returncode == 1
     assert closed.stderr == "error: stdout is closed: there is nowhere to write the results\n"
     if Path("/dev/full").exists():
-        full = run("vidrec list >/dev/full")
-        assert (full.returncode, full.stderr.count("\n")) == (1, 1)
-        assert "No space left" in full.stderr
+        for command in ("list", "--help", "--version"):
+            full = run(f"vidrec {command} >/dev/full")
+            assert (full.returncode, full.stderr.count("\n")) == (1, 1)
+            assert "No space left" in full.stderr
     for _ in range(3):
         assert run("vidrec list --format json | head -c 1").stderr == ""

@@ -69,6 +69,8 @@ class _Commands(PlainGroup):
                 raise
             _show_wrong_usage(exc, words)
             raise typer.Exit(UsageError.exit_code) from None
+        except OSError as exc:  # nothing takes the help
+            raise typer.Exit(_shown(exc)) from None
 
     def invoke(self, ctx: Any) -> Any:
         words = [*ctx._protected_args, *ctx.args]
@@ -79,15 +81,20 @@ class _Commands(PlainGroup):
             _show_wrong_usage(exc, words)
             code = UsageError.exit_code
         except (VidrecError, OSError, ModuleNotFoundError, UnicodeEncodeError) as exc:
-            if (error := _error_of(exc)) is None:
-                raise
-            code = error.exit_code
-            if getattr(exc, "errno", None) != errno.EPIPE:  # whoever read us has enough
-                display.show_error(error)
+            code = _shown(exc)
         except KeyboardInterrupt:
             display.note("interrupted")
             code = interrupts.EXIT_CODE
         raise typer.Exit(code)
+
+
+def _shown(exc: Exception) -> int:
+    """Tell of an exception; return the exit code. What is nobody's but ours is raised again."""
+    if (error := _error_of(exc)) is None:
+        raise exc
+    if getattr(exc, "errno", None) != errno.EPIPE:  # whoever read us has enough
+        display.show_error(error)
+    return error.exit_code
 
 
 def _error_of(exc: Exception) -> VidrecError | None:

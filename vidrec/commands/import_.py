@@ -70,9 +70,9 @@ def import_(
 
         _show_merge(merge(settings, expanded(other), Bar()), format)
         return
+    from vidrec.exchange.importing import ImportOptions
     from vidrec.exchange.importing import import_vectors as stage
-    from vidrec.exchange.reading import parse_columns
-    from vidrec.exchange.sources import ImportOptions
+    from vidrec.exchange.rows import parse_columns
 
     options = ImportOptions(
         file_format, embedder, model, space, parse_columns(columns or []), vector, files

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from vidrec.commands.options import ReportFormat, command, flag, leave, option
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vidrec.config import Settings
-    from vidrec.ingest.joblist import Cleaned
+    from vidrec.ingest.copies import Cleaned
     from vidrec.library.joblist import JobRow
 
 
@@ -31,14 +32,16 @@ def jobs(
 
     Example: vidrec jobs --give-up 6710aa00bb11
     """
-    from vidrec.ingest import joblist as stage
+    from vidrec.ingest.copies import clean_copies
+    from vidrec.library import Library, joblist
 
-    if give_up is not None:
-        given = stage.give_up_job(settings, give_up)
-        note(f"gave up the job of {given.filename or given.video_id}: the next run pays for a new "
-             "one (with --retry-failed, if it had failed for good)")  # fmt: skip
-    cleaned = stage.clean_copies(settings) if clean_assets else None
-    _show_jobs(stage.list_jobs(settings, closed=closed), format)
+    with Library(settings.library, create=False) as library:
+        if give_up is not None:
+            given = joblist.give_up(library, give_up, time.time())
+            note(f"gave up the job of {given.filename or given.video_id}: the next run pays for a "
+                 "new one (with --retry-failed, if it had failed for good)")  # fmt: skip
+        cleaned = clean_copies(settings, library) if clean_assets else None
+        _show_jobs(joblist.job_rows(library, time.time(), closed=closed), format)
     if cleaned is not None:
         _show_cleaned(cleaned)
         leave(failed=cleaned.left)

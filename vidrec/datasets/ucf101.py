@@ -21,7 +21,7 @@ import struct
 import threading
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ from typing import Any
 from vidrec.datasets.http_range import RemoteFile
 from vidrec.datasets.split import MANIFEST, SPLITS, Wish, apportion, split_groups
 from vidrec.errors import DatasetError
-from vidrec.files import parsed_json
+from vidrec.files import parsed_json, writing
 from vidrec.progress import Progress, Silent
 from vidrec.urls import stable_url
 from vidrec.wording import count, did_you_mean
@@ -234,7 +234,6 @@ def download(
         finally:
             stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
-            shutil.rmtree(dest / ".partial", ignore_errors=True)
     if failed:
         raise DatasetError(
             f"{len(failed)} of {len(missing)} clips could not be fetched (the first: {failed[0]}); "
@@ -261,10 +260,8 @@ def _prepare(url: str, choice: Choice, dest: Path) -> list[tuple[Path, Member]]:
                 f"{dest} has {free >> 20} MB free, the clips need {needed >> 20} MB: "
                 "make room or choose another --dest"
             )
-        partial = dest / ".partial"
-        partial.mkdir(exist_ok=True)
-        (partial / MANIFEST).write_text(json.dumps(content, indent=1) + "\n", "utf-8")
-        (partial / MANIFEST).replace(manifest)
+        with writing(manifest) as draft:
+            draft.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
         for path, _ in missing:
             path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
@@ -327,18 +324,14 @@ class _Tally:
 
 def _fetch(remote: RemoteFile, member: Member, path: Path, tally: _Tally) -> Path:
     """Fetches one clip, twice if its checksum is wrong, and puts it in its place."""
-    partial = path.parents[2] / ".partial" / path.name
     for attempt in range(2):
-        crc, size = 0, 0
         try:
-            with partial.open("wb") as file:
-                for block in _unpacked(remote, member, tally):
-                    file.write(block)
-                    crc, size = binascii.crc32(block, crc), size + len(block)
-        except zlib.error:
-            size = -1
-        if (size, crc) == (member.size, member.crc32):
-            partial.replace(path)
+            clip = _unpacked(remote, member, tally)
+        except (zlib.error, struct.error):
+            clip = b""
+        if (len(clip), binascii.crc32(clip)) == (member.size, member.crc32):
+            with writing(path, durable=False) as draft:
+                draft.write_bytes(clip)
             tally.add(0, 1)
             return path
         if attempt == 0:
@@ -346,25 +339,18 @@ def _fetch(remote: RemoteFile, member: Member, path: Path, tally: _Tally) -> Pat
     raise DatasetError(f"{member.name} arrives damaged: its checksum is wrong twice")
 
 
-def _unpacked(remote: RemoteFile, member: Member, tally: _Tally) -> Iterator[bytes]:
-    """The clip's bytes, decompressed as they come."""
+def _unpacked(remote: RemoteFile, member: Member, tally: _Tally) -> bytes:
+    """The clip's bytes: a local header of its own length stands before them, packed or not."""
     if member.method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise DatasetError(f"{member.name} is packed by a method ({member.method}) not known here")
-    inflate = zlib.decompressobj(-15) if member.method == zipfile.ZIP_DEFLATED else None
-    head, skip, left = b"", -1, member.size
+    packed = bytearray()
     for block in remote.stream(member.start, member.end):
         tally.add(len(block))
-        if skip < 0:
-            head += block
-            if len(head) < _LOCAL_HEADER.size:
-                continue
-            magic, *_, name_length, extra_length = _LOCAL_HEADER.unpack_from(head)
-            if magic != b"PK\x03\x04":
-                raise zlib.error("no local header")
-            skip, block = _LOCAL_HEADER.size + name_length + extra_length, head
-        block, skip = block[skip:], max(0, skip - len(block))
-        if inflate:
-            yield inflate.decompress(block)
-        else:  # a data descriptor may follow the bytes themselves
-            yield block[:left]
-            left -= len(block[:left])
+        packed += block
+    magic, *_, name_length, extra_length = _LOCAL_HEADER.unpack_from(packed)
+    if magic != b"PK\x03\x04":
+        raise zlib.error("no local header")
+    del packed[: _LOCAL_HEADER.size + name_length + extra_length]
+    if member.method == zipfile.ZIP_STORED:  # a data descriptor may follow the bytes themselves
+        return bytes(packed[: member.size])
+    return zlib.decompressobj(-15).decompress(packed, member.size + 1)

@@ -16,8 +16,16 @@ import numpy as np
 
 from vidrec.batches import in_batches
 from vidrec.errors import UsageError
-from vidrec.exchange.reading import Bad, Reading
-from vidrec.exchange.rows import FLOATS, INTEGERS, LONGEST_LIST, TEXTS, VECTOR_NAMES, Row
+from vidrec.exchange.rows import (
+    FLOATS,
+    INTEGERS,
+    LONGEST_LIST,
+    TEXTS,
+    VECTOR_NAMES,
+    Bad,
+    Reading,
+    Row,
+)
 from vidrec.files import parsed_json
 
 ROWS_AT_A_TIME = 1024

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from vidrec.config import Settings
 from vidrec.embedders import load_embedder
 from vidrec.errors import ConfigError, UsageError, VidrecError
-from vidrec.exchange.imported import checked_name
+from vidrec.exchange.rows import checked_name
 from vidrec.sections import Section
 from vidrec.types import Fingerprint
 
 if TYPE_CHECKING:
     from vidrec.embedders.base import Embedder
+    from vidrec.exchange.importing import ImportOptions
     from vidrec.exchange.rows import Row
-    from vidrec.exchange.sources import ImportOptions
 
 
 class Spaces:

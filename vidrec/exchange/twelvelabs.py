@@ -17,11 +17,10 @@ from vidrec.embedders.marengo.client import Gone, Service
 from vidrec.embedders.marengo.pace import Clock
 from vidrec.embedders.marengo.profiles import Option, Requests
 from vidrec.errors import JobError, TransientError, UsageError
-from vidrec.exchange.reading import Bad, Reading
 from vidrec.library import Library
 
 if TYPE_CHECKING:
-    from vidrec.exchange.rows import Row
+    from vidrec.exchange.rows import Bad, Reading, Row
 
 PAGE = 50
 _ID = re.compile(r"[0-9A-Za-z_-]{1,64}")

@@ -20,8 +20,7 @@ from typing import Any, BinaryIO, Literal
 
 from vidrec.errors import StorageError, UsageError
 from vidrec.exchange.parquet import read_parquet, write_parquet
-from vidrec.exchange.reading import Bad, Reading
-from vidrec.exchange.rows import Row
+from vidrec.exchange.rows import Bad, Reading, Row
 from vidrec.exchange.targets import STDOUT, is_stream, readable, write_to
 from vidrec.files import parsed_json
 

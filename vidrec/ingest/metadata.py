@@ -10,7 +10,7 @@ from typing import Any
 from vidrec.config import Settings
 from vidrec.csvfile import csv_rows, read_text
 from vidrec.errors import UsageError
-from vidrec.files import expanded, parsed_json
+from vidrec.files import expanded, is_text, parsed_json
 from vidrec.library import Library
 from vidrec.types import Scalar, Video
 from vidrec.wording import did_you_mean
@@ -75,12 +75,7 @@ def find_video(library: Library, name: str) -> Video:
     """
     if name.startswith("id:"):
         return library.find_video(name.removeprefix("id:"))
-    path = str(expanded(name).absolute())
-    known = library.ids_of([path, name])
-    ids = list(dict.fromkeys(known.get(path) or known.get(name, [])))
-    if len(ids) > 1:
-        shown = ", ".join(f"id:{one[:12]}" for one in ids[:5])
-        raise UsageError(f"{len(ids)} videos of the library are named {name}: choose {shown}")
+    ids = ids_named(library, name)
     if not ids:
         names = (row[0] for row in library.read("SELECT filename FROM videos LIMIT 20000"))
         hint = did_you_mean(PurePosixPath(name).name, names)
@@ -88,6 +83,21 @@ def find_video(library: Library, name: str) -> Video:
     found = library.video(ids[0])
     assert found is not None
     return found
+
+
+def ids_named(library: Library, name: str) -> list[str]:
+    """Return the id of the video of a path, a URL, a file name or a whole id, if there is one.
+
+    Raises:
+        UsageError: there are several.
+    """
+    path = str(expanded(name).absolute())
+    known = library.ids_of([path, name]) if is_text(path) else {}
+    ids = list(dict.fromkeys(known.get(path) or known.get(name, [])))
+    if len(ids) > 1:
+        shown = ", ".join(f"id:{one[:12]}" for one in ids[:5])
+        raise UsageError(f"{len(ids)} videos of the library are named {name}: choose {shown}")
+    return ids
 
 
 def _apply(

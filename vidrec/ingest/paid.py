@@ -50,6 +50,7 @@ class Gate:
     expected: Expected = Expected()
     allowance: Allowance = field(init=False)
     jobs: CatalogJobs = field(init=False)
+    storage: S3Storage = field(init=False)
     _seconds: dict[str, float] = field(default_factory=dict)  # of what is sent, by video id
     _let_in: dict[str, float] = field(default_factory=dict)  # minutes, until the outcome is known
 
@@ -58,6 +59,7 @@ class Gate:
         month = self.settings.paid.month_minutes
         self.allowance = Allowance(run_minutes=run, month_minutes=month)
         self.jobs = CatalogJobs(self.library, self.allowance)
+        self.storage = S3Storage(self.settings.s3, self.settings.cache)
 
     def context(self, cancelled: Callable[[], bool] = lambda: False) -> EmbedContext:
         """What an embedder is handed: the job log, and URLs of uploaded videos."""
@@ -65,7 +67,7 @@ class Gate:
             clip_seconds=self.settings.embedder.clip_seconds,
             workers=self.settings.embedder.workers,
             jobs=self.jobs,
-            url_for=_Urls(self, S3Storage(self.settings.s3, self.settings.cache)),
+            url_for=self._url_of,
             sent_sec=lambda video: self._seconds.get(video.id, video.duration_sec),
             cancelled=cancelled,
             force=self.force,
@@ -173,24 +175,17 @@ class Gate:
         self.repaired.add(video.id)
         return replace(video, path=target)
 
+    def _url_of(self, video: Video) -> str | None:
+        """Return the URL that a provider may read a video from, if there is one.
 
-@dataclass(slots=True)
-class _Urls:
-    """Gives the URL that a provider may read a video from, if there is one.
-
-    Raises:
-        TransientError: what lies there cannot be read now.
-    """
-
-    gate: Gate
-    storage: S3Storage
-
-    def __call__(self, video: Video) -> str | None:
-        if video.id in self.gate.repaired:
+        Raises:
+            TransientError: what lies there cannot be read now.
+        """
+        if video.id in self.repaired:
             return None  # what was uploaded is not what fits
-        upload = upload_of(self.gate.library, video.id)
+        upload = upload_of(self.library, video.id)
         # What is written down of a signed URL opens nothing: the one that was given does.
-        url = upload.url if upload else self.gate.given.get(video.id, video.url)
+        url = upload.url if upload else self.given.get(video.id, video.url)
         if url is None or not url.startswith("s3://"):
             return url
         # What is not there would still be paid for.
@@ -199,13 +194,9 @@ class _Urls:
                 raise TransientError(
                     f"{url} is not there, or may not be read: run `vidrec upload` again"
                 )
-            self._say_if_short()
+            if not self.told_of_end and (early := self.storage.shortened(URL_SECONDS)):
+                self.told_of_end = True  # the service may come too late
+                self.embedder.say(early)
             return self.storage.presign(url, URL_SECONDS)
         except StorageError as exc:
             raise TransientError(str(exc)) from exc
-
-    def _say_if_short(self) -> None:
-        """Say once that the service may come too late: the credentials end before the URLs."""
-        if not self.gate.told_of_end and (early := self.storage.shortened(URL_SECONDS)):
-            self.gate.told_of_end = True
-            self.gate.embedder.say(early)

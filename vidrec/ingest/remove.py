@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vidrec.config import Settings
-from vidrec.errors import UsageError, VidrecError
-from vidrec.files import exists, expanded, is_folder
+from vidrec.errors import VidrecError
+from vidrec.files import exists, expanded, is_folder, is_text
 from vidrec.ingest.index import leave_store
+from vidrec.ingest.metadata import ids_named
 from vidrec.library import Library
 from vidrec.stores import open_store
 from vidrec.types import Video
@@ -69,8 +70,12 @@ def remove(
     """
     report = RemoveReport(dry_run=dry_run)
     with Library(settings.library, create=False) as library:
-        known = _Names(library)
-        videos = {v.id: v for name in names for v in known.find(name, report.unknown)}
+        videos: dict[str, Video] = {}
+        for name in names:
+            ids = _meant(library, name)
+            videos |= {video_id: known for video_id in ids if (known := library.video(video_id))}
+            if not ids:
+                report.unknown.append(name)
         if missing:
             for video, doubt in gone(library):
                 if doubt and not yes:
@@ -116,51 +121,30 @@ def forget_failures_of_gone(library: Library, stage: str | None = None) -> None:
             library.clear_failure(failure.stage, failure.source)
 
 
-class _Names:
-    """What the library's videos are known by, looked through once."""
+def _meant(library: Library, name: str) -> list[str]:
+    """Return the ids of the videos that a name means: one, those of a folder, or none.
 
-    def __init__(self, library: Library) -> None:
-        self.library = library
-        self.places: dict[str, list[Video]] = {}
-        self.filenames: dict[str, list[Video]] = {}
-        for video in library.videos():
-            for place in (video.path, video.url):
-                if place is not None:
-                    self.places.setdefault(str(place), []).append(video)
-            self.filenames.setdefault(video.filename, []).append(video)
-
-    def find(self, name: str, unknown: list[str]) -> list[Video]:
-        """Return the videos that a name means: one, those of a folder, or none.
-
-        Raises:
-            UsageError: it is the file name of several.
-        """
-        if name.startswith("id:"):
-            return self._of_id(name.removeprefix("id:"), unknown)
-        path = str(expanded(name).absolute())
-        found = self.places.get(path) or self.places.get(name) or self._below(path)
-        if not found:
-            found = self.filenames.get(name, [])
-            if len(found) > 1:
-                raise UsageError(
-                    f"{name} is the name of several videos: `vidrec list` shows their ids"
-                )
-        if not found:
-            unknown.append(name)
-        return found
-
-    def _of_id(self, prefix: str, unknown: list[str]) -> list[Video]:
-        clean = prefix.lower()
-        if clean and all(c in "0123456789abcdef" for c in clean):
-            rows = self.library.read("SELECT 1 FROM videos WHERE id GLOB ? LIMIT 1", f"{clean}*")
-            if not rows:
-                unknown.append(f"id:{prefix}")
-                return []
-        return [self.library.find_video(prefix)]
-
-    def _below(self, folder: str) -> list[Video]:
-        inside = folder.rstrip("/") + "/"
-        return [v for place, some in self.places.items() if place.startswith(inside) for v in some]
+    Raises:
+        UsageError: it is the name of several.
+    """
+    if name.startswith("id:"):
+        prefix = name.removeprefix("id:").lower()
+        hexadecimal = prefix and all(c in "0123456789abcdef" for c in prefix)
+        if hexadecimal and not library.read(
+            "SELECT 1 FROM videos WHERE id GLOB ? LIMIT 1", f"{prefix}*"
+        ):
+            return []
+        return [library.find_video(prefix).id]
+    if ids := ids_named(library, name):
+        return ids
+    places = [f"{place.rstrip('/')}/" for place in (str(expanded(name).absolute()), name)]
+    below = "SELECT id FROM videos WHERE substr({0}, 1, length(?)) = ?"
+    return [
+        video_id
+        for column, place in zip(("path", "url"), places, strict=True)
+        if is_text(place)
+        for video_id in library.column(below.format(column), place, place)
+    ]
 
 
 def _leave_stores(settings: Settings, library: Library, report: RemoveReport) -> None:

@@ -21,7 +21,6 @@ from vidrec.errors import Cancelled, MediaError, UsageError
 from vidrec.files import exists, expanded, is_folder, is_text
 from vidrec.library import FileStamp, Library
 from vidrec.media.extensions import is_video_file
-from vidrec.media.probe import probe
 from vidrec.types import Video, VideoInfo
 
 NOT_THERE = "no such file or folder"
@@ -140,22 +139,6 @@ def _unreadable(error: OSError) -> Source:
     return Source(Path(os.fsdecode(error.filename)), problem=error.strerror or "cannot be read")
 
 
-def identify(source: Source, library: Library, label_from: LabelFrom) -> Video:
-    """Return the video that a source is, and note in the library that it was seen there.
-
-    A video that is new to the library is probed first: what is no video is never noted.
-
-    Raises:
-        MediaError: the file is empty, no video, or cannot be read.
-    """
-    video_id, stamp = peek(source, library)
-    known = library.video(video_id)
-    info = known.info if known else None
-    video = described(source, video_id, stamp, label_from, info or probe(source.path))
-    note(source, video, stamp, library)
-    return library.video(video_id) or video
-
-
 def described(
     source: Source,
     video_id: str,
@@ -190,16 +173,6 @@ def _differs(video: Video, known: Video | None) -> bool:
     if video.path is not None and (known.path is None or not exists(known.path)):
         return True
     return video.info != known.info or (video.label is not None and video.label != known.label)
-
-
-def peek(source: Source, library: Library) -> tuple[str, FileStamp]:
-    """Return a source's video id and stamp, without noting anything.
-
-    Raises:
-        MediaError: the file is empty or cannot be read.
-    """
-    stamp = stamp_of_source(source)
-    return library.known_id(source.path, stamp) or hash_file(source.path), stamp
 
 
 def stamp_of_source(source: Source) -> FileStamp:

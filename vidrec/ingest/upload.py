@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 
 from vidrec.config import Settings
 from vidrec.errors import Cancelled, LibraryError, MediaError, StorageError, UsageError
 from vidrec.files import is_text
+from vidrec.ingest.engines.threads import in_threads
 from vidrec.ingest.remote import is_remote
-from vidrec.ingest.scan import NOT_THERE, Source, find_sources, hash_file, identify, peek, stamp_of
+from vidrec.ingest.scan import (
+    NOT_THERE,
+    Source,
+    described,
+    find_sources,
+    hash_file,
+    note,
+    stamp_of,
+    stamp_of_source,
+)
 from vidrec.interrupts import first_interrupt
 from vidrec.library import Library, opened
 from vidrec.library.jobs import Upload, add_upload
-from vidrec.progress import Progress, Silent
+from vidrec.media.probe import probe
+from vidrec.progress import Progress, Silent, finishing
 from vidrec.storage.s3 import S3Storage, key_for, s3_url
 from vidrec.types import Video
 
@@ -102,24 +112,13 @@ class _Run:
         """Upload so many at once; the first Ctrl-C lets those in hand finish."""
         total = sum(_size(source) for source in sources)
         self.progress.start("uploading", total, "B")
-        waiting = iter(sources)
-        try:
-            with first_interrupt(self.cancel), ThreadPoolExecutor(workers) as pool:
-                running = self._start(pool, waiting, workers)
-                while running:
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        future.result()
-                    if not self.cancel.is_set():
-                        running |= self._start(pool, waiting, len(done))
-        finally:
-            self.progress.finish()
+        with finishing(self.progress), first_interrupt(self.cancel):
+            for _ in in_threads(
+                iter(sources), self._one, workers=workers, cancelled=self.cancel.is_set,
+                patience_sec=math.inf, spare=0,
+            ):  # fmt: skip
+                pass
         self.report.interrupted = self.cancel.is_set()
-
-    def _start(
-        self, pool: ThreadPoolExecutor, waiting: Iterator[Source], count: int
-    ) -> set[Future[None]]:
-        return {pool.submit(self._one, source) for source in islice(waiting, count)}
 
     def _one(self, source: Source) -> None:
         try:
@@ -135,10 +134,15 @@ class _Run:
                 self.library.clear_failure(STAGE, str(source.path))
 
     def _video(self, source: Source) -> Video:
+        stamp = stamp_of_source(source)
+        video_id = self.library.known_id(source.path, stamp) or hash_file(source.path)
+        known = self.library.video(video_id)
+        info = known.info if known else None
         if self.dry_run:
-            video_id, stamp = peek(source, self.library)
-            return Video(video_id, source.path.name, source.path, size=stamp.size)
-        return replace(identify(source, self.library, "auto"), path=source.path)
+            return described(source, video_id, stamp, "auto", info)
+        video = described(source, video_id, stamp, "auto", info or probe(source.path))
+        note(source, video, stamp, self.library)  # what is no video was never noted
+        return replace(self.library.video(video_id) or video, path=source.path)
 
     def _send(self, video: Video, path: Path) -> None:
         key = key_for(self.storage.settings.prefix, video)

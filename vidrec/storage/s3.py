@@ -180,7 +180,7 @@ class S3Storage:
         video: Video,
         progress: Callable[[int], None] = lambda count: None,
         cancelled: Callable[[], bool] = lambda: False,
-    ) -> S3Object:
+    ) -> None:
         """Upload a file, in parts when it is large; ``progress`` is told of bytes as they go.
 
         What an upload that was cut off sent before is not sent again.
@@ -212,7 +212,6 @@ class S3Storage:
             with self.doing("upload to", self.bucket), path.open("rb") as file:
                 client.put_object(Bucket=self.bucket, Key=key, Body=file, **extra)
             progress(video.size)
-        return S3Object(self.bucket, key, video.size, sha256=video.id, filename=video.filename)
 
     def publish(self, bucket: str, key: str) -> None:
         """Let anyone read an object that is there already.

@@ -9,11 +9,12 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
-from vidrec.ingest.plan import Task
-from vidrec.ingest.work import Outcome
 from vidrec.media.source import load_decoder
 
+Task = TypeVar("Task")
+Outcome = TypeVar("Outcome")
 _LOOK_SECONDS = 0.1  # between two looks whether the run ends
 
 
@@ -40,7 +41,7 @@ def in_threads(
     outbox: queue.SimpleQueue[Outcome | BaseException | None] = queue.SimpleQueue()
     for number in range(workers):
         threading.Thread(
-            target=_serve, args=(inbox, outbox, work), name=f"embed_{number}", daemon=True
+            target=_serve, args=(inbox, outbox, work), name=f"work_{number}", daemon=True
         ).start()
     in_work, end = 0, 0.0
     error: BaseException | None = None
