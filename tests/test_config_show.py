@@ -67,8 +67,8 @@ def test_a_file_of_the_working_folder_is_named() -> None:
 @pytest.mark.parametrize(
     ("text", "variables", "message"),
     [
-        ("\n[qdrant]\nurll = 'x'\n", {}, r"qdrant.urll \(vidrec.toml:3\): did you mean qdrant.url"),
-        ("library = 'x'\nlibary = 'x'\n", {}, r"libary \(vidrec.toml:2\): did you mean library\?"),
+        ("\n[qdrant]\nurll = 'x'\n", {}, r"qdrant.urll \(vidrec.toml:3\); did you mean qdrant.url"),
+        ("library = 'x'\nlibary = 'x'\n", {}, r"libary \(vidrec.toml:2\); did you mean library\?"),
         ("[embedder]\nclip_seconds = 'soon'\n", {}, r"Received: soon \(vidrec.toml:2\)"),
         ("", {"VIDREC_S3_WORKERS": "many"}, r"Received: many \(VIDREC_S3_WORKERS\)"),
         ("[marengo]\nbase_url = 'api.example'", {}, r"Received: api.example \(vidrec.toml:2\)"),

@@ -21,6 +21,7 @@ from vidrec.wording import dollars as dollars
 from vidrec.wording import moment as moment
 from vidrec.wording import plural
 from vidrec.wording import size as size
+from vidrec.wording import some as some
 
 if TYPE_CHECKING:
     from vidrec.table import Cell

@@ -18,6 +18,7 @@ from vidrec.errors import ConfigError
 from vidrec.files import is_file, parsed_toml
 from vidrec.records import dataclass
 from vidrec.urls import shown_url
+from vidrec.wording import did_you_mean
 
 ENV_PREFIX = "VIDREC_"
 IN_FOLDER = Path("vidrec.toml")
@@ -189,10 +190,7 @@ def problem_of(given: Given, error: Mapping[str, Any], known: Sequence[str] = ()
     origin = given.origin(*name)
     where = {"flag": "a flag", "default": "by default"}.get(origin.kind, origin.where)
     if error["type"] == "extra_forbidden":
-        from difflib import get_close_matches
-
-        near = get_close_matches(dotted, known, 1)
-        return f"unknown setting {dotted} ({where}){f': did you mean {near[0]}?' if near else ''}"
+        return f"unknown setting {dotted} ({where}){did_you_mean(dotted, known)}"
     message = str(error["msg"]).removeprefix("Value error, ")
     tellable = origin.value is not None and len(name) > 1 and not is_secret(name[-1])
     if not isinstance(origin.value, (str, int, float, bool, os.PathLike)) or not tellable:

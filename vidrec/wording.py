@@ -11,6 +11,11 @@ def count(number: int, thing: str) -> str:
     return f"{number:,} {thing if number == 1 else plural(thing)}"
 
 
+def some(number: int, what: str) -> str:
+    """Write a number of a sum, or nothing where it is 0."""
+    return f"{number} {what}" if number else ""
+
+
 def plural(thing: str) -> str:
     """Return the word for several: ``videos``, ``queries``, ``classes``."""
     return f"{thing}es" if thing.endswith("s") else f"{re.sub(r'(?<=[^aeiou])y$', 'ie', thing)}s"

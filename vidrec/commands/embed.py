@@ -20,6 +20,7 @@ from vidrec.display import (
     plain,
     show_data,
     show_lines,
+    some,
 )
 from vidrec.errors import UsageError
 
@@ -210,14 +211,12 @@ def show_embed_report(
     parts = [
         f"{count(report.videos, 'video')}, {count(report.clips, 'clip')}, "
         f"{report.footage_sec / 60:.1f} minutes of footage in {report.seconds:.1f} s",
-        f"{report.skipped} skipped (done before)" if report.skipped else "",
-        f"{report.known_failures} skipped (failed before; --retry-failed)"
-        if report.known_failures
-        else "",
-        f"{report.failed} failed" if report.failed else "",
-        f"{report.left} left by --limit" if report.left else "",
+        some(report.skipped, "skipped (done before)"),
+        some(report.known_failures, "skipped (failed before; --retry-failed)"),
+        some(report.failed, "failed"),
+        some(report.left, "left by --limit"),
         _left_by_cap(report),
-        f"{report.elsewhere} of other shards" if report.elsewhere else "",
+        some(report.elsewhere, "of other shards"),
         _paid(report),
     ]
     counted = (report.videos, report.skipped, report.known_failures, report.failed, report.left,
@@ -230,10 +229,8 @@ def show_embed_report(
 
 
 def _left_by_cap(report: EmbedReport) -> str:
-    if not report.over_cap:
-        return ""
     hint = " (--allow-paid pays for them)" if report.limit == "[paid] ask_minutes" else ""
-    return f"{report.over_cap} left by {report.limit}{hint}"
+    return some(report.over_cap, f"left by {report.limit}{hint}")
 
 
 def _paid(report: EmbedReport) -> str:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 # Players that can begin at a moment; the first that is installed plays.
 PLAYERS = {
-    "mpv": "--start={}", "vlc": "--start-time={}", "mplayer": "-ss={}", "ffplay": "-ss={}",
+    "mpv": ["--start={}"], "vlc": ["--start-time={}"], "mplayer": ["-ss", "{}"],
+    "ffplay": ["-ss", "{}"],
 }  # fmt: skip
 
 
@@ -68,11 +69,8 @@ def command_for(place: str, start_sec: float, player: str | None) -> tuple[list[
         found = shutil.which(name)
         if found is None:
             continue
-        option = PLAYERS.get(os.path.basename(name).removesuffix(".exe"))  # noqa: PTH119
-        words = option.format(f"{start_sec:.2f}").split("=", 1) if option else []
-        if option and option.startswith("--"):
-            words = ["=".join(words)]
-        return [found, *words, place], option is not None
+        begin = PLAYERS.get(os.path.basename(name).removesuffix(".exe"), [])  # noqa: PTH119
+        return [found, *(word.format(f"{start_sec:.2f}") for word in begin), place], bool(begin)
     if player:
         raise UsageError(f"no player {player} is installed")
     if sys.platform == "win32":

@@ -8,7 +8,7 @@ from typer import Argument
 
 from vidrec.commands.options import ReportFormat, command, flag, leave, sets
 from vidrec.commands.stdin import nothing_in, with_stdin
-from vidrec.display import Bar, Format, count, note, plain, show_data, size
+from vidrec.display import Bar, Format, count, note, plain, show_data, size, some
 
 if TYPE_CHECKING:
     from vidrec.config import Settings
@@ -64,9 +64,9 @@ def _show_upload(report: UploadReport, dry_run: bool, wished: Format) -> None:
     parts = [
         f"{'would upload' if dry_run else head} {count(many, 'video')}, "
         f"{size(report.sent_bytes)}, to {report.where}",
-        f"{report.present} there before" if report.present else "",
-        f"{report.opened} of them opened to everyone" if report.opened else "",
-        f"{report.verified} verified" if report.verified else "",
-        f"{report.failed} failed (run again to retry)" if report.failed else "",
+        some(report.present, "there before"),
+        some(report.opened, "of them opened to everyone"),
+        some(report.verified, "verified"),
+        some(report.failed, "failed (run again to retry)"),
     ]
     note("; ".join(part for part in parts if part))

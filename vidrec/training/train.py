@@ -22,7 +22,7 @@ from vidrec.ingest.scan import hash_file
 from vidrec.interrupts import first_interrupt
 from vidrec.models.backend import prepare_keras
 from vidrec.models.checkpoint import CHECKPOINTS, LABELS, Checkpoint, named_checkpoint
-from vidrec.progress import Progress, Silent
+from vidrec.progress import Progress, Silent, finishing
 from vidrec.sections import ResnetSettings
 
 if TYPE_CHECKING:
@@ -95,16 +95,15 @@ def train(
             "all": time.monotonic() - started,
         }
         progress.start("evaluating", None, "clip")
-        try:
+        with finishing(progress):
             splits = {hash_file(clip.path): clip.split for clip in clips}
-            metrics = _finish(run, model, labels, settings, folder, seconds, splits)
-        except OSError as exc:
-            raise TrainingError(
-                f"cannot write into {folder}: {exc.strerror}; what was trained is kept: make room "
-                "and go on with --resume"
-            ) from exc
-        finally:
-            progress.finish()
+            try:
+                metrics = _finish(run, model, labels, settings, folder, seconds, splits)
+            except OSError as exc:
+                raise TrainingError(
+                    f"cannot write into {folder}: {exc.strerror}; what was trained is kept: make "
+                    "room and go on with --resume"
+                ) from exc
     if not cancel.is_set():  # what was interrupted can be resumed
         shutil.rmtree(folder / STATE, ignore_errors=True)
     remark = ""
@@ -156,7 +155,7 @@ def _prepare(
             progress.warn(f"skipping {path}: {problem}")
         progress.step()
 
-    try:
+    with finishing(progress):
         grids, unreadable = build_clip_cache(
             settings.cache / "train" / data_key,
             [clip.path for clip in clips],
@@ -165,8 +164,6 @@ def _prepare(
             on_clip=read,
             stopped=cancel.is_set,
         )
-    finally:
-        progress.finish()
     good = [i for i in range(len(clips)) if i not in unreadable]
     _check_classes([clips[i] for i in good], progress)
     names = sorted({clip.label for clip in clips})
@@ -257,7 +254,7 @@ def _fit(
         progress.step(0, f"loss {latest}")
 
     progress.start("training", run.epochs * run.n_steps, "step")
-    try:
+    with finishing(progress):
         return fit(
             run,
             initial=initial,
@@ -267,8 +264,6 @@ def _fit(
             on_epoch=on_epoch,
             stopped=cancel.is_set,
         )
-    finally:
-        progress.finish()
 
 
 def _finish(
