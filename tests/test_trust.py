@@ -42,6 +42,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("[s3]\nendpoint_url = '{url}'", {}, "AWS credentials"),
         ("[s3]\nprofile = 'other'", {}, "AWS credentials"),
         ("[serve]\nhost = '0.0.0.0'\ntoken = 'theirs'", {}, "page of your library to 0.0.0.0"),
+        ("[serve]\ntoken = 'theirs'", {"VIDREC_SERVE_HOST": "0.0.0.0"}, "library at 0.0.0.0"),
         ("[serve]\ncors_origins = ['{url}']", {}, "page of your library to"),
         ("[serve]\nproxies = ['10.0.0.1']", {}, "page of your library to"),
     ],

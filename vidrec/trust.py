@@ -78,6 +78,9 @@ def _openings(given: Given, table: Mapping[str, Any]) -> Iterator[str]:
         if origin.kind == "file" and value and value not in _OWN_HOSTS:
             shows = shown(name, value)
             yield f"{origin}: [serve] {name} would open the page of your library to {shows}"
+    token, host = (given.origin("serve", name) for name in ("token", "host"))
+    if token.kind == "file" and host.value and host.value not in _OWN_HOSTS:
+        yield f"{token}: [serve] token would open the page of your library at {host.value}"
 
 
 def _foreign_key(

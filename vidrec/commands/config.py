@@ -13,6 +13,7 @@ from vidrec.display import Format, note, plain, show_data, show_table
 from vidrec.errors import UsageError
 
 if TYPE_CHECKING:
+    from vidrec.config import Settings
     from vidrec.origins import Given
 
 
@@ -97,16 +98,12 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _values(settings: Any) -> dict[str, Any]:
+def _values(settings: Settings) -> dict[str, Any]:
     """Return all values by dotted name, those of plug-ins last."""
-    from vidrec.config import setting_names
-
     values: dict[str, Any] = {}
-    for dotted in setting_names():
-        section, _, key = dotted.rpartition(".")
-        values[dotted] = getattr(getattr(settings, section) if section else settings, key)
-    for section, table in settings._plugins.items():
-        values |= {f"{section}.{key}": value for key, value in table.items()}
+    for name, value in {**settings.model_dump(), **settings._plugins}.items():
+        whole = not isinstance(value, dict)
+        values |= {name: value} if whole else {f"{name}.{key}": its for key, its in value.items()}
     return values
 
 
