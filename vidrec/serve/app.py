@@ -19,7 +19,7 @@ from vidrec.serve.asking import unfit
 from vidrec.serve.guard import Guard
 from vidrec.serve.metrics import metrics_of
 from vidrec.serve.problems import Problem, not_found, problem_of
-from vidrec.serve.served import Served
+from vidrec.serve.served import Served, places_of
 
 PAGE = Path(__file__).parent / "page"
 _KINDS = {404: "not_found", 413: "too_large"}
@@ -45,7 +45,7 @@ def make_app(served: Served) -> Guard:
     api.mount("/page", _PageFiles(directory=PAGE), name="page")
 
     async def refuse(request: Request, exc: Exception) -> Response:
-        return problem_of(_plain(exc), served.places).response()
+        return problem_of(_plain(exc), places_of(served.settings)).response()
 
     for kind in (Exception, Problem, VidrecError, RequestValidationError, HTTPException):
         api.add_exception_handler(kind, refuse)

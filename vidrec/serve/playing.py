@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 
@@ -200,6 +201,12 @@ class Film:
         return url
 
 
+@lru_cache(10_000)
+def _how(path: FilePath, changed_ns: int, duration_sec: float | None) -> playback.Playable:
+    """Return how a file is played, as it was found when it was last looked at."""
+    return playback.playable(path, duration_sec)
+
+
 def _film(served: Served, video_id: str) -> Film:
     """Return a video that can be played.
 
@@ -211,6 +218,6 @@ def _film(served: Served, video_id: str) -> Film:
     if path is None:
         return Film(served, video, None, playback.likely(video.filename, video.info))
     try:
-        return Film(served, video, path, served.how_to_play(path, video))
+        return Film(served, video, path, _how(path, path.stat().st_mtime_ns, video.duration_sec))
     except MediaError as exc:
         raise Problem(422, "usage", "this video cannot be read: it is damaged") from exc

@@ -22,7 +22,7 @@ from vidrec.files import is_file
 from vidrec.ingest.remote import Remote, is_remote
 from vidrec.library import Library
 from vidrec.library.catalog import has_catalog
-from vidrec.media.playback import Playable, Report, playable
+from vidrec.media.playback import Report
 from vidrec.media.source import load_decoder
 from vidrec.search.session import Session
 from vidrec.serve.paid import Purse
@@ -35,7 +35,6 @@ from vidrec.types import Scalar, Video
 T = TypeVar("T")
 AT_ONCE = 16  # questions that are answered, each in a thread of its own
 LOOKING = 4  # lists and files that are looked up beside them: cheap each, so few do
-MOST_KNOWN = 10_000  # videos of which is remembered how they are played
 FRESH_SECONDS = 10.0
 PAGE_SECONDS = 2.0  # in which a file may come or go unseen
 MOST_VALUES = 50  # of a field
@@ -120,7 +119,6 @@ class Served:
     pages: Recent = field(default_factory=lambda: Recent(PAGE_SECONDS))
     library: Library = field(init=False)  # a connection of its own: who looks holds nobody up
     _choices: tuple[float, Choices] | None = None
-    _plays: dict[tuple[str, int], Playable] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         seconds = self.settings.serve.timeout_sec
@@ -138,21 +136,6 @@ class Served:
             known = (now, Choices(labels, self.library.field_values(MOST_VALUES)))
             self._choices = known
         return known[1]
-
-    def how_to_play(self, path: Path, video: Video) -> Playable:
-        """Return how a file is played, as it was found when it was last looked at.
-
-        Raises:
-            MediaError: it cannot be read.
-        """
-        key = (str(path), path.stat().st_mtime_ns)
-        found = self._plays.get(key)
-        if found is None:
-            found = playable(path, video.duration_sec)
-            if len(self._plays) >= MOST_KNOWN:
-                self._plays.clear()
-            self._plays[key] = found
-        return found
 
     @cached_property
     def remote(self) -> Remote:
@@ -194,11 +177,6 @@ class Served:
                 write(path, draft, report)
 
         return self.workshop.ask(name, video.id, made, long=long)
-
-    @property
-    def places(self) -> tuple[Path, ...]:
-        """Folders that no answer names."""
-        return places_of(self.settings)
 
     def close(self) -> None:
         """Let nothing more begin."""
