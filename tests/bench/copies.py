@@ -4,7 +4,7 @@
 
 ffmpeg (on the PATH) changes each video of FOLDER in six ways and cuts it into two halves, which are
 no copies; the default embedder embeds all of it. The table has the cosines of whole videos, by
-which `copies_from` is chosen. With ``--float`` the visual network computes in float32.
+which `copies_from` is chosen; ``--float`` adds one with the visual network in float32.
 """
 
 from __future__ import annotations
