@@ -65,6 +65,22 @@ def test_joined_recordings_follow_on_each_other(
     is_joined(path, len(parts))
 
 
+@pytest.mark.parametrize("end", [b"", bytes.fromhex("000001b9")], ids=["time code", "end code"])
+@beside
+def test_a_part_without_a_system_header(tmp_path: Path, end: bytes, sound: bool) -> None:
+    """As some editors write it; with an end code even where time codes tell nothing."""
+    parts = [record(tmp_path / "part", "vob", TEN_SECONDS, clock, sound) for clock in (0, HOUR)]
+    header = parts[1].index(bytes.fromhex("000001bb"))
+    length = 6 + int.from_bytes(parts[1][header + 4 : header + 6], "big")
+    parts[1] = parts[1][:header] + parts[1][header + length :]
+    if end:
+        code = bytes.fromhex("000001b8")
+        parts = [part.replace(code, bytes.fromhex("000001b2")) for part in parts]
+    path = tmp_path / "a.vob"
+    path.write_bytes(parts[0] + end + parts[1])
+    is_joined(path)
+
+
 @pytest.mark.parametrize("kind", ["mpegts", "flv"])
 def test_joined_recordings_of_unlike_sizes(tmp_path: Path, kind: str) -> None:
     """The decoder's header changes, and in FLV one packet alone tells."""

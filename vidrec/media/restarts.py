@@ -4,7 +4,8 @@ A hole between the stamps of two frames is footage, a slide or a step of a time-
 recordings were joined there: then it is the difference of their clocks, and nothing was ever shown
 for so long. Only the bytes between the two frames tell. Where a transport stream is joined, it
 declares its clock discontinuous, or its packets are counted anew from a table on; a program stream
-begins with a header of the whole system, an FLV file with its own. What the clocks of all that lies
+begins with a header of the whole system, ends with a code of its own, and the time codes of its
+groups of pictures go back; an FLV file begins with its own header. What the clocks of all that lies
 there (picture, sound, multiplex) jump by at that place is no footage. Packets that were lost on
 the way are no joint: the clock of the broadcast ran on meanwhile.
 """
@@ -36,12 +37,15 @@ _LAYOUTS = ((_PACKET, 0), (192, 4), (204, 0))
 _TABLES = range(32)  # identifiers of packets that hold tables; programs have others
 _NULL = 0x1FFF
 
-# A pack of a program stream (MPEG-1, MPEG-2): its clock, and the system's header after it.
-_PACK = re.compile(
-    rb"\x00\x00\x01\xba(?:([\x21-\x2f].{4}).{3}|([\x44-\x7f].{4}).{5}\xff*)(\x00\x00\x01\xbb)?",
+# Of a program stream (MPEG-1, MPEG-2): a pack, its clock, and the system's header after it; the end
+# of a stream; a group of pictures, its time code.
+_MARK = re.compile(
+    rb"\x00\x00\x01(?:\xba(?:([\x21-\x2f].{4}).{3}|([\x44-\x7f].{4}).{5}\xff*)"
+    rb"(\x00\x00\x01\xbb)?|(\xb9)|\xb8(.{4}))",
     re.DOTALL,
 )
-_MAX_PACK_HEADER = 32
+_MAX_MARK = 32
+_FIRST_GROUP = 1 << 12  # bytes from a packet of the picture on, in which its group begins
 
 
 def jumped_sec(path: Path, kind: str, hole_sec: float, stamp: int, span: tuple[int, int]) -> float:
@@ -140,17 +144,30 @@ def _bits(stamp: bytes, spare: int = 1) -> int:
 def _program_jumps(path: Path, first: int, last: int) -> Iterator[int]:
     """Yield the jumps at the joints of a program stream."""
     clock: int | None = None
-    for at, pack in _packs(path, max(0, first - _LEAD_BYTES), last):
-        now = _bits(pack[1]) if pack[1] else _bits(pack[2], spare=3)
-        if pack[3] and clock is not None and at > first:
-            yield _jump(clock, now)
-        clock = now
+    code = 0  # the time code of the last group of pictures
+    jump, joined = 0, False
+    for at, mark in _marks(path, max(0, first - _LEAD_BYTES), last + _FIRST_GROUP):
+        if mark[4]:
+            joined = True
+        elif mark[5]:
+            before, code = code, int.from_bytes(mark[5], "big") >> 7  # hours, minutes, …
+            if code < before:
+                yield jump
+            jump = 0
+        else:
+            now = _bits(mark[1]) if mark[1] else _bits(mark[2], spare=3)
+            ahead = _jump(clock, now) if clock is not None and at > first else 0
+            if mark[3] or joined:
+                yield ahead
+            elif ahead:
+                jump = ahead
+            clock, joined = now, False
 
 
-def _packs(path: Path, first: int, last: int) -> Iterator[tuple[int, re.Match[bytes]]]:
-    """Yield (place, header) of the packs of a program stream."""
+def _marks(path: Path, first: int, last: int) -> Iterator[tuple[int, re.Match[bytes]]]:
+    """Yield (place, what it is) of the marks in a program stream."""
     with path.open("rb") as file:
         for at in range(first, last, _BLOCK_BYTES):
             file.seek(at)
-            block = file.read(min(_BLOCK_BYTES, last - at) + _MAX_PACK_HEADER)
-            yield from ((at + pack.start(), pack) for pack in _PACK.finditer(block))
+            block = file.read(min(_BLOCK_BYTES, last - at) + _MAX_MARK)
+            yield from ((at + mark.start(), mark) for mark in _MARK.finditer(block))
