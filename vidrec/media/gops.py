@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from vidrec.errors import MediaError, TransientError
 from vidrec.media import limits
 from vidrec.media.restarts import jumped_sec
-from vidrec.media.source import Source, read_packets, sample_aspect
+from vidrec.media.source import Source, read_packets
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -87,7 +87,6 @@ class GopReader:
         counts = source.container.format.name in _COUNTING_FORMATS
         self._counts = counts and bool(source.stream.codec_context.has_b_frames)
         self._split = split and not (self._counts and exact)
-        self.sample_aspect = sample_aspect(source.stream)
         self._tick = float(source.stream.time_base or 1)
         rate = source.stream.average_rate or source.stream.guessed_rate
         frame_sec = float(1 / rate) if rate else 0.0

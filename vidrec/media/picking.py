@@ -12,13 +12,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidrec.media.decoding import Decoder, KeyFlagsLieError, Wanted
 from vidrec.media.gops import Gop, GopReader
-from vidrec.media.source import never, open_video
+from vidrec.media.source import never, open_video, sample_aspect
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -135,41 +136,31 @@ def pick_from(
     """Do what ``pick_frames`` does in a file that is open and has not been read any further."""
     report = report if report is not None else Report()
     targets = _Targets(times)
-    try:
-        yield from _pick(reader, targets, (reach_sec, lag_sec), threads, report, trust_keys=True)
-        return
-    except KeyFlagsLieError:  # take the whole file for one GOP
-        pass
-    source = reader.source
-    with open_video(source.path, source.cancelled) as again:
-        reader = GopReader(again, split=False, exact=reach_sec <= 0)
-        yield from _pick(reader, targets, (reach_sec, lag_sec), threads, report, trust_keys=False)
-
-
-def _pick(
-    reader: GopReader,
-    targets: _Targets,
-    secs: tuple[float, float],
-    threads: int,
-    report: Report,
-    *,
-    trust_keys: bool,
-) -> Iterator[Pick]:
-    decoder = Decoder(reader.source, threads, check_keys=trust_keys)
-    try:
-        yield from _picked(reader, decoder, targets, secs, report)
-    finally:
-        report.damaged += decoder.damaged
+    with ExitStack() as kept:
+        for trust_keys in (True, False):
+            if not trust_keys:  # take the whole file for one GOP
+                again = open_video(reader.source.path, reader.source.cancelled)
+                source = kept.enter_context(again)
+                reader = GopReader(source, split=False, exact=reach_sec <= 0)
+            decoder = Decoder(reader.source, threads, check_keys=trust_keys)
+            try:
+                yield from _picked(reader, decoder, targets, reach_sec, lag_sec, report)
+                return
+            except KeyFlagsLieError:
+                pass
+            finally:
+                report.damaged += decoder.damaged
 
 
 def _picked(
     reader: GopReader,
     decoder: Decoder,
     targets: _Targets,
-    secs: tuple[float, float],
+    reach_sec: float,
+    lag_sec: float,
     report: Report,
 ) -> Iterator[Pick]:
-    reach_sec, lag_sec = secs
+    aspect = sample_aspect(reader.source.stream)
     gop = reader.next()
     seeks = True
     while gop is not None and (targets.head() is not None or decoder.pending):
@@ -195,7 +186,7 @@ def _picked(
             for found, frame in decoder.decode(gop, following, wanted):
                 for index in found.indices:
                     done.add(index)
-                    yield Pick(index, found.sec, frame, reader.sample_aspect, found.later)
+                    yield Pick(index, found.sec, frame, aspect, found.later)
                     reader.still_alive()
         except KeyFlagsLieError:
             targets.put_back(target for target in taken if target[0] not in done)

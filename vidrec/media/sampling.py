@@ -195,7 +195,14 @@ def open_film(
         plan = _Plan(
             path, clip_sec, n_frames, size, fit, reach_sec, lag_sec, threads, cancelled, notes
         )
-        yield Film(source, _clips(start_sec, end_sec, clip_sec), end_sec, plan, reader, tell)
+        yield Film(
+            source,
+            split_clips(end_sec - start_sec, clip_sec, start_sec),
+            end_sec,
+            plan,
+            reader,
+            tell,
+        )
 
 
 def iter_clip_frames(
@@ -225,13 +232,6 @@ def clips_of(path: Path, clip_sec: float, info: VideoInfo | None = None) -> list
     """
     with open_film(path, clip_sec, 1, (1, 1), sparing="never", info=info) as film:
         return film.clips
-
-
-def _clips(start_sec: float, end_sec: float, clip_sec: float) -> list[Clip]:
-    return [
-        Clip(start_sec + clip.start_sec, start_sec + clip.end_sec)
-        for clip in split_clips(end_sec - start_sec, clip_sec)
-    ]
 
 
 def _sample(
@@ -278,7 +278,7 @@ def _sample_rest(plan: _Plan, easel: Easel, end_sec: float) -> Iterator[ClipFram
     plan.notes.append(f"lasts {real_sec:.1f} s, not {end_sec:.1f} s as its header says")
     with open_video(plan.path, plan.cancelled) as source:
         reader = GopReader(source, exact=plan.reach_sec <= 0)
-        clips = _clips(end_sec, real_sec, plan.clip_sec)
+        clips = split_clips(real_sec - end_sec, plan.clip_sec, end_sec)
         yield from _sample(plan, easel, reader, clips, 0, len(clips), real_sec)
 
 
