@@ -69,15 +69,15 @@ async def status(served: Here) -> models.StatusShown:
 
 
 def _status(served: Served) -> models.StatusShown:
-    session, choices = served.session, served.choices()
+    session, (labels, fields) = served.session, served.choices()
     takes = session.embedder.modalities
     return models.StatusShown(
         embedder=session.fingerprint,
         store=session.store.name,
         videos=served.library.count_videos(),
         indexed=session.store.count(),
-        labels=[models.LabelCount(label=label, count=count) for label, count in choices.labels],
-        fields=choices.fields,  # type: ignore[arg-type]
+        labels=[models.LabelCount(label=label, count=count) for label, count in labels],
+        fields=fields,  # type: ignore[arg-type]
         takes=models.Takes(text="text" in takes, image="image" in takes, video="video" in takes),
         paid=session.embedder.paid,
         version=__version__,
@@ -89,11 +89,9 @@ async def suggest(served: Here, q: models.Text = "") -> models.Suggestions:
     """Suggest what to ask: labels and fields of the library, tones."""
 
     def look() -> models.Suggestions:
-        choices, typed = served.choices(), q.strip().casefold()
-        labels = [label for label, _ in choices.labels]
-        values = [value for some in choices.fields.values() for value in some]
-        words = [value for value in values if isinstance(value, str)]
-        every = dict.fromkeys([*FIRST_SUGGESTIONS, *labels, *TONES, *words])
+        (labels, fields), typed = served.choices(), q.strip().casefold()
+        words = [word for some in fields.values() for word in some if isinstance(word, str)]
+        every = dict.fromkeys([*FIRST_SUGGESTIONS, *(label for label, _ in labels), *TONES, *words])
         fits = [text for text in every if typed in text.casefold()]
         fits.sort(key=lambda text: not text.casefold().startswith(typed))
         return models.Suggestions(suggestions=fits[:MOST_SUGGESTIONS])

@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 from fastapi import Depends, Request
 
@@ -33,6 +33,8 @@ from vidrec.serve.workshop import Job, Workshop
 from vidrec.types import Scalar, Video
 
 T = TypeVar("T")
+# What videos can be told apart by: labels with their counts, values of each field.
+Choices: TypeAlias = tuple[list[tuple[str, int]], dict[str, list[Scalar]]]
 AT_ONCE = 16  # questions that are answered, each in a thread of its own
 LOOKING = 4  # lists and files that are looked up beside them: cheap each, so few do
 FRESH_SECONDS = 10.0
@@ -96,14 +98,6 @@ def opened(settings: Settings, paid: int = 0) -> Iterator[Served]:
             yield served
 
 
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """What the videos can be told apart by: labels with their counts, values of each field."""
-
-    labels: list[tuple[str, int]]
-    fields: dict[str, list[Scalar]]
-
-
 @dataclass
 class Served:
     """What every request is answered from."""
@@ -118,7 +112,7 @@ class Served:
     files: Threads = field(init=False)
     pages: Recent = field(default_factory=lambda: Recent(PAGE_SECONDS))
     library: Library = field(init=False)  # a connection of its own: who looks holds nobody up
-    _choices: tuple[float, Choices] | None = None
+    _choices: tuple[float, Choices] = (0.0, ([], {}))  # until when, and what
 
     def __post_init__(self) -> None:
         seconds = self.settings.serve.timeout_sec
@@ -128,14 +122,12 @@ class Served:
         self.library = Library(own, create=False) if own else self.session.library
 
     def choices(self) -> Choices:
-        """Return what there is to choose from, as it was some seconds ago at most."""
-        now = time.monotonic()
-        known = self._choices
-        if known is None or now - known[0] > FRESH_SECONDS:
-            labels = self.library.label_counts()
-            known = (now, Choices(labels, self.library.field_values(MOST_VALUES)))
-            self._choices = known
-        return known[1]
+        """Return labels with their counts and values of fields, some seconds old at most."""
+        until, known = self._choices
+        if time.monotonic() > until:
+            known = self.library.label_counts(), self.library.field_values(MOST_VALUES)
+            self._choices = time.monotonic() + FRESH_SECONDS, known
+        return known
 
     @cached_property
     def remote(self) -> Remote:
