@@ -155,7 +155,7 @@ def test_a_driver_that_is_killed_loses_only_what_was_in_work(
     for number in range(8):
         mark(films, f"{number}s.mp4", marked_embedder.HELD)
     command = [sys.executable, "-m", "vidrec", "embed", str(films), "-e", "marked", "--no-index",
-               "--engine", "ray", "--address", cluster.address]  # fmt: skip
+               "--engine", "ray", "--address", cluster.address, "--workers", "2"]  # fmt: skip
     library = load_settings().library
 
     def done() -> int:
