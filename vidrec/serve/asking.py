@@ -36,7 +36,6 @@ _BODY = {
         },
     }
 }
-MOST_SENDING = 4  # forms with files at a time
 MOST_MOMENTS = 8  # of a result, beside its own
 _MANY = models.errors(402)
 
@@ -54,13 +53,10 @@ async def recommend_by(served: Here, request: Request) -> Response:
     """Recommend videos for all that `vidrec recommend` takes, uploaded clips and pictures too."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        if served.sending >= MOST_SENDING:  # each may fill as much of the disk as is allowed
+        if served.sending.locked():
             raise Problem(503, "busy", "too many send files now: try again", {"Retry-After": "5"})
-        served.sending += 1
-        try:
+        async with served.sending:
             return await _from_form(served, request)
-        finally:
-            served.sending -= 1
     if kind != "application/json":
         raise Problem(415, "usage", "a question is sent as application/json or multipart/form-data")
     asked = _checked(await request.body())

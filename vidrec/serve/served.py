@@ -41,6 +41,7 @@ FRESH_SECONDS = 10.0
 PAGE_SECONDS = 2.0  # in which a file may come or go unseen
 MOST_VALUES = 50  # of a field
 WAITING = 256  # how many may wait for one
+MOST_SENDING = 4
 
 
 NOWHERE = Problem(404, "not_found", "the video's file is not where it was, and it has no URL")
@@ -107,7 +108,8 @@ class Served:
     workshop: Workshop
     purse: Purse
     uploads: Path  # a folder of this server's own
-    sending: int = 0  # how many forms with files are being received or asked with
+    # Forms with files at a time: each may fill as much of the disk as is allowed.
+    sending: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_SENDING))
     questions: Threads = field(init=False)
     files: Threads = field(init=False)
     pages: Recent = field(default_factory=lambda: Recent(PAGE_SECONDS))
