@@ -25,7 +25,6 @@ COLUMNS = {
     "fps": "fps", "codec": "codec", "size": "size", "added": "added_at",
 }  # fmt: skip
 OTHERS = ("folder", "split")  # made of the place; a user's field that others may set
-OPERATORS = {"<": "<", "<=": "<=", ">": ">", ">=": ">="}
 
 
 class Fields(Catalog):
@@ -152,21 +151,19 @@ def _test(column: str, condition: Condition) -> tuple[str, list[Any]]:
     """Return a condition in SQL and its values."""
     value = condition.value
     if condition.op in ("=", "in"):
-        wanted = value if condition.op == "in" else (value,)
-        stored = [_stored(one) for one in wanted if one is not None]
+        stored = [_stored(one) for one in condition.values if one is not None]
         test = f"{column} IN ({', '.join('?' * len(stored))})"
-        return (f"({test} OR {column} IS NULL)" if None in wanted else test), stored
+        return (f"({test} OR {column} IS NULL)" if None in condition.values else test), stored
     if condition.op == "~":
         return f"{column} GLOB ?", [str(value)]
     kinds = "('text')" if isinstance(value, str) else "('integer', 'real')"
-    return f"typeof({column}) IN {kinds} AND {column} {OPERATORS[condition.op]} ?", [value]
+    return f"typeof({column}) IN {kinds} AND {column} {condition.op} ?", [value]
 
 
 def _in_folder(place: str, condition: Condition) -> bool:
     """Whether a video lies in a folder: a name is compared with its name, a path with its path."""
     folder = PurePath(place).parent
-    values = condition.value if condition.op == "in" else (condition.value,)
-    for value in map(str, values):
+    for value in map(str, condition.values):
         mine = str(folder) if "/" in value or "\\" in value else folder.name
         if condition.op == "~":
             if PurePath(mine).match(value) or fnmatchcase(mine, value):
