@@ -8,6 +8,7 @@ from __future__ import annotations
 import fnmatch
 import math
 import random
+import sys
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -17,14 +18,37 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests import word_embedder
 from tests.store_kinds import STORES, Match, StoreMaker, find, make
 from vidrec.conditions import Condition, Filter
-from vidrec.errors import FingerprintError, NoIndexError, UsageError
+from vidrec.config import load_settings
+from vidrec.errors import FingerprintError, NoIndexError, StoreError, UsageError
+from vidrec.stores import open_store
 from vidrec.stores.base import VectorStore, check_fingerprint, index_command
 from vidrec.types import PAYLOAD_FIELDS, Payload, Point
 
 FINGERPRINT = "test:model:8:0123456789"
 DIM = 8
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("raise ZeroDivisionError('in two\\nlines')", "ZeroDivisionError: in two lines"),
+        ("import no_such_package", "no_such_package"),
+        ("make = None", "cannot be opened"),
+        ("make = lambda settings: 5", "made a int, which stores nothing"),
+    ],
+)
+def test_a_plug_in_that_cannot_be_opened_is_one_line(
+    body: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_store.py").write_text(body)
+    word_embedder.install(tmp_path, monkeypatch, "broken", "broken_store:make", "store")
+    monkeypatch.delitem(sys.modules, "broken_store", raising=False)
+    with pytest.raises(StoreError, match="broken") as caught:
+        open_store(load_settings(overrides={"store.name": "broken"}))
+    assert said in str(caught.value) and "\n" not in str(caught.value)
 
 
 @pytest.fixture(params=STORES)

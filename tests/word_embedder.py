@@ -43,10 +43,11 @@ def install(
     monkeypatch: pytest.MonkeyPatch,
     name: str = "words",
     what: str = "tests.word_embedder:WordEmbedder",
+    kind: str = "embedder",
 ) -> None:
-    """Install an embedder as `pip` would: a distribution on the path, with an entry point."""
+    """Install a plug-in as `pip` would: a distribution on the path, with an entry point."""
     info = folder / f"{name}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[vidrec.embedders]\n{name} = {what}")
+    (info / "entry_points.txt").write_text(f"[vidrec.{kind}s]\n{name} = {what}")
     monkeypatch.syspath_prepend(str(folder))

@@ -131,7 +131,7 @@ def settings_of(given: Given) -> Settings:
                 both = isinstance(value, Mapping) and isinstance(values.get(name), dict)
                 values[name] = values[name] | value if both else value
         foreign = {n for n in values.keys() - Settings.model_fields if isinstance(values[n], dict)}
-        plugins = {n: values.pop(n) for n in (foreign & installed() if foreign else ())}
+        plugins = {n: values.pop(n) for n in (foreign & installed().keys() if foreign else ())}
         settings = Settings(**values)
     except ValidationError as exc:
         first = exc.errors(include_url=False, include_input=False)[0]

@@ -1,21 +1,45 @@
-"""Installed plug-ins: their names, which are sections of the config, and their variables."""
+"""Installed plug-ins: their names, which are sections of the config, and how they are opened."""
 
 from __future__ import annotations
 
 import re
-from contextlib import suppress
-from typing import Any
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
-from vidrec.errors import ConfigError
+from vidrec.errors import ConfigError, VidrecError
 from vidrec.files import parsed_json
+from vidrec.wording import did_you_mean
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 
-def installed(*groups: str) -> set[str]:
-    """Return the names of all plug-ins, or of some groups of them."""
+def installed(*groups: str) -> dict[str, EntryPoint]:
+    """Return all plug-ins, or those of some groups, by name."""
     from importlib.metadata import entry_points
 
     wanted = groups or ("vidrec.embedders", "vidrec.stores")
-    return {entry.name for group in wanted for entry in entry_points(group=group)}
+    return {entry.name: entry for group in wanted for entry in entry_points(group=group)}
+
+
+def unknown(kind: str, name: str, choices: Iterable[str]) -> ConfigError:
+    """Return what is said where nothing of a kind has a name."""
+    choices = [*choices]
+    hint = did_you_mean(name, choices)
+    return ConfigError(f"no {kind} {name!r}{hint} (choose one of {', '.join(choices)})")
+
+
+@contextmanager
+def opening(kind: str, entry: EntryPoint, error: type[VidrecError]) -> Iterator[None]:
+    """Whatever a plug-in raises while it is opened is an error of one line."""
+    try:
+        yield
+    except VidrecError:
+        raise
+    except Exception as exc:
+        reason = " ".join(f"{type(exc).__name__}: {exc}".split())
+        raise error(f"the {kind} {entry.name} ({entry.value}) cannot be opened: {reason}") from exc
 
 
 def owner_of(variable: str) -> str:

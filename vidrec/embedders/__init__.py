@@ -5,12 +5,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from vidrec.errors import ConfigError, EmbedderError, VidrecError
-from vidrec.wording import did_you_mean
+from vidrec.errors import EmbedderError
+from vidrec.plugins import installed, opening, unknown
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
-
     from vidrec.config import Settings
     from vidrec.embedders.base import Embedder
 
@@ -45,43 +43,28 @@ def load_embedder(settings: Settings, name: str | None = None) -> Embedder:
 
 
 def _third_party(name: str, settings: Settings) -> Embedder:
-    from importlib.metadata import entry_points
-
-    found = {entry.name: entry for entry in entry_points(group="vidrec.embedders")}
-    if name in found:
-        return _opened(found[name], settings)
-    from vidrec.embedders.stored import stored_embedder
-
-    stored = stored_embedder(settings, name)
-    if stored is not None:
-        return stored
-    hint, known = did_you_mean(name, (*BUILT_IN, *found)), ", ".join([*BUILT_IN, *sorted(found)])
-    raise ConfigError(f"no embedder {name!r}{hint} (choose one of {known})")
-
-
-def _opened(entry: EntryPoint, settings: Settings) -> Embedder:
     """Return a third party's embedder, seen to be what it says.
 
     Raises:
         EmbedderError: it cannot be imported or made, or goes by several names.
     """
     from vidrec.embedders.base import Embedder
+    from vidrec.embedders.stored import stored_embedder
 
-    try:
+    found = installed("vidrec.embedders")
+    if name not in found:
+        if (stored := stored_embedder(settings, name)) is not None:
+            return stored
+        raise unknown("embedder", name, [*BUILT_IN, *sorted(found)])
+    entry = found[name]
+    with opening("embedder", entry, EmbedderError):
         embedder = entry.load()(settings)
         named = (embedder.name, embedder.fingerprint.embedder)
-    except VidrecError:
-        raise
-    except Exception as exc:
-        reason = " ".join(f"{type(exc).__name__}: {exc}".split())
-        raise EmbedderError(
-            f"the embedder {entry.name} ({entry.value}) cannot be opened: {reason}"
-        ) from exc
     if not isinstance(embedder, Embedder):
         raise EmbedderError(f"{entry.value} made a {type(embedder).__name__}, which embeds nothing")
-    if set(named) != {entry.name}:
+    if set(named) != {name}:
         raise EmbedderError(
-            f"the embedder {entry.name} ({entry.value}) calls itself {named[0]} and its "
-            f"fingerprint's embedder {named[1]}: all three must be the same"
+            f"the embedder {name} ({entry.value}) calls itself {named[0]} and its fingerprint's "
+            f"embedder {named[1]}: all three must be the same"
         )
     return embedder

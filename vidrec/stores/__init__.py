@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vidrec.errors import ConfigError
+from vidrec.errors import StoreError
 from vidrec.files import expanded
-from vidrec.wording import did_you_mean
+from vidrec.plugins import installed, opening, unknown
 
 if TYPE_CHECKING:
     from vidrec.config import Settings
@@ -58,14 +58,14 @@ def _local(settings: Settings) -> KnnStore:
 
 
 def _third_party(name: str, settings: Settings) -> VectorStore:
-    from importlib.metadata import entry_points
+    from vidrec.stores.base import VectorStore
 
-    found = {entry.name: entry for entry in entry_points(group="vidrec.stores")}
+    found = installed("vidrec.stores")
     if name not in found:
-        hint, known = (
-            did_you_mean(name, (*BUILT_IN, *found)),
-            ", ".join([*BUILT_IN, *sorted(found)]),
-        )
-        raise ConfigError(f"no store {name!r}{hint} (choose one of {known})")
-    store: VectorStore = found[name].load()(settings)
+        raise unknown("store", name, [*BUILT_IN, *sorted(found)])
+    with opening("store", found[name], StoreError):
+        store = found[name].load()(settings)
+    if not isinstance(store, VectorStore):
+        kind = type(store).__name__
+        raise StoreError(f"{found[name].value} made a {kind}, which stores nothing")
     return store
