@@ -76,7 +76,11 @@ def test_a_prefix_is_embedded_by_url(cloud: Cloud) -> None:
     paths = cloud.videos(3)
     vidrec("upload", cloud.folder, "--prefix", "shows/")
     (Path(load_settings().library) / "catalog.sqlite3").unlink()
+    with Library(load_settings().library) as library:  # there were no credentials, say
+        library.record_failure("marengo", "s3://my-videos/shows/", "refused", permanent=False)
     vidrec("embed", "s3://my-videos/shows/")
+    with Library(load_settings().library) as library:
+        assert library.failures() == []
     assert embedded() == {hash_file(path) for path in paths}
     assert not cloud.labs.calls("POST", "^/assets$")
     with Library(load_settings().library) as library:

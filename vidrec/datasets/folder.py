@@ -14,8 +14,6 @@ from vidrec.files import parsed_json
 from vidrec.library.videos import SPLIT_NAMES
 from vidrec.media.extensions import is_video_name
 
-__all__ = ["LabelledClip", "read_dataset"]
-
 RATIO = {"train": 60, "val": 20, "test": 20}
 _GROUP = re.compile(r"(?i)^(.+_g\d+)_c\d+$")
 

@@ -18,8 +18,6 @@ from vidrec.errors import DatasetError
 from vidrec.reach import reach
 from vidrec.urls import asked_wait, stable_url
 
-__all__ = ["RemoteFile"]
-
 _TIMEOUT = (10.0, 30.0)  # seconds to connect, and between two packets
 _BLOCK = 1 << 16
 _TRIES = 6  # in a row without a single byte

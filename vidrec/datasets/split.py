@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 
-__all__ = ["SPLITS", "Wish", "apportion", "split_groups"]
-
 MANIFEST = "manifest.json"  # of a folder that was fetched: what was chosen, and how it was split
 SPLITS = ("train", "val", "test")
 

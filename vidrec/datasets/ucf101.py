@@ -37,15 +37,6 @@ from vidrec.progress import Progress, Silent
 from vidrec.urls import stable_url
 from vidrec.wording import count, did_you_mean
 
-__all__ = [
-    "UCF101_URL",
-    "Choice",
-    "Member",
-    "choose",
-    "download",
-    "read_directory",
-]
-
 UCF101_URL = "https://storage.googleapis.com/thumos14_files/UCF101_videos.zip"
 _NAME = re.compile(r"(?:^|/)v_(?P<label>[^/]+)_g(?P<group>\d+)_c(?P<clip>\d+)\.\w+$")
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")  # PKZIP APPNOTE 4.3.7

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,11 +89,8 @@ def _choose(
 def _searched(settings: Settings) -> str:
     """The fingerprint that a query asks for under the settings; nothing of what is not here."""
     try:
-        embedder = load_embedder(settings)
-        try:
+        with closing(load_embedder(settings)) as embedder:
             return str(embedder.fingerprint)
-        finally:
-            embedder.close()
     except (VidrecError, ModuleNotFoundError):
         return ""
 
