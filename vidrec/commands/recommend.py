@@ -204,7 +204,7 @@ def _all_videos(settings: Settings, target: Path, k: int, scope: str) -> None:
 
 
 def _save_clips(answer: Answer, folder: Path, *, exact: bool) -> None:
-    from vidrec.search.clips import save_clips
+    from vidrec.search.playable import save_clips
 
     failed = 0
     for saved in save_clips(answer, folder, exact=exact):

@@ -11,7 +11,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -37,15 +36,8 @@ IN_MEMORY = 256 << 20  # bytes of vectors; more lie in a temporary file
 
 # A video's id and file name, its score, and where its best clip starts and ends in seconds.
 Result: TypeAlias = "tuple[str, str, float, float, float]"
-
-
-@dataclass(frozen=True, slots=True)
-class Neighbours:
-    """A video and those most like it, best first."""
-
-    video_id: str
-    filename: str
-    results: Sequence[Result]
+# A video's id and file name, and those most like it, the best first.
+Neighbours: TypeAlias = "tuple[str, str, Sequence[Result]]"
 
 
 class Table:
@@ -144,7 +136,7 @@ class AllNearest:
             videos[videos == np.arange(start, start + len(videos))[:, None]] = -1  # itself
             for number, (some, limit) in enumerate(zip(videos, limits, strict=True), start):
                 results = self._ranked(number, some[some >= 0], limit) or self._from_all(number)
-                yield Neighbours(ids[number], self.table.names[number], results)
+                yield ids[number], self.table.names[number], results
             progress.step(len(videos))
         progress.finish()
 

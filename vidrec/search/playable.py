@@ -1,15 +1,16 @@
-"""Playable: results whose videos lie in object storage get URLs that a player can open."""
+"""Playable: results as URLs of object storage that a player can open, and as files of their own."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vidrec.config import Settings
-from vidrec.errors import StorageError
-from vidrec.files import exists
+from vidrec.errors import MediaError, StorageError, VidrecError
+from vidrec.files import exists, is_file
 from vidrec.search.answers import Answer
 from vidrec.types import Recommendation
 
@@ -63,3 +64,29 @@ def _needs_url(row: Recommendation, seconds: int | None) -> bool:
     if row.url is None or not row.url.startswith("s3://"):
         return False
     return seconds is not None or row.path is None or not exists(Path(row.path))
+
+
+def save_clips(
+    answer: Answer, folder: Path, *, exact: bool = False
+) -> Iterator[Path | VidrecError]:
+    """Cut each result's moment into a folder; yield the file of each, or why there is none.
+
+    Raises:
+        StorageError: the folder cannot be made.
+    """
+    from vidrec.media.cut import cut
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise StorageError(f"cannot make the folder {folder}: {exc.strerror}") from exc
+    for row in answer.results:
+        name = f"{row.rank:03} {Path(row.filename).stem[:100]} {row.start_sec:.1f}s"
+        try:
+            if row.path is None or not is_file(Path(row.path)):
+                raise MediaError(f"{row.filename}: its file is not on this machine")
+            yield cut(Path(row.path), row.start_sec, row.end_sec, folder / name, exact=exact)
+        except OSError as exc:
+            yield StorageError(f"cannot write to {folder}: {exc.strerror or exc}")
+        except VidrecError as exc:
+            yield exc

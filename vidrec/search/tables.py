@@ -53,13 +53,13 @@ def write_all_nearest(
 
 def _write_json(file: BinaryIO, rows: Iterable[Neighbours]) -> int:
     count = 0
-    for row in rows:
+    for video_id, filename, nearest in rows:
         results = [
             {"rank": rank, "video_id": video, "filename": name, "score": score,
              "start_sec": start, "end_sec": end}
-            for rank, (video, name, score, start, end) in enumerate(row.results, 1)
+            for rank, (video, name, score, start, end) in enumerate(nearest, 1)
         ]  # fmt: skip
-        line = {"video_id": row.video_id, "filename": row.filename, "results": results}
+        line = {"video_id": video_id, "filename": filename, "results": results}
         file.write(json.dumps(line, ensure_ascii=True).encode() + b"\n")
         count += 1
     return count
@@ -79,9 +79,9 @@ def _write_parquet(file: BinaryIO, rows: Iterable[Neighbours]) -> int:
     with pq.ParquetWriter(file, schema, compression="zstd") as writer:
         for some in in_batches(rows, AT_A_TIME):
             flat = [
-                (row.video_id, row.filename, rank, *found)
-                for row in some
-                for rank, found in enumerate(row.results, 1)
+                (video_id, filename, rank, *found)
+                for video_id, filename, nearest in some
+                for rank, found in enumerate(nearest, 1)
             ]
             columns = list(zip(*flat, strict=True)) or [()] * len(fields)
             arrays = list(map(pa.array, columns, fields.values()))
