@@ -39,7 +39,7 @@ FORMATS = (
 _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(FORMATS)}
 # In these a picture that begins late is looked for, in so many bytes and microseconds.
 _LATE_FORMATS = frozenset({"mpeg", "mpegts"})
-_PATIENT = {"probesize": str(256 << 20), "analyzeduration": str(3600 * 1_000_000)}
+_PATIENT = {"probesize": str(64 << 20), "analyzeduration": str(3600 * 1_000_000)}
 # More than any file in its right mind asks for at once: two frames of the largest size.
 _PLENTY_BYTES = 1 << 29
 # What a packet may bring along that holds for those after it.
