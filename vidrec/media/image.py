@@ -10,7 +10,7 @@ import numpy as np
 
 from vidrec.errors import MediaError, TransientError, may_pass
 from vidrec.media import limits
-from vidrec.media.picture import Fit, fit_box, on_white, paste
+from vidrec.media.picture import Fit, fit_box, framed, on_white
 from vidrec.media.source import check_readable
 
 if TYPE_CHECKING:
@@ -88,9 +88,4 @@ def _fitted(image: Image, size: tuple[int, int], fit: Fit) -> NDArray[np.uint8]:
     # Areas are averaged, as of video frames; enlarging, that would give blocks.
     shrinks = h <= image.height and w <= image.width
     image = image.resize((w, h), Resampling.BOX if shrinks else Resampling.BILINEAR)
-    pixels = np.asarray(image, np.uint8)
-    if (h, w) == size:
-        return pixels.copy()
-    canvas = np.zeros((*size, 3), np.uint8)
-    paste(canvas, pixels, at)
-    return canvas
+    return framed(np.array(image, np.uint8), size, at)

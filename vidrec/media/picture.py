@@ -45,13 +45,19 @@ def fit_box(
     return inner, ((h - inner[0]) // 2, (w - inner[1]) // 2)
 
 
-def paste(canvas: NDArray[np.uint8], picture: NDArray[np.uint8], at: tuple[int, int]) -> None:
-    """Lay ``picture`` (h, w, 3) on ``canvas`` at (y, x); what overhangs is cut off."""
+def framed(
+    picture: NDArray[np.uint8], size: tuple[int, int], at: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """Return a black canvas of ``size`` with ``picture`` (h, w, 3) at (y, x), its overhang cut."""
+    if picture.shape[:2] == size:
+        return np.ascontiguousarray(picture)
+    canvas = np.zeros((*size, 3), np.uint8)
     target, source = [], []
-    for offset, room, length in zip(at, canvas.shape, picture.shape, strict=False):
+    for offset, room, length in zip(at, size, picture.shape, strict=False):
         target.append(slice(max(0, offset), max(0, min(room, offset + length))))
         source.append(slice(max(0, -offset), max(0, -offset + min(room, offset + length))))
     canvas[target[0], target[1]] = picture[source[0], source[1]]
+    return canvas
 
 
 class Painter:
@@ -90,11 +96,7 @@ class Painter:
         picture = np.rot90(pixels, turns)
         if mirrored:
             picture = picture[:, ::-1]
-        if picture.shape[:2] == self._size:
-            return np.ascontiguousarray(picture)
-        canvas = np.zeros((*self._size, 3), np.uint8)
-        paste(canvas, picture, at)
-        return canvas
+        return framed(picture, self._size, at)
 
     def _scale(self, frame: VideoFrame, size: tuple[int, int]) -> NDArray[np.uint8]:
         from av.video.reformatter import ColorRange, Colorspace
@@ -144,15 +146,7 @@ def orientation(frame: VideoFrame) -> tuple[int, bool]:
 
 
 def _display_matrix(frame: VideoFrame) -> NDArray[np.int32] | None:
-    data = _side_data(frame, "DISPLAYMATRIX")
-    if data is None:
-        return None
-    matrix = np.frombuffer(data, np.int32)
-    return matrix if matrix.size == 9 and matrix[[0, 1, 3, 4]].any() else None
-
-
-def _side_data(frame: VideoFrame, kind: str) -> bytes | None:
-    """Return what a frame carries of one kind.
+    """Return the matrix that a frame carries.
 
     ``frame.side_data`` would tie the frame and the container of its side data into a cycle: frames
     then stay in memory until the garbage collector comes by. It also raises ``ValueError`` where a
@@ -167,8 +161,9 @@ def _side_data(frame: VideoFrame, kind: str) -> bytes | None:
         try:
             data = container[number]
         except IndexError:
-            break
+            return None
         with suppress(ValueError):
-            if data.type.name == kind:
-                return bytes(data)
+            if data.type.name == "DISPLAYMATRIX":
+                matrix = np.frombuffer(bytes(data), np.int32)
+                return matrix if matrix.size == 9 and matrix[[0, 1, 3, 4]].any() else None
     return None
