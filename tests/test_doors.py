@@ -94,3 +94,7 @@ def test_files_stay_small() -> None:
 def test_a_newcomer_reads_three_files() -> None:
     trio = ("types.py", "search/recommend.py", "embedders/base.py")
     assert sum(lines_of(PACKAGE / name) for name in trio) < 500
+
+
+def test_a_store_of_a_third_party_is_short() -> None:
+    assert lines_of(Path(__file__).parent / "plain_store.py") <= 60

@@ -24,7 +24,7 @@ from vidrec.conditions import Condition, Filter
 from vidrec.config import load_settings
 from vidrec.errors import FingerprintError, NoIndexError, StoreError, UsageError
 from vidrec.stores import open_store
-from vidrec.stores.base import VectorStore, check_fingerprint, index_command
+from vidrec.stores.base import VectorStore, check_query, index_command
 from vidrec.types import PAYLOAD_FIELDS, Payload, Point
 
 FINGERPRINT = "test:model:8:0123456789"
@@ -372,7 +372,7 @@ def test_info_names_the_fingerprint(store: VectorStore) -> None:
     with pytest.raises(FingerprintError, match="other:model:8:99"):
         find(store, vector, k=1, fingerprint="other:model:8:99")
     with pytest.raises(FingerprintError, match="--recreate"):
-        check_fingerprint(info, "other:model:8:99", "knn", "test")
+        check_query(info, np.eye(1, info.dim), "other:model:8:99", "knn", "test")
 
 
 def test_another_opening_sees_what_was_written(make_store: StoreMaker, tmp_path: Path) -> None:

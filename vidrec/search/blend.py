@@ -23,7 +23,7 @@ from vidrec.library import Library
 from vidrec.point_ids import point_id
 from vidrec.records import dataclass
 from vidrec.stores import open_store
-from vidrec.stores.base import CollectionInfo, Found, VectorStore, check_vectors
+from vidrec.stores.base import CollectionInfo, Found, VectorStore, check_query
 from vidrec.types import Candidate, Payload
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Blend(VectorStore):
         fingerprint: str | None = None,
     ) -> list[Found]:  # fmt: skip
         loaded = self._current()
-        check_vectors(self.info(), vectors)
+        check_query(self.info(), vectors, None, self.name, "")
         check_keys(where, {key for payload in loaded.payloads for key in payload.extra})
         fits = where != Filter() and np.fromiter(
             (matches(where, payload) for payload in loaded.payloads), bool, len(loaded.payloads)

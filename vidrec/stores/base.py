@@ -224,34 +224,29 @@ def unit_matrix(points: Sequence[Point], dim: int) -> NDArray[np.float32]:
                 f"point {point.id} has a vector of shape {point.vector.shape}, "
                 f"the collection holds vectors of {dim} numbers"
             )
-    matrix = np.concatenate([point.vector for point in points]).reshape(len(points), dim)
+    vectors = [point.vector for point in points] or [np.empty(0, np.float32)]
+    matrix = np.concatenate(vectors).reshape(len(points), dim)
     return unit_rows(matrix.astype("<f4", copy=False), [point.id for point in points])
 
 
-def check_vectors(info: CollectionInfo, vectors: NDArray[np.float32]) -> None:
-    """Refuse queries that no store can answer.
-
-    Raises:
-        UsageError: the vectors, ``(q, dim)``, have another size.
-    """
-    if vectors.shape[1] != info.dim:
-        raise UsageError(
-            f"the query vector has shape {vectors.shape[1:]}, the collection {info.name} "
-            f"holds vectors of {info.dim} numbers"
-        )
-
-
-def check_fingerprint(
-    info: CollectionInfo, fingerprint: str | None, store: str, embedder: str
-) -> None:
-    """Refuse to compare vectors of two embedders.
+def check_query(
+    info: CollectionInfo, vectors: NDArray[np.float32], fingerprint: str | None, store: str,
+    embedder: str,
+) -> None:  # fmt: skip
+    """Refuse queries that a collection cannot answer, ``(q, dim)``, of another embedder or size.
 
     Raises:
         FingerprintError: the collection's fingerprint is another one.
+        UsageError: the vectors have another size.
     """
     if fingerprint is not None and info.fingerprint != fingerprint:
         raise FingerprintError(
             f"{info.place} holds vectors of {info.fingerprint}, the query is of {fingerprint}: "
             f"run `vidrec embed --embedder {embedder}` and "
             f"`{index_command(store, embedder, '--recreate')}`"
+        )
+    if vectors.shape[1] != info.dim:
+        raise UsageError(
+            f"the query vector has shape {vectors.shape[1:]}, the collection {info.name} "
+            f"holds vectors of {info.dim} numbers"
         )

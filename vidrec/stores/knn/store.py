@@ -19,8 +19,7 @@ from vidrec.stores.base import (
     Found,
     PointWriter,
     VectorStore,
-    check_fingerprint,
-    check_vectors,
+    check_query,
     index_command,
 )
 from vidrec.stores.knn.manifest import MANIFEST, Manifest, read_manifest, writes_told
@@ -83,8 +82,7 @@ class KnnStore(VectorStore):
     ) -> list[Found]:
         snapshot = self._served()
         info = self._info(snapshot.manifest)
-        check_vectors(info, vectors)
-        check_fingerprint(info, fingerprint, self.name, self.collection)
+        check_query(info, vectors, fingerprint, self.name, self.collection)
         most = snapshot.at_a_time
         return [
             snapshot.found(row, n, by_video=by_video)

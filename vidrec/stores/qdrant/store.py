@@ -31,8 +31,7 @@ from vidrec.stores.base import (
     Found,
     PointWriter,
     VectorStore,
-    check_fingerprint,
-    check_vectors,
+    check_query,
     index_command,
 )
 from vidrec.stores.qdrant.engine import Described, Engine, RefusedError, Stored, UnindexedError
@@ -305,8 +304,7 @@ class QdrantStore(VectorStore):
     def _check(self, vector: Vector, fingerprint: str | None) -> None:
         """Refuse what cannot be answered, with the reason."""
         info = self._info(self._must_be_served(), 0)
-        check_fingerprint(info, fingerprint, self.name, self.embedder)
-        check_vectors(info, vector[None])
+        check_query(info, vector[None], fingerprint, self.name, self.embedder)
 
     def _ours(self) -> Iterator[tuple[str, Described]]:
         """Yield this alias's collections: by name and by what their metadata says."""
