@@ -104,7 +104,8 @@ def test_videos_are_removed_by_any_name_that_is_theirs_alone(tmp_path: Path) -> 
         ):
             name = Path(path or url or "").name
             made.add_video(Video(f"{number:064x}", name, Path(path) if path else None, url))
-    assert "several videos" in vidrec("remove", "/v/1/a.mp4", "a.mp4", code=2).stderr
+    several = vidrec("remove", "/v/1/a.mp4", "a.mp4", code=2).stderr
+    assert "2 videos of the library are named a.mp4" in several
     assert "a.mp4x is not in the library" in vidrec("remove", "a.mp4x").stderr
     names = ("/v/1/a.mp4", "s3://b/c.mp4", "d.mp4", f"id:{1:064x}")
     assert "removed 4 videos" in vidrec("remove", *names).stderr

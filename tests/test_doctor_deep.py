@@ -160,7 +160,10 @@ def test_deeply_nested_metadata_are_damage_and_no_crash(words: Settings) -> None
 
 @pytest.mark.parametrize("words", ["knn"], indirect=True)
 def test_answers_and_texts_are_read_too(words: Settings) -> None:
-    change(words, "INSERT INTO queries VALUES ('cat', ?, ?, 1)", str(FINGERPRINT), b"1234")
+    columns = "text, fingerprint, vector"
+    change(
+        words, f"INSERT INTO queries ({columns}) VALUES ('cat', ?, ?)", str(FINGERPRINT), b"1234"
+    )
     columns = "video_id, fingerprint, state, result, created_at"
     change(words, f"INSERT INTO jobs ({columns}) VALUES ('x', 'f', 'done', ?, 0)", b"no zlib")
     found = " ".join(row["detail"] for row in deep(code=1))

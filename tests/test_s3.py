@@ -262,7 +262,8 @@ def test_two_uploads_of_one_file_side_by_side_succeed(server: S3StandIn, tmp_pat
     video = Video(hash_file(path), path.name, path, size=path.stat().st_size)
     with ThreadPoolExecutor(3) as pool:
         sent = [pool.submit(storage().upload, path, video) for _ in range(3)]
-        assert {future.result().key for future in sent} == {f"vidrec/{video.id}.mp4"}
+    for future in sent:
+        future.result()
     assert storage().sha256(BUCKET, f"vidrec/{video.id}.mp4") == video.id
     assert not admin(server).list_multipart_uploads(Bucket=BUCKET).get("Uploads")
 

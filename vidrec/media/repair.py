@@ -86,6 +86,7 @@ def _repeat(once: Path, draft: Path, rounds: int, seconds: float) -> None:
 
     with av.open(str(draft), "w", format="mp4") as out:
         into: dict[int, Any] = {}
+        decoded: dict[int, int] = {}  # when the last packet of a stream was
         for number in range(rounds):
             with av.open(str(once)) as part:
                 shown = part.streams.video if number else [*part.streams]
@@ -93,7 +94,10 @@ def _repeat(once: Path, draft: Path, rounds: int, seconds: float) -> None:
                 for packet in part.demux(*shown):
                     if packet.pts is None or packet.dts is None:
                         continue  # the last one, which is empty
+                    at = packet.stream_index
                     shift = round(number * seconds / rounds / packet.time_base)
-                    packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
-                    packet.stream = into[packet.stream_index]
+                    # The first of a round is decoded before it is shown: not before what was last.
+                    decoded[at] = max(packet.dts + shift, decoded.get(at, packet.dts - 1) + 1)
+                    packet.pts, packet.dts = packet.pts + shift, decoded[at]
+                    packet.stream = into[at]
                     out.mux(packet)
