@@ -137,12 +137,16 @@ def command(
             function(**given)
 
         named = {name: (its.kind, its.option) for name, its in setting.items()}
-        mine = {name: (p.annotation, p.default) for name, p in wanted.items() if name != "settings"}
+        mine = {
+            name: (p.annotation, p.default)
+            for name, p in wanted.items()
+            if name != "settings" and name not in named
+        }
         parameters = [
             inspect.Parameter(
                 name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=default
             )
-            for name, (kind, default) in {**named, **mine, **named, **_VOICE}.items()
+            for name, (kind, default) in {**named, **mine, **_VOICE}.items()
         ]
         run.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in parameters}

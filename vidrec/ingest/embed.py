@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -217,7 +217,7 @@ class _Run:
 
 def embed(
     settings: Settings,
-    paths: Iterable[str | Path] | None,
+    paths: Sequence[str | Path] | None,
     options: EmbedOptions | None = None,
     progress: Progress | None = None,
     told: Told = lambda row: None,
@@ -301,7 +301,7 @@ def _run(
 
 
 def _drain(
-    run: _Run, settings: Settings, paths: Iterable[str | Path] | None, cancel: threading.Event
+    run: _Run, settings: Settings, paths: Sequence[str | Path] | None, cancel: threading.Event
 ) -> None:
     options, embedder, planner = run.options, run.embedder, run.planner
     sources = list(

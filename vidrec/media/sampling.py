@@ -195,14 +195,8 @@ def open_film(
         plan = _Plan(
             path, clip_sec, n_frames, size, fit, reach_sec, lag_sec, threads, cancelled, notes
         )
-        yield Film(
-            source,
-            split_clips(end_sec - start_sec, clip_sec, start_sec),
-            end_sec,
-            plan,
-            reader,
-            tell,
-        )
+        clips = split_clips(end_sec - start_sec, clip_sec, start_sec)
+        yield Film(source, clips, end_sec, plan, reader, tell)
 
 
 def iter_clip_frames(

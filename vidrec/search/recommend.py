@@ -1,8 +1,9 @@
 """Recommend: one query's way from its parts to the rows of an answer.
 
-    query ─asked─▶ vectors ─filters, gather─▶ candidates ─answers─▶ rows, and whether any fits
+    query ─asked─▶ vectors ─told, gather─▶ candidates ─answers─▶ rows, and whether any fits
 
-The store hands out candidates; ``rank``, ``pooling`` and ``variety`` decide which are shown.
+``told`` says what may match, the store hands out candidates, and ``rank``, ``pooling`` and
+``variety`` decide which are shown.
 """
 
 from __future__ import annotations
