@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.clips import plain, write_clip
 from tests.test_pipeline import vidrec
 
@@ -86,3 +88,25 @@ def test_a_stdout_that_takes_nothing_is_one_line(tmp_path: Path) -> None:
             assert "No space left" in full.stderr
     for _ in range(3):
         assert run("vidrec list --format json | head -c 1").stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device here")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_takes_no_messages_and_ends_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unbuffered: str
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    write_clip(tmp_path / "a.mp4", plain("red"), seconds=0.3)
+    embedded = run(f"vidrec embed {tmp_path} -f table 2>/dev/full")
+    assert embedded.returncode == 0
+    assert len(vidrec("list", "--format", "paths").stdout.splitlines()) == 1
+    assert run(f"vidrec embed {tmp_path}/no.mp4 2>/dev/full").returncode == 4
+    assert run("vidrec list --nope 2>/dev/full").returncode == 2
+    full = run("vidrec list >/dev/full")
+    assert full.stderr == "error: cannot write to stdout: No space left on device\n"
+    logged = run(f"vidrec embed {tmp_path} {tmp_path}/no.mp4 -f table --log-file /dev/full")
+    assert logged.returncode == 4
+    assert logged.stderr.splitlines()[0] == (
+        "cannot write the log /dev/full: No space left on device; going on"
+    )
+    assert len(logged.stderr.splitlines()) == 3

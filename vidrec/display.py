@@ -11,6 +11,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from io import TextIOBase, TextIOWrapper
 from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias
 
@@ -82,16 +83,44 @@ class _Closed(TextIOBase):
         raise OSError(errno.EBADF, "stdout is closed: there is nowhere to write the results")
 
 
+class _Stdout(TextIOWrapper):
+    """stdout, whose errors say whose they are."""
+
+    def write(self, text: str) -> int:
+        try:
+            return super().write(text)
+        except OSError as exc:
+            raise OSError(exc.errno, f"cannot write to stdout: {exc.strerror}") from exc
+
+
+class _Stderr(TextIOWrapper):
+    """stderr: what it cannot take is lost, and ends no run (a log on a full disk, say)."""
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            super().flush()
+
+
 def accept_any_text() -> None:
     """Let no letter that the terminal lacks end a command; bytes of file names pass as they are."""
+    for name, kind in (("stdout", _Stdout), ("stderr", _Stderr)):
+        stream = getattr(sys, name)
+        if isinstance(stream, TextIOWrapper):
+            unicode = stream.encoding.lower().replace("-", "") == "utf8"
+            made = kind(
+                stream.buffer, stream.encoding, "surrogateescape" if unicode else "replace",
+                None, stream.line_buffering, stream.write_through,
+            )  # fmt: skip
+            setattr(sys, name, made)
     if sys.stdout is None:
         sys.stdout = _Closed()
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            unicode = stream.encoding.lower().replace("-", "") == "utf8"
-            stream.reconfigure(errors="surrogateescape" if unicode else "replace")
 
 
 def error_of(error: VidrecError) -> dict[str, Any]:

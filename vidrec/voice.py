@@ -34,11 +34,23 @@ def speak(*, quiet: bool, verbose: bool, log_file: Path | None) -> None:
         log.addHandler(told)
     if log_file is not None:
         try:
-            written = logging.FileHandler(log_file, encoding="utf-8", errors="backslashreplace")
+            written = _LogFile(log_file, encoding="utf-8", errors="backslashreplace")
         except OSError as exc:
             raise VidrecError(f"cannot write the log {log_file}: {exc.strerror}") from exc
         written.setFormatter(_Lines("%(asctime)s.%(msecs)03d %(levelname)s %(message)s"))
         log.addHandler(written)
+
+
+class _LogFile(logging.FileHandler):
+    """The log. Where it takes no more, that is said once, and the run goes on."""
+
+    _told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        reason = getattr(sys.exc_info()[1], "strerror", None) or sys.exc_info()[1]
+        if not self._told:
+            self._told = True
+            display.Bar().warn(f"cannot write the log {self.baseFilename}: {reason}; going on")
 
 
 class _Lines(logging.Formatter):
