@@ -160,10 +160,13 @@ def test_a_qdrant_collection_comes_in(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("a.jsonl", b'{"vector": [1, 2]}', "names no video"),
+        ("a.jsonl", b'\n{"vector": [1, 2]}', "line 2 names no video"),
         ("a.jsonl", b'{"id": 1, "vector": []}\n{"id": 2}', "line 2 has no vector"),
         ("a.jsonl", b'{"id": 1, "vector": ["x"]}', "no list of numbers"),
-        ("a.jsonl", b'{"id": 1, "vector": [0, 0]}', "no direction"),
+        ("a.jsonl", b'{"id": 1, "vector": [0, 0]}', "line 1 has no direction"),
+        ("a.jsonl", b'{"id": 1, "vector": [NaN, 0]}', "line 1 has no direction"),
+        ("a.jsonl", b'{"id": 1, "vector": [1], "start_sec": -2}', "is below zero. Received: -2"),
+        ("a.jsonl", b'{"id": 1, "vector": [1], "x": ' + b"9" * 5000 + b"}", "too many digits"),
         ("a.jsonl", b"[1]", "no JSON object"),
         ("a.jsonl", b"\xff\xfe", "is no JSON"),
         ("a.jsonl", b'{"id": 1, "vector": [1], "duration_sec": "long"}', "line 1: duration_sec is"),

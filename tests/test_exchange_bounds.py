@@ -6,6 +6,7 @@ import datetime
 import decimal
 import json
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from tests.disks import mounted
 from tests.test_exchange import OWN, contents, fill, vidrec
 from vidrec.cli import app
 from vidrec.config import load_settings
@@ -45,6 +47,12 @@ def test_only_an_earlier_export_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").touch()
     export(tmp_path / "empty.jsonl")
     assert lines_of(tmp_path / "empty.jsonl") == 20
+    notes.chmod(0o600)
+    export(notes)
+    assert stat.S_IMODE(notes.stat().st_mode) == 0o600  # who may read it stays as it was
+    notes.chmod(0o400)
+    assert "is read-only" in export(notes, code=2)
+    export(notes, "--force")
 
 
 def test_a_link_stays_and_what_it_names_is_replaced(tmp_path: Path) -> None:
@@ -56,6 +64,13 @@ def test_a_link_stays_and_what_it_names_is_replaced(tmp_path: Path) -> None:
         export(link)
         assert link.is_symlink()
         assert lines_of(tmp_path / "big" / "v.jsonl") == 20
+    loop = tmp_path / "loop.jsonl"
+    loop.symlink_to(loop)
+    assert "cannot write" in export(loop, code=1) and loop.is_symlink()
+    link.unlink()
+    link.symlink_to("no/such/v.jsonl")
+    export(link)
+    assert lines_of(tmp_path / "no" / "such" / "v.jsonl") == 20
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
@@ -141,6 +156,47 @@ def test_columns_of_every_kind_are_taken_or_named(tmp_path: Path) -> None:
 def test_a_column_that_is_there_twice_is_named(tmp_path: Path) -> None:
     path = table(tmp_path / "a.parquet", {"filename": ["x"] * 3})
     assert "the column 'filename' more than once" in vidrec("import", path, code=2).output
+
+
+@pytest.mark.parametrize("name", ["Emb", "made.by"])
+def test_vectors_of_another_name_are_mapped(tmp_path: Path, name: str) -> None:
+    rows = [[float(n), 1.0] for n in range(3)]
+    made = rows if name == "Emb" else [{"by": row} for row in rows]
+    own = [None] * 3
+    path = table(tmp_path / "a.parquet", {name.partition(".")[0]: made, "embedding": own})
+    vidrec("import", path, "--map", f"vector={name}")
+    with Library(load_settings().library) as library:
+        (print_of,) = map(str, library.fingerprints())
+        videos = [video.id for video in library.videos()]
+        firsts = [library.video_embeddings(video, print_of)[0].vector[0] for video in videos]
+    assert sorted(firsts) == pytest.approx([0, 0.5**0.5, 0.8**0.5])
+    alone = tmp_path / "b.jsonl"
+    alone.write_text('{"id": 1, "Emb": [1, 2]}')
+    assert "--map vector=NAME" in vidrec("import", alone, code=2).output
+
+
+def test_vectors_of_another_length_are_named(tmp_path: Path) -> None:
+    rows = [[1, 2, 3], [1, 2], [3, 1, 2]]
+    made = tmp_path / "a.jsonl"
+    made.write_text("\n".join(json.dumps({"id": n, "vector": v}) for n, v in enumerate(rows)))
+    said = vidrec("import", made, code=4).output
+    assert "line 2: the vector has 2 numbers, those before it 3" in said
+    with Library(load_settings().library) as library:
+        assert [fingerprint.dim for fingerprint in library.fingerprints()] == [3]
+
+
+def test_a_full_folder_for_copies_is_named(tmp_path: Path) -> None:
+    line = b'{"id": 1, "vector": [1, 2]}\n' * 9999
+    command = [sys.executable, "-m", "vidrec", "import", "-"]
+    with mounted(tmp_path / "disk", "size=64k") as disk:
+        environment = {**os.environ, "TMPDIR": str(disk)}
+        done = subprocess.run(command, input=line, capture_output=True, env=environment)
+        full = (
+            f"error: {disk}, where a copy is kept meanwhile, is full: set TMPDIR to another folder"
+        )
+        assert (done.returncode, done.stderr.decode()) == (1, f"{full}\n")
+    closed = subprocess.run(f"{' '.join(command)} <&-", shell=True, capture_output=True, text=True)
+    assert closed.returncode == 0 and "imported 0 embeddings" in closed.stderr
 
 
 def test_what_unpacks_beyond_measure_is_refused(tmp_path: Path) -> None:

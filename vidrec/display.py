@@ -117,6 +117,8 @@ def accept_any_text() -> None:
                 None, stream.line_buffering, stream.write_through,
             )  # fmt: skip
             setattr(sys, name, made)
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115
     if sys.stdout is None:
         sys.stdout = _Closed()
     if sys.stderr is None:

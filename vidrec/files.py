@@ -8,8 +8,10 @@ No name, folder or permission makes looking raise.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import stat
 import sys
 import threading
 import time
@@ -55,12 +57,16 @@ def parsed_json(text: str | bytes) -> Any:
     """Return what a JSON text says.
 
     Raises:
-        ValueError: it is no JSON, or is nested too deeply.
+        ValueError: it is no JSON, is nested too deeply, or has a number of thousands of digits.
     """
     try:
         return json.loads(text)
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise
     except RecursionError as exc:
         raise ValueError("it is nested too deeply") from exc
+    except ValueError as exc:
+        raise ValueError("a number has too many digits") from exc
 
 
 def parsed_toml(text: str) -> dict[str, Any]:
@@ -81,10 +87,13 @@ def parsed_toml(text: str) -> dict[str, Any]:
 def writing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Give a draft beside a file; once the block is left it takes the file's place at once.
 
-    A link stays a link: what it points to is replaced. If the block raises, the draft goes and
-    the file is as it was. ``durable``: the bytes are on the disk before the name is.
+    A link stays a link: what it points to is replaced, and who may read a file stays as it was.
+    If the block raises, the draft goes and the file is as it was. ``durable``: the bytes are on the
+    disk before the name is.
     """
-    target = path.resolve() if path.is_symlink() else path
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path
+    if target.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     mark = f"{os.getpid()}.{threading.get_ident()}.partial"
     draft = target.with_name(f".{target.stem[:200]}.{mark}{target.suffix}")
     _drafts.add(draft)
@@ -92,6 +101,8 @@ def writing(path: Path, *, durable: bool = True) -> Iterator[Path]:
         yield draft
         if durable:
             _to_disk(draft)
+        with suppress(OSError):  # nothing is there yet
+            draft.chmod(stat.S_IMODE(target.stat().st_mode))
         draft.replace(target)
         _drop_old(target)
     finally:

@@ -220,9 +220,6 @@ def _identity(row: Row, files: Path | None = None) -> str:
     """Return the id of a row's video: the hash of its bytes, or else of what names it.
 
     Only a file below the folder ``files`` is read: a row may name any path.
-
-    Raises:
-        UsageError: it names no video.
     """
     given = row["video_id"] or ""
     if _VIDEO_ID.fullmatch(given):
@@ -234,13 +231,7 @@ def _identity(row: Row, files: Path | None = None) -> str:
         if there and row["size"] in (None, 0, place.stat().st_size):
             row["path"] = str(place)
             return hash_file(place)
-    name = given or row["url"] or path or row["filename"]
-    if not name:
-        raise UsageError(
-            "a row names no video: it needs one of video_id, path, url, filename and id. "
-            f"Received: {', '.join(key for key in row if row[key] is not None)}"
-        )
-    return hashlib.sha256(name.encode()).hexdigest()
+    return hashlib.sha256((given or row["url"] or path or row["filename"]).encode()).hexdigest()
 
 
 def _readable_url(url: str) -> str:

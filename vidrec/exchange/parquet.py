@@ -69,11 +69,11 @@ def read_parquet(path: Path, name: str, reading: Reading) -> Iterator[Row | Bad]
         schema = pq.read_schema(path)
         texts = [field.name for field in schema if _is_text(pa, field.type)]
         file = pq.ParquetFile(path, read_dictionary=texts)
-        wished = _columns(pa, schema, name, reading.left_out)
-        _check_size(file.metadata, name)
+        wished = _columns(pa, schema, name, reading)
+        _check_size(file.metadata, name, reading.vectors)
         number = 0
         for batch in file.iter_batches(batch_size=ROWS_AT_A_TIME, columns=wished):
-            for line in _lines(pa, batch, reading.left_out):
+            for line in _lines(pa, batch, reading):
                 number += 1
                 yield _row(line, f"{name}, row {number}", reading)
     except (pa.ArrowException, ValueError, MemoryError) as exc:
@@ -94,20 +94,22 @@ def _is_text(pa: Any, kind: Any) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def _columns(pa: Any, schema: Any, name: str, left_out: set[str]) -> list[str]:
-    """Return the columns to read: vectors, and what holds one plain value a row."""
+def _columns(pa: Any, schema: Any, name: str, reading: Reading) -> list[str]:
+    """Return the columns to read: vectors, tables that --map leads into, and plain values."""
     twice = [column for column, count in Counter(schema.names).items() if count > 1]
     if twice:
         raise UsageError(f"{name} has the column {twice[0]!r} more than once: rename one")
+    named = {one for column in reading.columns.values() for one in (column, column.split(".")[0])}
     wished = []
     for field in schema:
         kind = field.type.value_type if _is_list(pa, field.type) else field.type
         # A list of numbers with a point is another vector: too much to be kept with every row.
         vectors = kind is not field.type and pa.types.is_floating(kind)
-        if field.name in VECTOR_NAMES or not (vectors or _is_nested(pa, kind)):
+        plain = not (vectors or _is_nested(pa, kind))
+        if plain or field.name in VECTOR_NAMES or field.name in named:
             wished.append(field.name)
         else:
-            left_out.add(field.name)
+            reading.left_out.add(field.name)
     return wished
 
 
@@ -122,14 +124,14 @@ def _is_nested(pa: Any, kind: Any) -> bool:
     return bool(types.is_nested(kind)) or any(one(kind) for one in bytes_kinds)
 
 
-def _check_size(metadata: Any, name: str) -> None:
+def _check_size(metadata: Any, name: str, vectors: set[str]) -> None:
     """Refuse a file that unpacks to far more than it can mean."""
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
         for index in range(group.num_columns):
             chunk = group.column(index)
             column = chunk.path_in_schema.partition(".")[0]
-            if column in VECTOR_NAMES and chunk.num_values > MAX_DIM * max(1, group.num_rows):
+            if column in vectors and chunk.num_values > MAX_DIM * max(1, group.num_rows):
                 raise UsageError(f"{name}: vectors have more than {MAX_DIM:,} numbers")
             packed = max(1, chunk.total_compressed_size)
             size = chunk.total_uncompressed_size
@@ -140,11 +142,11 @@ def _check_size(metadata: Any, name: str) -> None:
                 )
 
 
-def _lines(pa: Any, batch: Any, left_out: set[str]) -> Iterator[dict[str, Any]]:
+def _lines(pa: Any, batch: Any, reading: Reading) -> Iterator[dict[str, Any]]:
     """Yield a record batch's rows; vectors go through NumPy, texts that repeat are one object."""
     columns: dict[str, Any] = {}
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        if name in VECTOR_NAMES:
+        if name in reading.vectors and _is_list(pa, column.type):
             columns[name] = column.to_numpy(zero_copy_only=False)
         elif pa.types.is_dictionary(column.type):
             words = column.dictionary.to_pylist()
@@ -154,7 +156,7 @@ def _lines(pa: Any, batch: Any, left_out: set[str]) -> Iterator[dict[str, Any]]:
             try:
                 columns[name] = _values(pa, column)
             except (ValueError, OverflowError):  # a date beyond Python's, or too long a list
-                left_out.add(name)
+                reading.left_out.add(name)
     for values in zip(*columns.values(), strict=True):
         yield dict(zip(columns, values, strict=True))
 

@@ -66,6 +66,12 @@ class Reading:
         except UsageError as exc:
             return exc
 
+    @property
+    def vectors(self) -> set[str]:
+        """Names that vectors may have in the source; of one in a table, the table's."""
+        mapped = self.columns.get(VECTOR_NAMES[0])
+        return {*VECTOR_NAMES, *([mapped, mapped.partition(".")[0]] if mapped else ())}
+
     def _renamed(self, line: Mapping[str, Any]) -> dict[str, Any]:
         found = {key: value for key, value in line.items() if key not in self.columns.values()}
         for column, name in self.columns.items():
@@ -81,7 +87,7 @@ class Reading:
                 raise UsageError(
                     f"{where}: {key} has {len(value):,} letters, {LONGEST_TEXT:,} at most"
                 )
-        row: Row = {"options": line.get("options")}
+        row: Row = {"options": line.get("options"), "where": where}
         for name in (*TEXTS, "fingerprint"):
             row[name] = _text(line.get(name), f"{where}: {name}")
         for name in FLOATS:
@@ -91,6 +97,12 @@ class Reading:
             row[name] = None if number is None else int(number)
         if "id" in line and not any(row[name] for name in _NAMING):
             row["filename"] = _text(line["id"], f"{where}: id")
+        if not any(row[name] for name in _NAMING):
+            held = ", ".join(map(str, line)) or "nothing"
+            raise UsageError(
+                f"{where} names no video: it needs one of {', '.join((*_NAMING, 'id'))}. "
+                f"Received: {held[:200]}"
+            )
         if row["embedder"]:
             checked_name(row["embedder"], f"{where}: embedder")
         _check_span(row, where)
@@ -127,15 +139,17 @@ def _inside(line: Mapping[str, Any], name: str) -> Any:
 def _unit_vector(line: Mapping[str, Any], row: Row, where: str) -> Any:
     name = next((name for name in VECTOR_NAMES if line.get(name) is not None), None)
     if name is None:
-        raise UsageError(f"{where} has no vector: a column `vector` or `embedding` is needed")
+        raise UsageError(
+            f"{where} has no vector: a column `vector` or `embedding` is needed, or say what it is "
+            "called by --map vector=NAME"
+        )
     try:
         vector = np.asarray(line[name], dtype=np.float32)
     except (TypeError, ValueError, RecursionError) as exc:
         raise UsageError(f"{where}: {name} is no list of numbers") from exc
     if vector.ndim != 1 or not vector.size:
         raise UsageError(f"{where}: {name} is no list of numbers")
-    of = str(row["filename"] or row["path"] or row["video_id"])
-    return unit_rows(np.ascontiguousarray(vector)[None], [of])[0]
+    return unit_rows(np.ascontiguousarray(vector)[None], [where])[0]
 
 
 def checked_name(name: str, what: str) -> str:
@@ -154,6 +168,8 @@ def _check_span(row: Row, where: str) -> None:
     if row["scope"] not in (None, "", "clip", "video"):
         raise UsageError(f"{where}: scope is clip or video. Received: {row['scope']}")
     start, end = row["start_sec"] or 0.0, row["end_sec"]
+    if (first := min(start, row["duration_sec"] or 0.0)) < 0:
+        raise UsageError(f"{where}: a time is below zero. Received: {first}")
     if end is not None and end < start:
         raise UsageError(f"{where}: a clip ends before it starts. Received: {start}-{end}")
 

@@ -35,6 +35,7 @@ class Spaces:
         self._model, self._space = options.model or "unknown", options.space
         self._asked: dict[int, Fingerprint] = {}  # by dimension
         self._looked: set[str] = set()
+        self._dim = 0  # of the rows that name no embedder
         # Of embedders that rows name as vidrec does: how long it would cut clips now.
         self.lengths: dict[str, float] = {}
         if options.space is not None:
@@ -52,6 +53,12 @@ class Spaces:
         written = row.get("fingerprint")  # of a point in Qdrant: its options are a digest only
         if written and row.get("embedder") is None and written.count(":") >= 3:
             return self._written(written, dim)
+        if not row.get("embedder"):
+            self._dim = self._dim or dim
+            if dim != self._dim:
+                raise UsageError(
+                    f"{row['where']}: the vector has {dim} numbers, those before it {self._dim}"
+                )
         options = row.get("options")
         return Fingerprint(
             row.get("embedder") or self._embedder,

@@ -5,13 +5,15 @@ Only a regular file is replaced, whole or not at all, and only one that vidrec w
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, BinaryIO
 
 from vidrec.errors import StorageError, UsageError
@@ -38,11 +40,9 @@ def write_to(target: Path, write: Callable[[BinaryIO], int], *, force: bool = Fa
         if is_stream(target):
             with target.open("wb") as stream:
                 return _through(stream, write)
-        if target.exists() and not force and not is_export(target):
-            raise UsageError(
-                f"{target} is there and is no export of vidrec: name another file, or give --force"
-            )
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists() and not force:
+            _check_replaceable(target)
+        Path(os.path.realpath(target)).parent.mkdir(parents=True, exist_ok=True)
         with writing(target) as draft, draft.open("wb") as file:
             return write(file)
     except OSError as exc:
@@ -53,12 +53,34 @@ def _through(stream: BinaryIO, write: Callable[[BinaryIO], int]) -> int:
     """Write a file first, as some formats need one, and copy it."""
     with TemporaryDirectory() as folder:
         draft = Path(folder, "rows")
-        with draft.open("wb") as file:
+        with _room(), draft.open("wb") as file:
             count = write(file)
         with draft.open("rb") as file:
             shutil.copyfileobj(file, stream, 1 << 20)
         stream.flush()
     return count
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """A block that fills a temporary file."""
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno != errno.ENOSPC:
+            raise
+        raise StorageError(
+            f"{gettempdir()}, where a copy is kept meanwhile, is full: set TMPDIR to another folder"
+        ) from exc
+
+
+def _check_replaceable(target: Path) -> None:
+    """Refuse to replace what is not ours, or is not to be changed."""
+    problem = "" if is_export(target) else "is no export of vidrec"
+    if not target.stat().st_mode & 0o222:
+        problem = "is read-only"
+    if problem:
+        raise UsageError(f"{target} is there and {problem}: name another file, or give --force")
 
 
 def is_stream(target: Path) -> bool:
@@ -105,6 +127,6 @@ def readable(source: str, path: Path) -> Iterator[Path]:
     with TemporaryDirectory() as folder:
         copy = Path(folder, "rows")
         stream: Any = sys.stdin.buffer if source == STDOUT else path.open("rb")
-        with copy.open("wb") as file:
+        with _room(), copy.open("wb") as file:
             shutil.copyfileobj(stream, file, 1 << 20)
         yield copy
