@@ -26,6 +26,7 @@ from vidrec import __version__, display, interrupts
 from vidrec.commands.help import COMMANDS, WIDEST, PlainCommand, PlainGroup
 from vidrec.commands.options import use_config
 from vidrec.errors import UsageError, VidrecError
+from vidrec.plugins import Results
 from vidrec.wording import did_you_mean
 
 # Typer's own copy of Click's UsageError has no public name.
@@ -118,6 +119,8 @@ def _show_wrong_usage(exc: Any, words: list[str]) -> None:
     message = message.partition(", unable to parse")[0]
     if found := re.search(r"'([^']*)' is not one of (.*)", message):
         message += did_you_mean(found[1], re.findall(r"'(.*?)'", found[2]))
+    if message.endswith((" --config", " -c")):
+        message += ": it goes before the command, vidrec --config FILE COMMAND"
     if not display.asks_for_json(words):
         message += f" (see `{exc.ctx.command_path if exc.ctx else 'vidrec'} --help`)"
     display.show_error(UsageError(message))
@@ -161,6 +164,7 @@ def main() -> None:
     # costs a one-shot query a tenth of its time. settings_for, which commands call, ends this.
     gc.disable()
     display.accept_any_text()
+    sys.stdout = Results(sys.stdout)
     interrupts.watch()
     try:
         app()

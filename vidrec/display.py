@@ -263,6 +263,14 @@ def bold(text: str) -> str:
     return f"\x1b[1m{text}\x1b[0m" if colours() else text
 
 
+def _has_width(stream: TextIO) -> bool:
+    """Whether a terminal knows how wide it is: tqdm shows nothing on one of no columns."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns > 0
+    except (OSError, ValueError):
+        return False
+
+
 class Bar(Progress):
     """Progress on stderr: a bar with count and estimate on a terminal, plain lines otherwise."""
 
@@ -281,9 +289,11 @@ class Bar(Progress):
         if self._stream.isatty() and not _quiet:
             from tqdm import tqdm
 
+            wide = _has_width(self._stream)
             self._bar = tqdm(
                 desc=task, total=total, unit=unit if unit == "B" else f" {unit}",
-                unit_scale=unit == "B", file=self._stream, dynamic_ncols=True, leave=False,
+                unit_scale=unit == "B", file=self._stream, leave=False,
+                dynamic_ncols=wide, ncols=None if wide else 80, nrows=None if wide else 24,
             )  # fmt: skip
 
     def step(self, count: int = 1, detail: str = "") -> None:

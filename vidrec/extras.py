@@ -27,11 +27,16 @@ EXTRA_OF = {package: extra for extra, packages in EXTRAS.items() for package in 
 
 
 def missing_package(exc: ModuleNotFoundError) -> MissingPackageError | None:
-    """Return the error that says how to install what an import lacked, if it is in an extra."""
+    """Return the error that says how to install what an import lacked; None: a module of ours."""
     package = (exc.name or "").partition(".")[0]
     extra = EXTRA_OF.get(package)
-    if extra is None:
+    if package in ("", "vidrec"):
         return None
+    if extra is None:  # a plug-in's
+        pip = shlex.join([sys.executable, "-m", "pip"])
+        return MissingPackageError(
+            f"the module {exc.name} is not installed: install the package that has it, by {pip}"
+        )
     mend = f"run `{install_command(extra)}`"
     return MissingPackageError(f"the package {package} is not installed: {mend}")
 

@@ -191,6 +191,8 @@ def problem_of(given: Given, error: Mapping[str, Any], known: Sequence[str] = ()
     where = {"flag": "a flag", "default": "by default"}.get(origin.kind, origin.where)
     if error["type"] == "extra_forbidden":
         return f"unknown setting {dotted} ({where}){did_you_mean(dotted, known)}"
+    if error["type"] == "missing":
+        return f"setting {dotted} is needed: set {_variable(name).upper()}, or it in [{name[0]}]"
     message = str(error["msg"]).removeprefix("Value error, ")
     tellable = origin.value is not None and len(name) > 1 and not is_secret(name[-1])
     if not isinstance(origin.value, (str, int, float, bool, os.PathLike)) or not tellable:

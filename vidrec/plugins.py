@@ -1,11 +1,16 @@
-"""Installed plug-ins: their names, which are sections of the config, and how they are opened."""
+"""Installed plug-ins: their names, which are sections of the config, and how they are opened.
+
+What their code prints is no result, and where it ends the program only that call is over.
+"""
 
 from __future__ import annotations
 
 import re
+import sys
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from vidrec.errors import ConfigError, VidrecError
 from vidrec.files import parsed_json
@@ -13,6 +18,31 @@ from vidrec.wording import did_you_mean
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+
+_called = threading.local()
+
+
+class Results:
+    """The standard output of the command line; what a plug-in prints goes to standard error."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def write(self, text: str) -> int:
+        return (sys.stderr if getattr(_called, "plug_in", False) else self._out).write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._out, name)
+
+
+@contextmanager
+def calling() -> Iterator[None]:
+    """While code of a plug-in, or of a network's library, is called by this thread."""
+    before, _called.plug_in = getattr(_called, "plug_in", False), True
+    try:
+        yield
+    finally:
+        _called.plug_in = before
 
 
 def installed(*groups: str) -> dict[str, EntryPoint]:
@@ -34,10 +64,11 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> ConfigError:
 def opening(kind: str, entry: EntryPoint, error: type[VidrecError]) -> Iterator[None]:
     """Whatever a plug-in raises while it is opened is an error of one line."""
     try:
-        yield
+        with calling():
+            yield
     except VidrecError:
         raise
-    except Exception as exc:
+    except (Exception, SystemExit) as exc:
         reason = " ".join(f"{type(exc).__name__}: {exc}".split())
         raise error(f"the {kind} {entry.name} ({entry.value}) cannot be opened: {reason}") from exc
 

@@ -60,11 +60,16 @@ def _third_party(name: str, settings: Settings) -> Embedder:
     with opening("embedder", entry, EmbedderError):
         embedder = entry.load()(settings)
         named = (embedder.name, embedder.fingerprint.embedder)
+        dim = embedder.fingerprint.dim
     if not isinstance(embedder, Embedder):
         raise EmbedderError(f"{entry.value} made a {type(embedder).__name__}, which embeds nothing")
     if set(named) != {name}:
         raise EmbedderError(
             f"the embedder {name} ({entry.value}) calls itself {named[0]} and its fingerprint's "
             f"embedder {named[1]}: all three must be the same"
+        )
+    if not isinstance(dim, int) or dim < 1:
+        raise EmbedderError(
+            f"the embedder {name} ({entry.value}) must say its dim. Received: {dim}"
         )
     return embedder

@@ -21,6 +21,7 @@ from vidrec.errors import (
     VidrecError,
     failure_of,
 )
+from vidrec.plugins import calling
 from vidrec.types import Embedding, Fingerprint, Video
 from vidrec.vectors import unit
 
@@ -36,7 +37,8 @@ ROUNDING = 1e-6  # of a float32 vector's length
 def outcome_of(embedder: Embedder, embed_one: EmbedOne, video: Video) -> Embedded | None:
     """Return a video's outcome, checked; None where the run was cancelled first."""
     try:
-        outcome = embed_one(video)
+        with calling():
+            outcome = embed_one(video)
         return outcome and checked(outcome, embedder.fingerprints)
     except Exception as exc:
         return Embedded(video, error=failure_of(exc))
@@ -74,11 +76,14 @@ def outcome_of_clips(embedder: Embedder, video: Video, context: EmbedContext) ->
 def in_one_line(name: str) -> Iterator[None]:
     """Whatever a plug-in of that name raises outside any video is an error of one line."""
     try:
-        yield
+        with calling():
+            yield
     except (VidrecError, ModuleNotFoundError):
         raise
     except Exception as exc:
         raise EmbedderError(f"{name}: {failure_of(exc)}") from exc
+    except SystemExit as exc:
+        raise EmbedderError(f"{name} called exit({exc.code})") from exc
 
 
 def checked(outcome: Embedded, fingerprints: Sequence[Fingerprint]) -> Embedded:
