@@ -11,7 +11,7 @@ with vidrec.open("my-library") as videos:
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -24,6 +24,7 @@ from vidrec.search.session import Answer, Session
 if TYPE_CHECKING:
     from vidrec.ingest.embed import EmbedReport
     from vidrec.ingest.index import IndexReport
+    from vidrec.progress import Progress
 
 # A text (or "id:…"), a file, or a part with a weight.
 Wish: TypeAlias = "str | Path | Part"
@@ -51,22 +52,34 @@ class Videos:
                 self._session.close()
                 self._session = None
 
-    def embed(self, *sources: str | Path, index: bool = True, **options: Any) -> EmbedReport:
+    def embed(
+        self,
+        *sources: str | Path,
+        index: bool = True,
+        progress: Progress | None = None,
+        told: Callable[[Mapping[str, Any]], None] = lambda row: None,
+        **options: Any,
+    ) -> EmbedReport:
         """Embed videos, folders or URLs, what is new of them, and bring the index up to date.
 
         Args:
-            sources: files, folders, ``s3://`` or ``https://`` URLs.
-            index: whether to index afterwards.
+            sources: files, folders, ``s3://`` or ``https://`` URLs; none with
+                ``retry_failed=True`` means what failed before.
+            index: whether to index afterwards, where there is something to.
+            progress: listens; ``vidrec.display.Bar()`` is that of the command line.
+            told: is called with what became of each video; why it failed, too.
             options: of ``vidrec.ingest.embed.EmbedOptions``.
 
         Raises:
-            UsageError: a source does not exist.
+            UsageError: a source is none, or an option cannot be meant.
             VidrecError: what ends a run; one video's failure is counted in the report.
         """
         from vidrec.ingest.embed import EmbedOptions, embed
 
-        report = embed(self.settings, [str(path) for path in sources], EmbedOptions(**options))
-        if index:
+        wished = EmbedOptions(**options)
+        named = [_place(source) for source in sources] or (None if wished.retry_failed else [])
+        report = embed(self.settings, named, wished, progress, told)
+        if index and not (wished.dry_run or report.interrupted) and report.videos + report.skipped:
             self.index()
         return report
 
@@ -95,7 +108,9 @@ class Videos:
             UsageError: the question cannot be meant.
             NoIndexError: nothing is indexed yet.
         """
-        disliked = [unlike] if isinstance(unlike, str | Path | Part) else unlike
+        disliked = (
+            unlike if isinstance(unlike, Iterable) and not isinstance(unlike, str) else [unlike]
+        )
         parts = [_part(wish, 1.0) for wish in wishes] + [_part(wish, -1.0) for wish in disliked]
         return self.session().recommend(Query(tuple(parts), k=k, **options))
 
@@ -132,6 +147,14 @@ def open_videos(
         **{name.replace("__", "."): value for name, value in settings.items()},
     }  # fmt: skip
     return Videos(load_settings(Path(config) if config else None, flags))
+
+
+def _place(source: str | Path) -> str:
+    if isinstance(source, (str, Path)):
+        return str(source)
+    raise UsageError(
+        f"a source is a str or a Path, several are embed(*sources). Received: {source!r}"
+    )
 
 
 def _part(wish: Wish, sign: float) -> Part:

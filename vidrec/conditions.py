@@ -10,12 +10,13 @@ from __future__ import annotations
 import operator
 from collections.abc import Collection
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
 
 from vidrec.errors import UsageError
 from vidrec.records import dataclass
 from vidrec.types import PAYLOAD_FIELDS, Payload, Scalar, Scope
 
+Operator: TypeAlias = Literal["=", "!=", "<", "<=", ">", ">=", "in", "~"]
 ORDERS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
 
@@ -23,12 +24,26 @@ ORDERS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.
 class Condition:
     """What a payload field must be.
 
-    Several values, as a tuple, mean any of them (and for ``!=`` none of them).
+    Several values, as a tuple, mean any of them (and for ``!=`` none of them); a list or a set
+    becomes a tuple, and what numpy made a value of Python's.
     """
 
     key: str
-    op: Literal["=", "!=", "<", "<=", ">", ">=", "in", "~"]
+    op: Operator
     value: Any
+
+    def __post_init__(self) -> None:
+        """Refuse what could never be met.
+
+        Raises:
+            UsageError: there is no such operator, or a value is none that a field can have.
+        """
+        if self.op not in get_args(Operator):
+            known = " ".join(get_args(Operator))
+            raise UsageError(f"a condition has one of {known}. Received: {self.op!r}")
+        several = isinstance(self.value, (tuple, list, set, frozenset))
+        value = tuple(map(_plain, self.value)) if several else _plain(self.value)
+        object.__setattr__(self, "value", value)
 
     @property
     def values(self) -> tuple[Any, ...]:
@@ -70,6 +85,19 @@ def same_value(stored: Any, wanted: Scalar) -> bool:
 
 def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _plain(value: Any) -> Scalar:
+    """Return a value as Python's own, what numpy or an enumeration made of one too."""
+    if hasattr(value, "item") and not getattr(value, "ndim", 1):
+        value = value.item()
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, (int, float)):
+        return int(value) if isinstance(value, int) else float(value)
+    raise UsageError(f"a value is a text, a number, true, false or None. Received: {value!r}")
 
 
 def check_filter(where: Filter) -> None:

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from vidrec.config import Settings
 from vidrec.embedders import load_embedder
@@ -23,11 +23,12 @@ from vidrec.embedders.base import EmbedContext, Embedded, Embedder
 from vidrec.errors import TransientError, UnexpectedError, VidrecError
 from vidrec.files import is_text
 from vidrec.ingest.engines.threads import in_threads
+from vidrec.ingest.options import EmbedOptions as EmbedOptions
 from vidrec.ingest.paid import Expected, Gate
-from vidrec.ingest.plan import Planner, Shard, Task, sources_of
+from vidrec.ingest.plan import Planner, Task, sources_of
 from vidrec.ingest.remote import Remote, is_remote
 from vidrec.ingest.remove import forget_failures_of_gone
-from vidrec.ingest.scan import NOT_THERE, LabelFrom, Source, note
+from vidrec.ingest.scan import NOT_THERE, Source, note
 from vidrec.ingest.work import FirstComes, Outcome, Worker
 from vidrec.interrupts import first_interrupt
 from vidrec.library import FileStamp, Library, opened
@@ -38,27 +39,6 @@ from vidrec.types import Video
 
 PATIENCE_SEC = 0.5  # after an interrupt, for what is in hand
 PAID_PATIENCE_SEC = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class EmbedOptions:
-    """What the user asks of one run."""
-
-    limit: int | None = None
-    retry_failed: bool = False
-    force: bool = False
-    label_from: LabelFrom = "auto"
-    max_minutes: float | None = None
-    allow_paid: bool = False  # without it and max_minutes, [paid] ask_minutes is the most
-    repair: bool = False
-    exclude: tuple[str, ...] = ()
-    dry_run: bool = False
-    wait: bool = False
-    shard: Shard | None = None
-    engine: Literal["local", "ray"] = "local"
-    address: str | None = None  # of a Ray cluster; None starts one here
-    workers: int | None = None  # on the cluster; None as many as it has room for
-    gpus: float = 0.0  # of a graphics card, for each of them
 
 
 @dataclass(slots=True)

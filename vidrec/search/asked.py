@@ -142,13 +142,15 @@ class Asker:
                 return self._file(part, expanded(part.value).absolute())
 
     def _given(self, vector: Vector) -> Vector:
-        made = unit(vector)
-        if made.shape != (self.embedder.dim,):
+        import numpy as np
+
+        made = np.asarray(vector)
+        if made.shape != (self.embedder.dim,) or made.dtype.kind not in "fiu":
             raise UsageError(
                 f"{self.embedder.name} makes vectors of {self.embedder.dim} numbers. "
-                f"Received: one of shape {made.shape}"
+                f"Received: {made.dtype} of shape {made.shape}"
             )
-        return made
+        return unit(made)
 
     def _stored(self, part: Part, video: Video) -> AskedPart:
         found = self.library.video_embeddings(video.id, str(self.embedder.fingerprint), "video")
@@ -188,7 +190,8 @@ class Asker:
         fingerprint = str(self.embedder.fingerprint)
         for outcome in self.embedder.embed_videos([video], gate.context()):
             if outcome.error is not None:
-                raise type(outcome.error)(f"{video.filename}: {outcome.error}")
+                reason = str(outcome.error).removeprefix(f"{video.path}: ")
+                raise type(outcome.error)(f"{video.filename}: {reason}")
             for embedding in outcome.embeddings:
                 if embedding.scope == "video" and embedding.fingerprint == fingerprint:
                     return embedding.vector, gate.jobs.bill().minutes

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from vidrec.conditions import Condition
@@ -44,16 +45,18 @@ class Part:
         """Refuse what cannot be meant.
 
         Raises:
-            UsageError: there is no such kind, the text is none, or the weight is out of range.
+            UsageError: there is no such kind, the value is none of it, or the weight is none.
         """
         if self.kind not in get_args(PartKind):
             kinds = ", ".join(get_args(PartKind))
             raise UsageError(f"a part of a query is one of {kinds}. Received: {self.kind}")
-        if not -100 < self.weight < 100:
-            raise UsageError("a weight lies between -100 and 100")
+        if not (isinstance(self.weight, (int, float)) and -100 < self.weight < 100):
+            raise UsageError(f"a weight lies between -100 and 100. Received: {self.weight!r}")
+        file = self.kind in ("video", "image")
+        if self.kind != "vector" and not isinstance(self.value, (str, Path) if file else str):
+            what = "a path" if file else "a text"
+            raise UsageError(f"the value of a {self.kind} is {what}. Received: {self.value!r}")
         if self.kind == "text":
-            if not isinstance(self.value, str):
-                raise UsageError(f"a text is words. Received: {self.value!r}")
             if not self.value.strip():
                 raise UsageError("an empty text says nothing: leave it out")
             if not is_text(self.value):
@@ -92,7 +95,7 @@ class Query:
     diversity: float = 0.0
     max_per: tuple[tuple[str, int], ...] = ()
     dedupe: bool = False
-    history: tuple[str, ...] = ()
+    history: tuple[str | Path, ...] = ()
     like_history: bool = False
     min_score: float | None = None
     min_confidence: float | None = None
@@ -114,8 +117,10 @@ def check_query(query: Query) -> None:
     """Refuse a query that cannot be meant.
 
     Raises:
-        UsageError: nothing liked is asked for, or a number is out of range.
+        UsageError: nothing liked is asked for, a number is out of range, or a value of another
+            kind than the field.
     """
+    _check_kinds(query)
     if not query.like_history and not any(part.weight > 0 for part in query.parts):
         raise UsageError("nothing to look for: give a text, a video, an image or id:…")
     if query.k < 1:
@@ -128,6 +133,29 @@ def check_query(query: Query) -> None:
         raise UsageError(f"diversity is from 0 to 1. Received: diversity={query.diversity:g}")
     if any(count < 1 for _, count in query.max_per):
         raise UsageError("--max-per takes at least 1 of each: --max-per label=2")
+
+
+def _check_kinds(query: Query) -> None:
+    """Refuse what would be misunderstood in silence, as a text for a tuple of texts.
+
+    Raises:
+        UsageError: a field is of another kind.
+    """
+    for name, kind in (("parts", Part), ("conditions", Condition), ("history", (str, Path))):
+        several = getattr(query, name)
+        if not isinstance(several, (tuple, list)) or not all(isinstance(v, kind) for v in several):
+            what = "texts" if name == "history" else f"a {name[:-1].capitalize()} each"
+            raise UsageError(f"{name} is a tuple, of {what}. Received: {name}={several!r}")
+    caps = query.max_per
+    if not isinstance(caps, (tuple, list)) or not all(
+        isinstance(cap, tuple) and len(cap) == 2 and isinstance(cap[1], int) for cap in caps
+    ):
+        raise UsageError(f"max_per is pairs as (('label', 2),). Received: max_per={caps!r}")
+    if not hasattr(query.k, "__index__"):
+        raise UsageError(f"k is a whole number. Received: k={query.k!r}")
+    for name in ("diversity", "min_score", "min_confidence"):
+        if not isinstance(value := getattr(query, name), (int, float, type(None))):
+            raise UsageError(f"{name} is a number. Received: {name}={value!r}")
 
 
 def parse_parts(

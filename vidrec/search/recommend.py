@@ -99,8 +99,9 @@ class Recommender:
 
     def _seen(self, query: Query) -> list[str]:
         """Return the ids of the videos of the history that the library knows, in its order."""
-        known = self.library.ids_of(query.history) if query.history else {}
-        return list(dict.fromkeys(found for name in query.history for found in known.get(name, ())))
+        names = [str(name) for name in query.history]
+        known = self.library.ids_of(names) if names else {}
+        return list(dict.fromkeys(found for name in names for found in known.get(name, ())))
 
     def _latest(self, seen: Sequence[str]) -> list[Part]:
         embedded = self.library.whole_vectors(self.fingerprint, seen)
