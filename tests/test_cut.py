@@ -158,6 +158,20 @@ def test_moments_of_joined_recordings(tmp_path: Path, kind: str, clocks: tuple[i
         assert seen_then == pytest.approx([45, 9], abs=1 if exact else 8)
 
 
+@pytest.mark.parametrize("frames", [0, 2], ids=["in-order", "reordered"])
+def test_moments_of_a_bare_stream(tmp_path: Path, frames: int) -> None:
+    """It has no stamps, so its pictures are counted."""
+    path = tmp_path / "a.264"
+    pictures = [videos.picture(k // 15) for k in range(300)]
+    videos.write_video(path, pictures, fps=15, container_format="h264", options={"bf": str(frames)})
+    made = [cut(path, 12.5, 15, tmp_path / "copy"), cut(path, 12.5, 15, tmp_path / "e", exact=True)]
+    for film in made:
+        assert probe(film).duration_sec == pytest.approx(2.5, abs=0.1)
+        assert [number_at(film, at) for at in (0.1, 1, 2.4)] == [12, 13, 14]
+    make_playable(path, playable(path, 20), 0, tmp_path / "film.mp4", lambda _: None)
+    assert [number_at(tmp_path / "film.mp4", at + 0.5) for at in range(20)] == [*range(20)]
+
+
 def test_an_answer_as_clips_and_sheets(tmp_path: Path) -> None:
     clips = write_clips(tmp_path / "clips", ["red", "blue"])
 

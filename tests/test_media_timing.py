@@ -13,6 +13,7 @@ import pytest
 from tests import videos
 from vidrec.errors import MediaError
 from vidrec.media import limits
+from vidrec.media.cut import cut
 from vidrec.media.probe import measure_duration, probe
 from vidrec.media.sampling import clips_of, frames_at, iter_clip_frames
 from vidrec.sections import MediaSettings
@@ -209,3 +210,56 @@ def test_a_stamp_gone_wild_does_not_send_the_reader_in_circles(tmp_path: Path) -
 
     assert there[0] and numbers(frames[:1]) == [12]
     assert time.monotonic() - started < 20
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "fps"),
+    [
+        (".264", "libx264", 30), (".264", "libx264", 10), (".265", "libx265", 12),
+        (".m2v", "mpeg2video", 50), (".m1v", "mpeg1video", 30),
+    ],
+)  # fmt: skip
+def test_a_bare_stream_is_shown_at_the_rate_that_it_tells(
+    tmp_path: Path, suffix: str, codec: str, fps: int
+) -> None:
+    """Its demuxer takes all for 25 a second, or reckons a length from the rate of bits allowed."""
+    path = tmp_path / f"a{suffix}"
+    kind = {".265": "hevc", ".264": "h264"}.get(suffix, codec)
+    pictures = [videos.picture(second) for second in range(4) for _ in range(fps)]
+    quiet = {"x265-params": "log-level=none"} if suffix == ".265" else {}
+    videos.write_video(path, pictures, fps=fps, codec=codec, options=quiet, container_format=kind)
+    info = probe(path)
+    assert info.fps == fps
+    assert info.duration_sec == pytest.approx(4, abs=0.2)
+    frames, there = frames_at(path, [0.5, 1.5, 2.5, 3.5], SIZE, fit="squash")
+    assert there.all() and numbers(frames) == [0, 1, 2, 3]
+
+
+def write_empty(path: Path, empty: int) -> Path:
+    """One second of ten pictures, then packets without any, as Theora has where nothing moves."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for i in range(10):
+            frame = av.VideoFrame.from_ndarray(videos.picture(i), format="rgb24")
+            frame = frame.reformat(format="yuv420p")
+            frame.pts = i
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        for i in range(10, 10 + empty):
+            packet = av.Packet(0)
+            packet.stream, packet.time_base, packet.duration = stream, Fraction(1, 10), 1
+            packet.pts = packet.dts = i
+            container.mux(packet)
+    return path
+
+
+def test_packets_without_a_picture_show_the_last_one_again(tmp_path: Path) -> None:
+    path = write_empty(tmp_path / "a.nut", 290)
+    notes: list[str] = []
+    clips = list(iter_clip_frames(path, 10, 10, SIZE, warnings=notes))
+    assert [clip.clip.end_sec for clip in clips] == [10, 20, 30] and not notes
+    assert numbers(clips[2].frames) == [9] and clips[2].counts == (10,)
+    cut(path, 0.5, 24.5, tmp_path / "cut", exact=True)
+    frames, there = frames_at(tmp_path / "cut.mp4", [0.05, 20, 23.9], SIZE, fit="squash")
+    assert there.all() and numbers(frames) == [5, 9, 9]

@@ -6,6 +6,7 @@ player's: seconds from the beginning of the file. What is written begins at 0.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -15,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from vidrec.errors import MediaError
 from vidrec.media.decoding import decode, open_codec
+from vidrec.media.gops import counts_frames
 from vidrec.media.hdr import is_hdr
 from vidrec.media.passage import check_copy, passage
 from vidrec.media.picking import pick_frames
 from vidrec.media.picture import Painter, orientation
-from vidrec.media.source import Source, open_video, origin_of, sample_aspect
+from vidrec.media.source import Source, frame_rate, open_video, origin_of, sample_aspect
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -35,6 +37,8 @@ LAST_SEC = 0.1  # of the last picture, at most
 GONE_SEC = 1.0  # after the last picture nothing is left
 KEYFRAMES_SEC = 2
 ENCODER_THREADS = 2  # of each conversion: a few may run at once
+# Of these the stamps of frames are wild where a container has none; of others they are one late.
+_REORDERING = frozenset({"h264", "hevc"})
 _OUT = {"movflags": "+faststart"}
 
 
@@ -182,9 +186,12 @@ class _Pen:
     _frame_sec: float = 0.04
     _gone_sec: float = 0.0  # when the last picture leaves the screen, as far as packets tell
     _painter: Painter | None = None
+    _due: deque[int | None] = field(default_factory=deque)  # when packets were to be decoded
 
     def __post_init__(self) -> None:
         self._context = open_codec(self.source, 0)
+        coded = self._context.name in _REORDERING
+        self._counts = coded and counts_frames(self.source)
         self._origin = origin_of(self.source)
         self._closest = 1 / self.shape.most_fps - 0.002
 
@@ -193,11 +200,14 @@ class _Pen:
         if packet.stream.type == "audio":
             self._hear(packet)
             return False
-        frames = decode(self._context, packet if packet.size else None)
-        if packet.pts is not None and packet.duration:
-            gone = float((packet.pts + packet.duration) * packet.time_base) - self._origin
+        stamp = packet.dts if packet.pts is None else packet.pts
+        if stamp is not None and packet.duration:
+            gone = float((stamp + packet.duration) * packet.time_base) - self._origin
             self._gone_sec = max(self._gone_sec, gone)
-        return any([self._see(frame) for frame in frames or ()])
+        if not packet.size:  # what was shown before is shown again
+            return False
+        self._due.append(packet.dts)
+        return any([self._see(frame) for frame in decode(self._context, packet) or ()])
 
     def _hear(self, packet: Packet[Any]) -> None:
         if self._picture is None and packet.pts is not None and not self._looked:
@@ -213,9 +223,11 @@ class _Pen:
 
     def _see(self, frame: VideoFrame) -> bool:
         tick = frame.time_base or self.source.stream.time_base  # the last ones come without
-        if frame.pts is None or tick is None:
+        due = self._due.popleft() if self._due else None
+        stamp = due if self._counts or frame.pts is None else frame.pts
+        if stamp is None or tick is None:
             return False
-        at = float(frame.pts * tick) - self._origin
+        at = float(stamp * tick) - self._origin
         self.at_sec = at
         if at < self.start_sec - 1e-3:
             self._before = frame
@@ -270,7 +282,7 @@ class _Pen:
         if not self.shape.pad:
             width, height = fitted(frame, sample_aspect(self.source.stream), self.shape.box)
         stream = self.source.stream
-        told = stream.average_rate or stream.guessed_rate or Fraction(25)
+        told = frame_rate(stream) or Fraction(25)
         rate = max(Fraction(1), min(told, Fraction(self.shape.most_fps)))
         self._frame_sec = min(float(1 / rate), LAST_SEC)  # where stills stand the rate is a mean
         options = {"crf": str(self.shape.crf), "preset": self.shape.preset, "profile": "high"}

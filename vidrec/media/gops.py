@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from vidrec.errors import MediaError, TransientError
 from vidrec.media import limits
 from vidrec.media.restarts import jumped_sec
-from vidrec.media.source import Source, read_packets
+from vidrec.media.source import Source, frame_rate, read_packets
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -36,9 +36,11 @@ _LEAD_SEC = 0.5
 _NEAR_BYTES = 1 << 20
 # Containers that count frames instead of stamping them: where frames are reordered, what stamps
 # they seem to have are guesses, and only the order in which the decoder puts frames out is right.
-_COUNTING_FORMATS = frozenset({"avi", "h264", "hevc", "m4v", "mpegvideo", "vc1", "obu", "ivf"})
+COUNTING_FORMATS = frozenset({"avi", "h264", "hevc", "m4v", "mpegvideo", "vc1", "obu", "ivf"})
 # Containers that can be joined end to end, each part with the stamps of its own.
-RESTARTING_FORMATS = frozenset({"mpegts", "mpeg", "wtv", "pva", "ty", "flv", "live_flv", "kux"})
+RESTARTING_FORMATS = frozenset(
+    {"mpegts", "mpeg", "wtv", "pva", "ty", "flv", "live_flv", "kux", "ogg"}
+)
 
 
 @dataclass(slots=True)
@@ -74,6 +76,12 @@ class Gop:
         return self.times[0] if self.times else self.end_sec
 
 
+def counts_frames(source: Source) -> bool:
+    """Whether only the order in which the decoder puts frames out tells when they are shown."""
+    counts = source.container.format.name in COUNTING_FORMATS
+    return counts and bool(source.stream.codec_context.has_b_frames)
+
+
 class GopReader:
     """Reads GOPs in file order, timed as a player does: from where picture or sound begins."""
 
@@ -84,11 +92,10 @@ class GopReader:
         each GOP is counted by itself, and may be a few frames off.
         """
         self.source = source
-        counts = source.container.format.name in _COUNTING_FORMATS
-        self._counts = counts and bool(source.stream.codec_context.has_b_frames)
+        self._counts = counts_frames(source)
         self._split = split and not (self._counts and exact)
         self._tick = float(source.stream.time_base or 1)
-        rate = source.stream.average_rate or source.stream.guessed_rate
+        rate = frame_rate(source.stream)
         frame_sec = float(1 / rate) if rate else 0.0
         self._frame_sec = frame_sec if 0 < frame_sec < _MAX_FRAME_SEC else 0.04
         self._longest_sec = limits.in_force().still_hours * 3600
@@ -166,6 +173,9 @@ class GopReader:
         packets: list[Packet[VideoStream]] = []
         starts, size, headless = True, 0, False
         for packet in self._packets():
+            if not packet.size:
+                _show_again(packets[-1:], packet)
+                continue
             if not packets and starts:
                 headless = not packet.is_keyframe
             if packet.is_keyframe and packets and self._split:
@@ -305,3 +315,10 @@ class GopReader:
         back = self._last is not None and gop.times[0] < self._last.start_sec
         if back or gop.times[-1] - after > _MAX_FRAME_SEC + len(shown):
             gop.times = [after + k * self._frame_sec for k in range(len(shown))]
+
+
+def _show_again(last: list[Packet[VideoStream]], empty: Packet[VideoStream]) -> None:
+    """Let the last packet be shown until an empty one (Theora, AVI) ends."""
+    for packet in last:
+        if packet.dts is not None and empty.dts is not None:
+            packet.duration = empty.dts + (empty.duration or 0) - packet.dts

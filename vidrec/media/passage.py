@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vidrec.errors import MediaError
-from vidrec.media.gops import RESTARTING_FORMATS, GopReader
-from vidrec.media.source import Source, demux, open_video, origin_of
+from vidrec.media.gops import COUNTING_FORMATS, MAX_PART_BYTES, RESTARTING_FORMATS, GopReader
+from vidrec.media.source import Source, demux, frame_rate, open_video, origin_of
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -46,7 +46,12 @@ def passage(source: Source, start_sec: float, sounds: Iterable[Any]) -> Iterator
     if groups:
         packets = _placed(source, start_sec, streams, groups)
     else:
-        packets = _sought(source, start_sec, streams)
+        first = next(demux(source, streams), None)  # it alone may tell of the colours
+        packets = chain([first] if first else [], demux(source, streams))
+        if first and first.dts is None and source.container.format.name in COUNTING_FORMATS:
+            packets = _counted(source, start_sec, packets)
+        elif start_sec > 0:
+            packets = _sought(source, start_sec, streams)
     yield from _dated(packets, source)
 
 
@@ -64,9 +69,7 @@ def check_copy(source: Source, first: Packet[Any], start_sec: float) -> None:
 def _sought(source: Source, start_sec: float, streams: list[Any]) -> Iterator[Packet[Any]]:
     import av
 
-    packets = demux(source, streams)
-    if start_sec > 0:  # the first packet alone may tell of the colours
-        next(demux(source, [source.stream]), None)
+    packets: Iterable[Packet[Any]] = ()
     sec, back_sec = start_sec, 0.0
     while sec > 0:
         sec = max(0.0, start_sec - back_sec)
@@ -81,6 +84,27 @@ def _sought(source: Source, start_sec: float, streams: list[Any]) -> Iterator[Pa
             break
         back_sec = max(_BACK_SEC, 6 * back_sec)  # a still stands there
     yield from packets
+
+
+def _counted(
+    source: Source, start_sec: float, packets: Iterable[Packet[Any]]
+) -> Iterator[Packet[Any]]:
+    """Date packets that have no stamps (of a bare stream) by counting them."""
+    begun: list[Packet[Any]] = []
+    size = 0
+    for number, packet in enumerate(packets):
+        sec = number / (frame_rate(source.stream) or 25)
+        if not packet.size:
+            break  # the last one
+        packet.dts = round(sec / packet.time_base)
+        if packet.is_keyframe and sec <= start_sec:
+            begun, size = [], 0
+        begun.append(packet)
+        size += packet.size
+        if sec >= start_sec or size > MAX_PART_BYTES:
+            yield from begun
+            begun, size = [], 0
+    yield from begun
 
 
 def _placed(
@@ -156,7 +180,7 @@ def _dated(packets: Iterable[Packet[Any]], source: Source) -> Iterator[Packet[An
 def _date(pictures: list[Packet[Any]], source: Source) -> None:
     if pictures and pictures[-1].dts is None:
         pictures[-1].dts = pictures[-1].pts
-    rate = source.stream.average_rate or Fraction(25)
+    rate = frame_rate(source.stream) or Fraction(25)
     for before, packet in enumerate(reversed(pictures)):
         last = pictures[-1].dts
         if packet.dts is None and last is not None:

@@ -11,7 +11,7 @@ from vidrec.errors import MediaError
 from vidrec.media.decoding import decode, open_codec
 from vidrec.media.gops import GopReader
 from vidrec.media.picture import orientation
-from vidrec.media.source import Source, never, open_video, sample_aspect, undecodable
+from vidrec.media.source import Source, frame_rate, never, open_video, sample_aspect, undecodable
 from vidrec.types import VideoInfo
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ _LONGEST_SEC = 24 * 3600.0
 _MEASURED_BYTES = 32 << 20
 # The lengths of their streams are guesses, from the first stamp and the last of all (wrong if the
 # clock restarts between), or simply that of the whole.
-_GUESSING_FORMATS = frozenset({"mpeg", "mpegts", "flv", "matroska,webm"})
+_GUESSING_FORMATS = frozenset({"mpeg", "mpegts", "flv", "matroska,webm", "ogg"})
+# The length is reckoned from a rate of bits that the stream allows, not has.
+_BLIND_FORMATS = frozenset({"mpegvideo"})
 # How many packets may go to the decoder before the first frame must be out.
 _FIRST_FRAME_PACKETS = 300
 
@@ -71,7 +73,7 @@ def describe(source: Source, frame: VideoFrame, end_sec: float) -> VideoInfo:
     width, height = max(1, round(frame.width * sample_aspect(stream))), frame.height
     if turns % 2:
         width, height = height, width
-    rate = stream.average_rate or stream.guessed_rate
+    rate = frame_rate(stream)
     return VideoInfo(
         duration_sec=end_sec,
         width=width,
@@ -100,9 +102,10 @@ def header_end(source: Source, start_sec: float) -> float | None:
 
     None where the header is not credible.
     """
-    stream = source.stream
-    guessed = not stream.duration or source.container.format.name in _GUESSING_FORMATS
-    if guessed and source.path.stat().st_size <= _MEASURED_BYTES:
+    stream, kind = source.stream, source.container.format.name
+    guessed = not stream.duration or kind in _GUESSING_FORMATS
+    small = source.path.stat().st_size <= _MEASURED_BYTES
+    if kind in _BLIND_FORMATS or (guessed and small):
         return None
     whole_sec = (source.container.duration or 0) / 1_000_000
     seconds = whole_sec

@@ -21,6 +21,8 @@ from vidrec.media.flv import joined_flv
 from vidrec.media.streams import choose_stream
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from av.container import InputContainer
     from av.packet import Packet, PacketSideData
     from av.video.stream import VideoStream
@@ -40,6 +42,8 @@ _OPTIONS = {"protocol_whitelist": "file", "format_whitelist": ",".join(FORMATS)}
 # In these a picture that begins late is looked for, in so many bytes and microseconds.
 _LATE_FORMATS = frozenset({"mpeg", "mpegts"})
 _PATIENT = {"probesize": str(64 << 20), "analyzeduration": str(3600 * 1_000_000)}
+# Streams without a container: their demuxers know no rate, and some tell one of their own making.
+_BARE_FORMATS = frozenset({"dv", "h261", "h263", "h264", "hevc", "m4v", "mpegvideo", "vc1", "vvc"})
 # More than any file in its right mind asks for at once: two frames of the largest size.
 _PLENTY_BYTES = 1 << 29
 # What a packet may bring along that holds for those after it.
@@ -250,7 +254,7 @@ def _leave_out(container: InputContainer, wanted: set[int]) -> None:
 
 
 def read_packets(source: Source) -> Iterator[Packet[VideoStream]]:
-    """Yield the picture's packets in file order.
+    """Yield the picture's packets in file order; an empty one shows again what was shown before.
 
     Raises:
         MediaError: reading failed on the way; what was yielded before is good.
@@ -263,7 +267,7 @@ def read_packets(source: Source) -> Iterator[Packet[VideoStream]]:
         for number, packet in enumerate(demux(source, [source.stream])):
             if number % _PACKETS_BETWEEN_LOOKS == 0:
                 source.go_on()
-            if packet.size:  # the last one is empty: it tells decoders of the end
+            if packet.size or packet.dts is not None:  # the last one tells decoders of the end
                 yield packet
     except (FFmpegError, OSError) as exc:
         _refuse(source.path, exc, _short(exc))
@@ -329,6 +333,14 @@ def sample_aspect(stream: VideoStream) -> float:
     """Return the width of a stored pixel over its height, 1 where the file does not tell."""
     ratio = stream.sample_aspect_ratio
     return float(ratio) if ratio and ratio > 0 else 1.0
+
+
+def frame_rate(stream: VideoStream) -> Fraction | None:
+    """Return how many frames a second there are, None where nothing tells."""
+    coded = stream.codec_context.framerate
+    if coded and stream.container.format.name in _BARE_FORMATS:
+        return coded
+    return stream.average_rate or stream.guessed_rate
 
 
 def origin_of(source: Source) -> float:
