@@ -21,12 +21,13 @@ def test_exact_scores_do_not_depend_on_where_a_row_lies() -> None:
             assert exact_scores(rows[place:], query)[0] == alone
 
 
+@pytest.mark.parametrize("left_out", [0.2, 0.9])
 @pytest.mark.parametrize("by_video", [False, True])
-def test_a_shortlist_holds_the_first_k(by_video: bool) -> None:
+def test_a_shortlist_holds_the_first_k(by_video: bool, left_out: float) -> None:
     noise = np.random.default_rng(1)
     for n, k in ((1, 1), (5, 9), (500, 3), (5000, 10), (5000, 700)):
         scores = noise.integers(0, 50, n).astype(np.float32) / 50
-        scores[noise.random(n) < 0.2] = -np.inf
+        scores[noise.random(n) < left_out] = -np.inf
         videos = noise.integers(0, max(1, n // 40), n).astype(np.uint64)
         names = [f"{number:05d}" for number in noise.permutation(n)]
         kept, best_left = shortlist(scores, k, 8, videos if by_video else None)

@@ -17,6 +17,7 @@ from vidrec.embedders.conse import ConseEmbedder
 from vidrec.errors import UsageError
 from vidrec.ingest.index import index
 from vidrec.library import Library
+from vidrec.search.conditions import parse_conditions
 from vidrec.search.query import Part, Query
 from vidrec.search.session import Session
 from vidrec.search.told import Told
@@ -93,8 +94,6 @@ def test_a_field_of_ones_own_goes_before(tones: Settings) -> None:
 
 def test_what_is_embedded_meanwhile_is_told(tones: Settings) -> None:
     query = Query((Part("text", "a dog"),), min_confidence=0)
-    from vidrec.search.conditions import parse_conditions
-
     where = parse_conditions(["tone=dark"])
     with Session(tones) as session:
         asked = Query(query.parts, conditions=where, min_confidence=0)
@@ -103,6 +102,28 @@ def test_what_is_embedded_meanwhile_is_told(tones: Settings) -> None:
             put_toned(library, "cellar.mp4", [{"light": -3}])
         index(tones)
         assert len(session.recommend(asked).results) == 3
+
+
+@pytest.mark.parametrize("few", [0, 1, 10_000])
+def test_what_is_tagged_meanwhile_counts_at_once(
+    tones: Settings, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr("vidrec.search.told.FEW", few)
+    where = parse_conditions(["mood=calm"])
+    asked = Query((Part("text", "a dog"),), conditions=where, min_confidence=0)
+    with Session(tones) as session, Library(tones.library) as another:
+
+        def names() -> str:
+            return "".join(sorted(row.filename[0] for row in session.recommend(asked).results))
+
+        for library, name, mood, expected in (
+            (another, "night.mp4", "calm", "n"), (session.library, "snow.mp4", "calm", "ns"),
+            (another, "party.mp4", "calm", "nps"), (session.library, "night.mp4", "wild", "ps"),
+            (another, "snow.mp4", None, "p"),
+        ):  # fmt: skip
+            (video_id,) = library.ids_of([name])[name]
+            library.set_fields([(video_id, {"mood": mood})])
+            assert names() == expected == names()
 
 
 def test_an_embedder_without_tone_has_no_such_field(

@@ -64,6 +64,7 @@ class Catalog:
             refuse_lost(folder)
             raise LibraryError(f"no library in {folder}: run `vidrec embed` on some videos first")
         self._mutex = threading.RLock()
+        self._passing = 0  # rows changed that tell nothing of videos
         self.read_only = not create and not os.access(folder, os.W_OK)
         try:
             if create:
@@ -84,6 +85,11 @@ class Catalog:
     def data_version(self) -> int:
         """A number that changes whenever anybody else writes to the catalog."""
         return int(self.value("PRAGMA data_version"))
+
+    @property
+    def state(self) -> object:
+        """Another one whenever anybody has changed the catalog; texts kept here are no change."""
+        return self.data_version, self._db.total_changes - self._passing
 
     def is_empty(self) -> bool:
         """Whether it holds no video."""

@@ -110,6 +110,7 @@ class Notes(Catalog):
             for text, vector, understood in rows
         ]
         with contextlib.suppress(LibraryError), self.transaction(wait=False) as db:
+            before = db.total_changes
             db.executemany("INSERT OR REPLACE INTO queries VALUES (?, ?, ?, ?, ?)", kept)
             if most is not None:
                 db.execute(
@@ -117,6 +118,7 @@ class Notes(Catalog):
                     "queries WHERE fingerprint = ?1 ORDER BY kept_at DESC LIMIT -1 OFFSET ?2)",
                     (fingerprint, most),
                 )
+            self._passing += db.total_changes - before
 
     # What scores mean on these videos
 

@@ -21,7 +21,8 @@ from vidrec.types import PAYLOAD_FIELDS, Scope
 if TYPE_CHECKING:
     Values: TypeAlias = "Mapping[str, Sequence[Any]]"  # of each field, one a video
 
-FEW = 10_000  # videos that a filter names; of more it names the others
+FEW = 10_000  # videos that a filter names; of more it names the others where these are fewer
+KEPT = 4  # conditions
 
 
 class Told:
@@ -30,6 +31,7 @@ class Told:
     def __init__(self, library: Library, embedder: Embedder) -> None:
         self._library, self._embedder = library, embedder
         self._read: tuple[object, Sequence[str], Values] | None = None
+        self._kept: tuple[object, dict[str, Condition]] = None, {}
 
     def filter_of(self, query: Query, excluded: frozenset[str]) -> Filter:
         """Return which points may match a query, decided before anything is ranked.
@@ -51,12 +53,30 @@ class Told:
                 of_library.append(condition)
             else:
                 native.append(condition)
-        met = self.videos_where(of_library)
-        if met is not None and len(met) <= FEW:
-            native.append(Condition("video_id", "in", tuple(sorted(met))))
-        elif met is not None:
-            excluded |= self._library.other_ids(met)
+        if of_library:
+            native.append(self._by_ids(tuple(of_library)))
         return Filter(scope, tuple(native), excluded)
+
+    def _by_ids(self, conditions: tuple[Condition, ...]) -> Condition:
+        """Return conditions on the library as one on the videos' ids, which any store knows.
+
+        It is kept until the library changes: a session is asked with the same ones again.
+        """
+        state = self._library.state
+        if self._kept[0] != state:
+            self._kept = state, {}
+        kept, asked = self._kept[1], repr(conditions)
+        if asked not in kept:
+            met = self.videos_where(conditions) or set()
+            others = self._library.other_ids(met) if len(met) > FEW else None
+            if len(kept) >= KEPT:
+                kept.clear()
+            kept[asked] = (
+                Condition("video_id", "in", tuple(sorted(met)))
+                if others is None or len(met) < len(others)
+                else Condition("video_id", "!=", tuple(sorted(others)))
+            )
+        return kept[asked]
 
     def videos_where(self, conditions: Sequence[Condition]) -> set[str] | None:
         """Return the ids of the videos that meet all conditions; None if there is none to meet.

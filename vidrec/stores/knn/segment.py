@@ -18,6 +18,7 @@ import numpy as np
 from vidrec.errors import StoreError, UsageError
 from vidrec.progress import Progress
 from vidrec.records import dataclass
+from vidrec.stores.knn.column import Column
 from vidrec.types import Payload
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ ROW = np.dtype(
 )
 ROW_BYTES_SUMMED = ROW.fields["crc"][1] if ROW.fields else 0
 SCOPES = ("clip", "video")
+IN_ROW = {"start_sec": "start", "end_sec": "end"}
 CACHED = 4096  # payloads that were read
+COLUMNS = 8  # that were read: 4 bytes a row each, and its different values
 STEP = 10_000  # rows between two signs of progress
 
 
@@ -89,6 +92,7 @@ class Segment:
         self._codes = self._codes.reshape(shape)
         self._keys, self._sum = list(part.keys), part.sums.get(PAYLOADS)
         self._parsed: dict[int, dict[str, Any]] = {}
+        self._columns: dict[str, Column] = {}
 
     def check(self, numbers: NDArray[np.intp]) -> None:
         """Compare some rows with their checksums.
@@ -163,28 +167,61 @@ class Segment:
         return numbers[np.isin(self.rows["payload"][numbers], mine)]
 
     @cached_property
+    def _numbered(self) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
+        """The different videos' numbers in order, and the place of each row's among them."""
+        videos, order = self._by_video
+        first = np.ones(len(videos), bool)
+        first[1:] = videos[1:] != videos[:-1]
+        places = np.empty(len(videos), np.int32)
+        places[order] = np.cumsum(first) - 1
+        return videos[first], places
+
+    def rows_of_videos(self, numbers: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Return which rows are of some videos, by their numbers in order."""
+        videos, places = self._numbered
+        at, after = (np.searchsorted(videos, numbers, side) for side in ("left", "right"))
+        found = np.zeros(len(videos), bool)
+        found[at[at < after]] = True
+        return np.take(found, places)
+
+    @cached_property
     def _is_whole(self) -> bool:
         return zlib.crc32(self._raw) == self._sum
 
-    def column(self, key: str) -> tuple[NDArray[np.intp], list[Any]]:
-        """Return the code of each payload's value under a key, and the values by code.
+    def column(self, key: str) -> Column:
+        """Return the values of a key.
 
         Raises:
             StoreError: they are damaged.
         """
+        found = self._columns.get(key)
+        if found is None:
+            if len(self._columns) >= COLUMNS:
+                self._columns = {}  # another thread may still fill the old one: no harm
+            found = self._columns[key] = self._read_column(key)
+        return found
+
+    def _read_column(self, key: str) -> Column:
+        if key == "scope":
+            return Column(np.minimum(self.rows["scope"], len(SCOPES)), (*SCOPES, None))
+        if key in IN_ROW:
+            times, places = np.unique(self.rows[IN_ROW[key]], return_inverse=True)
+            return Column(places.astype(np.int32), times.tolist())
         if not self._is_whole:
             raise damaged(self.folder, f"{PAYLOADS} is not what was written")
         if key not in self._keys:
-            return np.zeros(len(self._codes), np.intp), [None]
+            return Column(np.zeros(len(self.rows), np.int32), [None])
+        payloads = self.rows["payload"]
+        if payloads.min() < 0 or payloads.max() >= len(self._codes):
+            raise damaged(self.folder, f"{ROWS} is not what was written")
         codes = self._codes[:, 1 + self._keys.index(key)]
         used = np.flatnonzero(np.bincount(codes, minlength=1))
-        places = np.zeros(used[-1] + 1, np.intp)
+        places = np.zeros(used[-1] + 1, np.int32)
         places[used] = np.arange(len(used))
         starts, ends = (self._begin + self._ends[at] for at in (used - 1, used))
         spans = zip(starts.tolist(), ends.tolist(), strict=True)
         texts = b",".join(self._raw[start:end] or b"null" for start, end in spans)
-        values = json.loads(b"[%b]" % texts)
-        return places[codes], values
+        return Column(places[codes][payloads], json.loads(b"[%b]" % texts))
 
     def verify(self, part: Part, progress: Progress) -> Iterator[str]:
         """Read everything; yield a line for each damage."""

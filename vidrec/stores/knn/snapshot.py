@@ -32,8 +32,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Below this share of points that may match, their rows are gathered instead of scanning all.
-SELECTIVE = 1 / 8
+SELECTIVE = 1 / 4
 ROWS_AT_A_TIME = 16_384
+# A megabyte of vectors is gathered at a time: it stays in a processor's cache, and is too little
+# for BLAS to wake other threads for, which would take longer than the product.
+GATHERED = 1 << 18
 SCORES_AT_A_TIME = 1 << 25  # of many queries: 128 MiB
 # In numbers of 4 bytes: a system maps the pages around one that is touched, up to 64 kB; no more
 # than a gigabyte is looked at ahead, which may not stay in memory.
@@ -56,6 +59,11 @@ class Snapshot:
         self._spans = [slice(int(a), int(b)) for a, b in pairwise(ends)]
         self._starts = ends[:-1]
         self.n_rows = int(ends[-1])
+
+    @cached_property
+    def version(self) -> str:
+        """That of the manifest, which takes as long to tell as a filter does."""
+        return self.manifest.version
 
     @cached_property
     def _videos(self) -> NDArray[np.uint64]:
@@ -109,8 +117,9 @@ class Snapshot:
             if mask is not None and np.count_nonzero(mask) < SELECTIVE * len(mask):
                 rows = np.flatnonzero(mask)
                 part[:] = -np.inf
-                for start in range(0, len(rows), ROWS_AT_A_TIME):
-                    some = rows[start : start + ROWS_AT_A_TIME]
+                step = max(1, GATHERED // segment.vectors.shape[1])
+                for start in range(0, len(rows), step):
+                    some = rows[start : start + step]
                     part[:, some] = self._sane(segment, vectors @ segment.vectors[some].T)
             else:
                 if len(vectors) == 1:
@@ -119,7 +128,7 @@ class Snapshot:
                     part[:] = (segment.vectors @ vectors.T).T  # BLAS packs the smaller side
                 self._sane(segment, part)
                 if mask is not None:
-                    part[:, ~mask] = -np.inf
+                    np.copyto(part, -np.inf, where=~mask)
             part[:, dead] = -np.inf
         return scores
 

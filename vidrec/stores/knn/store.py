@@ -69,7 +69,7 @@ class KnnStore(VectorStore):
 
     def info(self) -> CollectionInfo | None:
         found = self._now()
-        return None if found is None else self._info(found.manifest)
+        return None if found is None else self._info(found)
 
     def candidates(
         self,
@@ -81,7 +81,7 @@ class KnnStore(VectorStore):
         fingerprint: str | None = None,
     ) -> list[Found]:
         snapshot = self._served()
-        info = self._info(snapshot.manifest)
+        info = self._info(snapshot)
         check_query(info, vectors, fingerprint, self.name, self.collection)
         most = snapshot.at_a_time
         return [
@@ -190,11 +190,11 @@ class KnnStore(VectorStore):
         what = "an older vidrec made the index" if older else "no index in"
         return NoIndexError(f"{what} {self.folder}: run `{again}`")
 
-    def _info(self, manifest: Manifest) -> CollectionInfo:
+    def _info(self, snapshot: Snapshot) -> CollectionInfo:
+        held = snapshot.manifest
         return CollectionInfo(
-            self.collection, manifest.fingerprint, manifest.dim, manifest.count, self.place,
-            manifest.version,
-        )  # fmt: skip
+            self.collection, held.fingerprint, held.dim, held.count, self.place, snapshot.version
+        )
 
     @contextmanager
     def _changing(self, anew: tuple[str, int] | None = None) -> Iterator[Changes]:
