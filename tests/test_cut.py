@@ -140,6 +140,7 @@ def test_a_stretch_within_a_still_is_played(tmp_path: Path) -> None:
     for at, number in ((10, 4), (400, 4), (907, 6)):
         make_playable(path, how, at, tmp_path / "b.mp4", lambda _: None)
         assert number_at(tmp_path / "b.mp4", at % 300 - 0.5) == number
+        assert probe(tmp_path / "b.mp4").duration_sec < 300.2
 
 
 @pytest.mark.parametrize("kind", ["mpegts", "mpeg", "flv"])

@@ -18,9 +18,10 @@ from vidrec.errors import MediaError
 from vidrec.media.decoding import decode, open_codec
 from vidrec.media.gops import counts_frames
 from vidrec.media.hdr import is_hdr
-from vidrec.media.passage import check_copy, passage
+from vidrec.media.passage import MOST_EARLY_SEC, check_copy, passage
 from vidrec.media.picking import pick_frames
 from vidrec.media.picture import Painter, orientation
+from vidrec.media.sound import Sound
 from vidrec.media.source import Source, frame_rate, open_video, origin_of, sample_aspect
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 TICK = Fraction(1, 90_000)
-SOUND_RATE = 48_000
-SOUND_LEAD = 0.2  # seconds by which sound may lie before the first picture
 STANDS_SEC = 1.0  # of sound without a picture: none is to come soon
 REORDERED = 3  # pictures, at most: the end of an MP4 is reckoned from when they are decoded
 LAST_SEC = 0.1  # of the last picture, at most
@@ -113,60 +112,6 @@ def _convert(
 
 
 @dataclass
-class _Sound:
-    """Decodes the first sound of a file and encodes it as AAC."""
-
-    source: Source
-    out: OutputContainer
-    start_sec: float
-    _stream: Any = None
-    _resampler: Any = None
-    _next: int = 0  # the sample that comes next
-
-    def __post_init__(self) -> None:
-        import av
-
-        self._stream = self.out.add_stream("aac", rate=SOUND_RATE)
-        self._stream.layout = "stereo"
-        self._resampler = av.AudioResampler("fltp", "stereo", SOUND_RATE, 1024)
-
-    def take(self, packet: Packet[Any], end_sec: float = float("inf")) -> None:
-        """Write what a packet sounds like; damaged ones are passed over."""
-        from av.error import FFmpegError
-
-        try:
-            frames = packet.decode()
-        except (FFmpegError, ValueError):
-            return
-        for frame in frames:
-            if frame.pts is None or frame.time_base is None:
-                continue
-            at = float(frame.pts * frame.time_base) - origin_of(self.source)
-            if self.start_sec - SOUND_LEAD <= at < end_sec:
-                self._write(frame, at - self.start_sec)
-
-    def _write(self, frame: Any, at_sec: float) -> None:
-        # Samples are counted on, as long as the stamps agree: rounded ones would crackle.
-        wanted = round(at_sec * frame.sample_rate)
-        if abs(wanted - self._next) < frame.sample_rate // 10:
-            wanted = self._next
-        if wanted < self._next:
-            return
-        self._next = wanted + frame.samples
-        frame.pts, frame.time_base = wanted, Fraction(1, frame.sample_rate)
-        self._encode(frame)
-
-    def _encode(self, frame: Any) -> None:
-        for piece in self._resampler.resample(frame):
-            self.out.mux(self._stream.encode(piece))
-
-    def finish(self) -> None:
-        if self._next:
-            self._encode(None)
-            self.out.mux(self._stream.encode(None))
-
-
-@dataclass
 class _Pen:
     """Writes decoded pictures and sound."""
 
@@ -177,7 +122,7 @@ class _Pen:
     shape: Shape
     at_sec: float = 0.0
     _picture: Any = None
-    _sound: _Sound | None = None
+    _sound: Sound | None = None
     _before: VideoFrame | None = None  # what is on the screen when the stretch begins
     _last: float = -1.0  # when the last picture was written, and which
     _still: VideoFrame | None = None
@@ -293,7 +238,7 @@ class _Pen:
         self._picture.codec_context.time_base = self._picture.time_base = TICK
         self._picture.codec_context.thread_count = ENCODER_THREADS
         if self.shape.sound and self.source.container.streams.audio:
-            self._sound = _Sound(self.source, self.out, self.start_sec)
+            self._sound = Sound(self.source, self.out, self.start_sec)
             for packet in self._early:
                 self._sound.take(packet, self.end_sec)
 
@@ -345,7 +290,8 @@ class _Press:
     keep_sound: frozenset[str]
     at_sec: float = 0.0
     _picture: Any = None
-    _sound: Any = None  # a stream that is copied to, or a _Sound
+    _sound: Any = None  # a stream that is copied to, or a Sound
+    _held: Packet[Any] | None = None  # the last of the picture, until it is known how long it is
 
     def take(self, packet: Packet[Any]) -> bool:
         """Write a packet; tell whether the end is reached."""
@@ -362,10 +308,9 @@ class _Press:
             return False
         check_copy(self.source, packet, self.start_sec)
         self.at_sec = at
-        if at >= self.end_sec and packet.is_keyframe:
-            return True
-        self._write(packet, self._picture)
-        return False
+        over = at >= self.end_sec + (0 if packet.is_keyframe else MOST_EARLY_SEC)  # or: a still
+        self._put(None if over else packet, over)
+        return over
 
     def _begin(self) -> None:
         self._picture = self.out.add_stream_from_template(self.source.stream)
@@ -375,10 +320,20 @@ class _Press:
         if sound.codec_context.codec.canonical_name in self.keep_sound:
             self._sound = self.out.add_stream_from_template(sound)
         else:
-            self._sound = _Sound(self.source, self.out, self.start_sec)
+            self._sound = Sound(self.source, self.out, self.start_sec)
+
+    def _put(self, packet: Packet[Any] | None, over: bool) -> None:
+        """Write the picture before this one, which stands until the end where this is over it."""
+        held, self._held = self._held, packet
+        if held is None:
+            return
+        if over and held.dts is not None:
+            end = round((self.end_sec + origin_of(self.source)) / float(held.time_base))
+            held.duration = max(held.duration or 0, end - held.dts)
+        self._write(held, self._picture)
 
     def _hear(self, packet: Packet[Any], at_sec: float) -> None:
-        if isinstance(self._sound, _Sound):
+        if isinstance(self._sound, Sound):
             self._sound.take(packet)
         elif self._sound is not None and at_sec >= self.start_sec and packet.dts is not None:
             self._write(packet, self._sound)
@@ -392,6 +347,7 @@ class _Press:
 
     def finish(self) -> bool:
         """Write what is left; tell whether anything was written."""
-        if isinstance(self._sound, _Sound):
+        self._put(None, over=False)
+        if isinstance(self._sound, Sound):
             self._sound.finish()
         return self._picture is not None
