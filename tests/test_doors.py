@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "vidrec"
 FLOORS = [
     {"config", "sections", "types", "vectors", "errors", "extras", "files", "progress", "urls"}
     | {"calibration", "wording", "locks", "interrupts", "plugins", "origins", "trust", "reach"}
-    | {"batches", "csvfile", "records", "conditions", "point_ids"},
+    | {"batches", "csvfile", "records", "conditions", "options", "point_ids"},
     {"library"},
     {"media"},
     {"models"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,12 @@ from tests.clips import plain, write_clip
 from tests.word_library import put, word_settings
 from vidrec.api import Videos
 from vidrec.config import Settings
-from vidrec.errors import UsageError
+from vidrec.errors import LibraryError, UsageError
 from vidrec.ingest.index import index
+from vidrec.ingest.options import EmbedOptions
 from vidrec.library import Library
+from vidrec.options import Asking, Embedding
+from vidrec.search.session import Session
 
 
 @pytest.fixture
@@ -140,3 +144,17 @@ def test_a_history_may_hold_paths(words: Settings) -> None:
     with Videos(words) as videos:
         (row,) = videos.recommend("cat", history=(Path("/films/cat.mp4"),)).results
     assert row.filename == "dog.mp4"
+
+
+def test_type_checkers_know_every_option() -> None:
+    assert list(Embedding.__annotations__) == [one.name for one in fields(EmbedOptions)]
+    known = [one.name for one in fields(vidrec.Query)]
+    assert list(Asking.__annotations__) == [n for n in known if n not in ("parts", "k")]
+
+
+def test_a_closed_session_says_so(words: Settings) -> None:
+    session = Session(words)
+    session.close()
+    session.close()
+    with pytest.raises(LibraryError, match="was closed meanwhile: open it again"):
+        session.recommend(vidrec.Query((vidrec.Part("text", "cat"),)))

@@ -22,8 +22,11 @@ from vidrec.search.query import Part, Query
 from vidrec.search.session import Answer, Session
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from vidrec.ingest.embed import EmbedReport
     from vidrec.ingest.index import IndexReport
+    from vidrec.options import Asking, Embedding
     from vidrec.progress import Progress
 
 # A text (or "id:…"), a file, or a part with a weight.
@@ -58,7 +61,7 @@ class Videos:
         index: bool = True,
         progress: Progress | None = None,
         told: Callable[[Mapping[str, Any]], None] = lambda row: None,
-        **options: Any,
+        **options: Unpack[Embedding],
     ) -> EmbedReport:
         """Embed videos, folders or URLs, what is new of them, and bring the index up to date.
 
@@ -94,7 +97,11 @@ class Videos:
         return index(self.settings, recreate=recreate, prune=prune)
 
     def recommend(
-        self, *wishes: Wish, unlike: Wish | Iterable[Wish] = (), k: int = 10, **options: Any
+        self,
+        *wishes: Wish,
+        unlike: Wish | Iterable[Wish] = (),
+        k: int = 10,
+        **options: Unpack[Asking],
     ) -> Answer:
         """Return the best videos for what is wished: texts, ``Path`` of videos and images.
 

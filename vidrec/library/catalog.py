@@ -312,7 +312,8 @@ def _reason(error: Exception, path: Path) -> str:
             f"{error}; it is damaged: put a copy of {path.name} back (`vidrec doctor --deep` shows "
             f"how much is lost), or delete the folder {path.parent} to begin anew"
         )
-    return str(error)
+    closed = isinstance(error, sqlite3.ProgrammingError) and "closed" in str(error)
+    return "it was closed meanwhile: open it again" if closed else str(error)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

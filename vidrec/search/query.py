@@ -89,13 +89,13 @@ class Query:
     parts: tuple[Part, ...]
     k: int = 10
     clips: bool = False
-    conditions: tuple[Condition, ...] = ()
+    conditions: Sequence[Condition] = ()
     scope: QueryScope = "clip"
     pool: Pool = "mean"
     diversity: float = 0.0
     max_per: tuple[tuple[str, int], ...] = ()
     dedupe: bool = False
-    history: tuple[str | Path, ...] = ()
+    history: Sequence[str | Path] = ()
     like_history: bool = False
     min_score: float | None = None
     min_confidence: float | None = None
