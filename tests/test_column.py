@@ -25,7 +25,8 @@ def test_a_column_holds_what_each_of_its_values_does(seed: int) -> None:
     places = np.array(rng.choices(range(len(values)), k=50), np.int32)
     column = Column(places, values)
     conditions = [
-        Condition("x", op, rng.choice([1, 2, 2.5, -3, 10**20])) for op in ("<", "<=", ">", ">=")
+        Condition("x", op, rng.choice([1, 2.5, -3, 10**20, "b", ""]))
+        for op in ("<", "<=", ">", ">=")
     ]
     conditions += [Condition("x", "~", rng.choice(["c*", ("c*", "?"), "a.b", "[!c]*", "*"]))]
     for op in ("=", "in", "!="):

@@ -68,6 +68,10 @@ def found(settings: Settings, *where: str) -> str:
         (["year > 2000"], "ab"), (["year in 2008, 2007"], "ab"), (["mood ~ da*"], "c"),
         (["seen=true"], "c"),
         (["mood > ab"], "c"), (["split=train"], "b"),
+        (["label > Cats"], "b"), (["filename >= b", "filename < d"], "bc"),
+        (["label ~ [!C]*"], "b"), (["filename ~ [^b]*"], "b"),
+        (["mood ~ [a-d]a[!a]*"], "c"),
+        (["folder ~ "], ""), (["width < 99999999999999999999"], "abcd"),
     ],
 )  # fmt: skip
 def test_conditions(words: Settings, where: list[str], expected: str) -> None:
@@ -87,7 +91,9 @@ def test_a_field_nobody_knows_is_refused_with_the_known_ones(words: Settings) ->
         assert "'colour'" in problem and "year" in problem
 
 
-@pytest.mark.parametrize("word", ["novalue", "=x", "a b = 3", "added > soon", "width > 1O"])
+@pytest.mark.parametrize(
+    "word", ["novalue", "=x", "a b = 3", "added > soon", "width > 1O", "fps ~ 2*"]
+)
 def test_what_is_no_condition_is_refused(word: str) -> None:
     with pytest.raises(UsageError):
         parse_conditions([word])

@@ -117,9 +117,10 @@ def holds(stored: Any, op: str, wanted: tuple[Any, ...]) -> bool:
     """What a condition means, said once more."""
     number = isinstance(stored, (int, float)) and not isinstance(stored, bool)
     if op in ("<", "<=", ">", ">="):
-        below, equal = number and stored < wanted[0], number and stored == wanted[0]
-        return {"<": below, "<=": below or equal, ">": number and not below and not equal,
-                ">=": number and not below}[op]  # fmt: skip
+        alike = isinstance(stored, str) if isinstance(wanted[0], str) else number
+        below, equal = alike and stored < wanted[0], alike and stored == wanted[0]
+        return {"<": below, "<=": below or equal, ">": alike and not below and not equal,
+                ">=": alike and not below}[op]  # fmt: skip
     if op == "~":
         return isinstance(stored, str) and any(fnmatch.fnmatchcase(stored, w) for w in wanted)
     same = any(type(w) is type(stored) or (number and type(w) is not bool and w is not None
@@ -180,8 +181,14 @@ def random_filter(rng: random.Random, points: list[Point]) -> Filter | None:
         some = rng.choice([1999, 2000, 2007.5])
         conditions.append(Condition("year", rng.choice(["<", "<=", ">", ">="]), some))
     if rng.random() < 0.3:
-        pattern = rng.choice(["*", "c*", "?og", "[cd]*t", "C*", "*🎬"])
+        pattern = rng.choice(
+            ["*", "c*", "?og", "[cd]*t", "C*", "*🎬", "[!c]*", "[^d]*", "[", "[]]"]
+        )
         conditions.append(Condition(rng.choice(["label", "quoted"]), "~", pattern))
+    if rng.random() < 0.3:
+        text = rng.choice(["cat", "cau", "Z", "film 1.mp4", "naïve 🎬", ""])
+        key = rng.choice(["label", "quoted", "filename", "year"])
+        conditions.append(Condition(key, rng.choice(["<", "<=", ">", ">="]), text))
     videos = sorted({point.payload.video_id for point in points})
     return Filter(
         scope=rng.choice([None, None, "clip", "video"]),

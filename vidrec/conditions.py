@@ -1,7 +1,8 @@
 """Conditions and filters: which points may match, and what that means, for every store alike.
 
 Values compare as JSON does: 1 equals 1.0, but neither "1" nor true; None is null or missing. Larger
-and smaller are of numbers. ``~`` is a shell's pattern over a whole text (``*``, ``?``, ``[abc]``),
+and smaller compare numbers with numbers and texts with texts, letter by letter (dates such as
+2026-11-25). ``~`` is a shell's pattern over a whole text (``*``, ``?``, ``[abc]``, ``[!abc]``),
 capitals counting. Of a list, one value is enough. What is missing is unequal to everything else.
 """
 
@@ -17,7 +18,12 @@ from vidrec.records import dataclass
 from vidrec.types import PAYLOAD_FIELDS, Payload, Scalar, Scope
 
 Operator: TypeAlias = Literal["=", "!=", "<", "<=", ">", ">=", "in", "~"]
+NUMBERS = (
+    "start_sec", "end_sec", "duration_sec", "width", "height", "fps", "size", "added"
+)  # fmt: skip
 ORDERS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +47,11 @@ class Condition:
         if self.op not in get_args(Operator):
             known = " ".join(get_args(Operator))
             raise UsageError(f"a condition has one of {known}. Received: {self.op!r}")
-        several = isinstance(self.value, (tuple, list, set, frozenset))
-        value = tuple(map(_plain, self.value)) if several else _plain(self.value)
+        value = self.value
+        if not isinstance(value, (tuple, list, set, frozenset)):
+            value = _plain(value)
+        elif type(value) is not tuple or not _PLAIN.issuperset(map(type, value)):
+            value = tuple(map(_plain, value))
         object.__setattr__(self, "value", value)
 
     @property
@@ -70,7 +79,9 @@ def holds(condition: Condition, stored: Any) -> bool:
 
 def _holds(op: str, values: tuple[Any, ...], stored: Any) -> bool:
     if op in ORDERS:
-        return is_number(stored) and ORDERS[op](stored, values[0])
+        wanted = values[0]
+        alike = is_number(stored) if is_number(wanted) else isinstance(stored, str)
+        return alike and bool(ORDERS[op](stored, wanted))
     if op == "~":
         return isinstance(stored, str) and any(fnmatchcase(stored, value) for value in values)
     return any(same_value(stored, value) for value in values)
@@ -104,17 +115,19 @@ def check_filter(where: Filter) -> None:
     """Refuse conditions that mean nothing.
 
     Raises:
-        UsageError: one is larger or smaller than what is no number, or has no text as its pattern.
+        UsageError: one is larger or smaller than what is neither a number nor a text, or several
+            values, or has no text as its pattern.
     """
     for condition in where.conditions:
-        wrong = (condition.op in ORDERS and not is_number(condition.value)) or (
-            condition.op == "~" and not all(isinstance(value, str) for value in condition.values)
-        )
-        if wrong:
-            kind = "a text" if condition.op == "~" else "a number"
-            raise UsageError(
-                f"{condition.key}{condition.op} takes {kind}. Received: {condition.value!r}"
-            )
+        op, value = condition.op, condition.value
+        number = condition.key in NUMBERS and op != "~"
+        if op in ORDERS and not (is_number(value) or (isinstance(value, str) and not number)):
+            kind = "a number" if number else "a number or a text"
+        elif op == "~" and not all(isinstance(one, str) for one in condition.values):
+            kind = "a text"
+        else:
+            continue
+        raise UsageError(f"{condition.key}{op} takes {kind}. Received: {value!r}")
 
 
 def check_keys(where: Filter, keys: Collection[str]) -> None:

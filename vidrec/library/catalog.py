@@ -12,6 +12,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -267,9 +268,15 @@ class Catalog:
 
 
 def _connect(name: str, *, uri: bool = False) -> sqlite3.Connection:
-    return sqlite3.connect(
+    db = sqlite3.connect(
         name, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=uri
     )
+    # A shell's pattern with brackets, which GLOB reads in its own way.
+    db.create_function(
+        "fits", 2, lambda value, pattern: value is not None and fnmatchcase(str(value), pattern),
+        deterministic=True,
+    )  # fmt: skip
+    return db
 
 
 def _make(path: Path) -> None:

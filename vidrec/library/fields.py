@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import PurePath
 from typing import Any
 
-from vidrec.conditions import Condition
+from vidrec.conditions import Condition, Filter, check_filter
 from vidrec.errors import UsageError
 from vidrec.library.catalog import Catalog
 from vidrec.types import Scalar
@@ -92,8 +92,10 @@ class Fields(Catalog):
         """Return the ids of the videos that meet all conditions; None if there is none to meet.
 
         Raises:
-            UsageError: a field is not known; the message names those that are.
+            UsageError: a condition is wrong, or a field is not known; the message names those that
+                are.
         """
+        check_filter(Filter(conditions=tuple(conditions)))
         met: set[str] | None = None
         for condition in conditions:
             ids = self._meeting(condition)
@@ -149,15 +151,16 @@ def _stored(value: Scalar) -> str | int | float:
 
 def _test(column: str, condition: Condition) -> tuple[str, list[Any]]:
     """Return a condition in SQL and its values."""
-    value = condition.value
+    value, values = condition.value, list(condition.values)
     if condition.op in ("=", "in"):
         stored = [_stored(one) for one in condition.values if one is not None]
         test = f"{column} IN ({', '.join('?' * len(stored))})"
         return (f"({test} OR {column} IS NULL)" if None in condition.values else test), stored
     if condition.op == "~":
-        return f"{column} GLOB ?", [str(value)]
+        tests = [f"{column} GLOB ?" if "[" not in v else f"fits({column}, ?)" for v in values]
+        return f"({' OR '.join(tests) or 'false'})", values
     kinds = "('text')" if isinstance(value, str) else "('integer', 'real')"
-    return f"typeof({column}) IN {kinds} AND {column} {condition.op} ?", [value]
+    return f"typeof({column}) IN {kinds} AND {column} {condition.op} ?", [_stored(value)]
 
 
 def _in_folder(place: str, condition: Condition) -> bool:
@@ -166,7 +169,8 @@ def _in_folder(place: str, condition: Condition) -> bool:
     for value in map(str, condition.values):
         mine = str(folder) if "/" in value or "\\" in value else folder.name
         if condition.op == "~":
-            if PurePath(mine).match(value) or fnmatchcase(mine, value):
+            below = PurePath(value).parts and PurePath(mine).match(value)
+            if below or fnmatchcase(mine, value):
                 return True
         elif mine == value.rstrip("/"):
             return True

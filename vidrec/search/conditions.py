@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from vidrec.conditions import Condition
+from vidrec.conditions import NUMBERS, Condition
 from vidrec.errors import UsageError
 from vidrec.files import parsed_json
 from vidrec.types import Scalar
@@ -17,7 +17,6 @@ _CONDITION = re.compile(
     r"\s*(?P<key>[^\s=!<>~]+)\s*(?P<op>!=|<=|>=|=|<|>|~|(?<=\s)in(?=\s))\s*(?P<value>.*?)\s*",
     re.DOTALL,
 )
-NUMBERS = ("duration_sec", "width", "height", "fps", "size")
 _CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:\.\d+)?)")
 
 
@@ -47,6 +46,8 @@ def parse_conditions(words: Sequence[str]) -> tuple[Condition, ...]:
         elif op == "!=":
             others += [Condition(key, "!=", one) for one in _equal(key, value)]
         elif op == "~":
+            if key in NUMBERS:
+                raise UsageError(f"{key} is a number: ~ takes texts. Received: {word}")
             others.append(Condition(key, "~", value))
         else:
             others.append(Condition(key, op, _ordered(key, value)))  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from vidrec.conditions import ORDERS, Condition, Filter, check_filter, holds
+from vidrec.conditions import ORDERS, Condition, Filter, check_filter, holds, is_number
 from vidrec.config import Settings
 from vidrec.embedders import load_embedder
 from vidrec.embedders.base import Embedder
@@ -122,6 +122,10 @@ class Told:
     def _check(self, condition: Condition) -> None:
         check_filter(Filter(conditions=(condition,)))
         words = self._embedder.fields[condition.key]
+        if condition.op in ORDERS and not is_number(condition.value):
+            raise UsageError(
+                f"{condition.key}{condition.op} takes a number. Received: {condition.value!r}"
+            )
         if condition.op in ORDERS or condition.op == "~":
             return
         unknown = [one for one in condition.values if words and one not in words]

@@ -32,8 +32,13 @@ class Column:
 
     def _of_values(self, condition: Condition) -> Mask:
         """Return for which values a condition holds."""
-        if condition.op in ORDERS:
-            found: Mask = ORDERS[condition.op](self._numbers, condition.values[0])
+        first: Any = condition.values[0] if condition.values else None
+        if condition.op in ORDERS and not isinstance(first, str):
+            found: Mask = ORDERS[condition.op](self._numbers, first)
+        elif condition.op in ORDERS:
+            order = ORDERS[condition.op]
+            texts = (type(value) is str and order(value, first) for value in self._values)
+            found = np.fromiter(texts, bool, len(self._values))
         elif condition.op == "~":
             fits = re.compile("|".join(map(translate, condition.values))).match
             texts = (type(value) is str and fits(value) is not None for value in self._values)

@@ -44,11 +44,13 @@ class Allowed:
         except UnindexedError:
             return False  # every key that a point has was indexed when it was written
 
-    def without_patterns(self, where: Filter) -> Filter:
-        """Replace each pattern by the values that fit: Qdrant has none over whole texts."""
+    def spelt_out(self, where: Filter) -> Filter:
+        """Replace patterns and orders of texts by the values that fit: Qdrant has neither."""
 
         def spelt_out(condition: Condition) -> Condition:
-            if condition.op != "~":
+            if condition.op != "~" and not (
+                condition.op in BOUNDS and isinstance(condition.value, str)
+            ):
                 return condition
             self.check_keys([condition.key])
             values = self.engine.values(self.name, condition.key)
@@ -105,7 +107,7 @@ def conditions(models: Any, where: Filter, having: str | None = None) -> Any | N
     With ``having`` only points match that have a value under that key.
 
     Both libraries name and nest their conditions alike. Values compare as ``vidrec.conditions``
-    says; of ``~`` there are none left: the store has looked which values fit.
+    says; of ``~`` and orders of texts there are none left: the store has looked what fits.
     """
     must, must_not = [], [] if having is None else [_empty(models, having)]
     if where.scope is not None:

@@ -117,7 +117,7 @@ class QdrantStore(VectorStore):
         self._allowed.check_keys(
             c.key for c in where.conditions if c.op == "!=" or None in c.values
         )
-        where = self._allowed.without_patterns(where)
+        where = self._allowed.spelt_out(where)
         tenant = self._mark.conditions(own=False)
         where = replace(where, conditions=(*where.conditions, *tenant))
 
