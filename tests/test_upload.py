@@ -190,7 +190,7 @@ def test_public_objects_are_read_without_a_signature(server: S3StandIn, tmp_path
         ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "no AWS credentials"),
         ({"VIDREC_S3_BUCKET": "not-there"}, "no bucket not-there"),
         ({"VIDREC_S3_BUCKET": "No Bucket!"}, "is no bucket name"),
-        ({"VIDREC_S3_REGION": "us-west-2"}, "use --region eu-west-1"),
+        ({"VIDREC_S3_REGION": "us-west-2"}, "--region) to eu-west-1"),
         ({"VIDREC_S3_PROFILE": "nobody"}, "no AWS profile nobody"),
         ({"VIDREC_S3_ENDPOINT_URL": "http://127.0.0.1:9"}, "cannot reach http://127.0.0.1:9"),
         ({"AWS_ENDPOINT_URL_S3": "nonsense", "VIDREC_S3_ENDPOINT_URL": ""}, "is no endpoint"),

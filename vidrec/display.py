@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias
 
 from vidrec.errors import VidrecError
 from vidrec.progress import Progress
+from vidrec.urls import without_secrets
 from vidrec.wording import count as count
 from vidrec.wording import dollars as dollars
 from vidrec.wording import moment as moment
@@ -127,7 +128,7 @@ def accept_any_text() -> None:
 
 def error_of(error: VidrecError) -> dict[str, Any]:
     """Return an error as JSON has it."""
-    message = " ".join(str(error).split())
+    message = without_secrets(" ".join(str(error).split()))
     return {"error": message, "kind": type(error).__name__, "exit_code": error.exit_code}
 
 
@@ -248,8 +249,12 @@ def _spelled(line: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Return text that breaks no line and steers no terminal: file names may hold anything."""
-    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    """Return text that breaks no line and steers no terminal: file names may hold anything.
+
+    Nor has a URL in it a password or what signs it.
+    """
+    escaped = _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return without_secrets(escaped)
 
 
 def colours(stream: TextIO | None = None) -> bool:

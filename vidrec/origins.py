@@ -170,13 +170,8 @@ def shown(name: str, value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [shown(name, inner) for inner in value]
     if isinstance(value, (str, os.PathLike)):
-        return shown_text(str(value))
+        return shown_url(str(value))
     return value
-
-
-def shown_text(text: str) -> str:
-    """Return a text without what a URL in it lets others do."""
-    return shown_url(text) if "://" in text else text.rpartition("@")[2]
 
 
 def problem_of(given: Given, error: Mapping[str, Any], known: Sequence[str] = ()) -> str:

@@ -13,6 +13,8 @@ _COMPANION = re.compile(
     r"(?i)^(x-amz-.*|x-goog-.*|googleaccessid|expires|policy|key-pair-id|s[a-z]{1,2}|sk[a-z]+)$"
 )
 
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'`<>]+")
+
 
 def stable_url(url: str) -> str:
     """Return a URL without its password, and without the parameters that sign it.
@@ -54,9 +56,18 @@ def checked_endpoint(url: str) -> str:
 def shown_url(url: str) -> str:
     """Return a URL as it may be shown, also one that is none."""
     try:
-        return stable_url(url)
+        if "://" in url:
+            return stable_url(url)
     except ValueError:
-        return url.rpartition("@")[2].partition("?")[0]
+        pass
+    return url.rpartition("@")[2].partition("?")[0]
+
+
+def without_secrets(text: str) -> str:
+    """Return a text with each URL in it as it may be shown."""
+    if "://" not in text:
+        return text
+    return _URL.sub(lambda url: shown_url(url[0]) if re.search("[@?]", url[0]) else url[0], text)
 
 
 def asked_wait(text: str | None, now: float) -> float | None:

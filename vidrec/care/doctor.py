@@ -137,8 +137,7 @@ def _twelve_labs(settings: Settings) -> Iterator[Check]:
     with closing(Service(brief, Clock())) as service:
         # Listing costs nothing, and needs a good key.
         service.call("list its jobs", lambda sdk: sdk.embed.v_2.tasks.list(page_limit=1))
-    where = settings.marengo.base_url or "api.twelvelabs.io"
-    yield Check("Twelve Labs", "ok", f"{where} accepts the key")
+    yield Check("Twelve Labs", "ok", f"{service.where} accepts the key")
     if settings.marengo.price_video_minute is None:
         mend = "set [marengo] price_video_minute"
         yield Check("price", "warning", "not set: costs cannot be estimated", mend)
@@ -149,8 +148,7 @@ def _bucket(settings: Settings) -> Iterator[Check]:
 
     storage = S3Storage(settings.s3, settings.cache)
     storage.check()
-    where = settings.s3.endpoint_url or "AWS"
-    detail = f"bucket {storage.bucket} at {where} can be used"
+    detail = f"bucket {storage.bucket} at {storage.where} can be used"
     if settings.s3.public:
         mend = "set [s3] public = false"
         yield Check("S3", "warning", f"{detail}; uploads are public, for good", mend)

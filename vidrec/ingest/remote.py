@@ -25,7 +25,7 @@ from vidrec.media.extensions import VIDEO_EXTENSIONS
 from vidrec.storage.http import look, read
 from vidrec.storage.resume import Patience
 from vidrec.storage.s3 import S3Storage, parse_s3_url, s3_url
-from vidrec.urls import stable_url
+from vidrec.urls import shown_url, stable_url
 
 # Never the time of a real file: a cached file's time stands for its ETag.
 _OLD_NS = 10**18
@@ -89,14 +89,14 @@ class Remote:
         try:
             yield from self._at(url, exclude)
         except (StorageError, UsageError, ConfigError) as exc:
-            yield Source(Path(url), url=_named(url), problem=str(exc))
+            yield Source(Path(url), url=shown_url(url), problem=str(exc))
 
     def _at(self, url: str, exclude: Sequence[str]) -> Iterator[Source]:
         if not url.startswith("s3://"):
             try:
                 yield self._source(url, stable_url(url))
             except ValueError as exc:
-                raise UsageError(f"{url} is no URL: {exc}") from exc
+                raise UsageError(f"{shown_url(url)} is no URL: {exc}") from exc
             return
         bucket, prefix = parse_s3_url(url)
         exact = self.storage.find(bucket, prefix) if prefix and not prefix.endswith("/") else None
@@ -231,13 +231,6 @@ def _left_out(inside: str, exclude: Sequence[str]) -> bool:
     """Whether a key, or a folder that it lies in, is not to be looked at."""
     path = PurePosixPath(inside)
     return any(left_out(part, exclude) for part in (path, *path.parents) if part.name)
-
-
-def _named(url: str) -> str:
-    try:
-        return stable_url(url)
-    except ValueError:
-        return url.partition("?")[0]
 
 
 def _at_most(limit: int) -> Callable[[int], None]:

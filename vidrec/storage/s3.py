@@ -121,6 +121,11 @@ class S3Storage:
             raise UsageError("no bucket: name one with --bucket or as [s3] bucket in the config")
         return self.settings.bucket
 
+    @property
+    def where(self) -> str:
+        """The address that is asked, as it may be shown: known once a request was made."""
+        return self._clients.where
+
     def check(self, bucket: str | None = None) -> None:
         """Find out at once whether the credentials, the bucket and its region are good.
 

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from vidrec.errors import StorageError, UsageError
 from vidrec.files import writing
 from vidrec.reach import REACH_SECONDS, reach
-from vidrec.storage.s3_errors import Doing, wrong_region
+from vidrec.storage.s3_errors import ENDPOINT, Doing, wrong_region
 from vidrec.urls import shown_url
 
 if TYPE_CHECKING:
@@ -272,7 +272,7 @@ class Clients:
             reach(endpoint)
         except (OSError, ValueError) as exc:
             raise StorageError(
-                f"cannot reach {self.where} ({exc}): check the network and --endpoint-url",
+                f"cannot reach {self.where} ({exc}): check the network and {ENDPOINT}",
                 code="EndpointConnectionError",
             ) from exc
         self._reached = True

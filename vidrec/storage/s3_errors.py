@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vidrec.errors import StorageError
-from vidrec.urls import shown_url
+from vidrec.urls import shown_url, without_secrets
 
 if TYPE_CHECKING:
     from vidrec.sections import S3Settings
@@ -16,14 +16,17 @@ BAD_CREDENTIALS = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"
                    "TokenRefreshRequired", "AuthFailure", "InvalidSecurity")  # fmt: skip
 WRONG_REGION = ("PermanentRedirect", "AuthorizationHeaderMalformed", "TemporaryRedirect",
                 "IllegalLocationConstraintException")  # fmt: skip
+# What names the address of a server, in the words of each place where it may be named.
+ENDPOINT = "[s3] endpoint_url (upload --endpoint-url, AWS_ENDPOINT_URL_S3)"
 BUSY = ("SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "503", "500")
 
 
 def wrong_region(bucket: str | None, region: str | None) -> StorageError:
     """The error for a bucket that lies elsewhere; ``region`` where it lies, if known."""
-    mend = f"--region {region}" if region else "--region with the bucket's region"
     return StorageError(
-        f"bucket {bucket} is not in this region: use {mend} ([s3] region)", code="WrongRegion"
+        f"bucket {bucket} is not in this region: set [s3] region (VIDREC_S3_REGION, upload "
+        f"--region) to {region or 'the one it is in'}",
+        code="WrongRegion",
     )
 
 
@@ -49,7 +52,7 @@ class Doing:
             code, problem = "OSError", f"cannot {self.action} {self.target}: {error}"
         else:
             return None
-        return StorageError(" ".join(problem.split()), code=code)
+        return StorageError(without_secrets(" ".join(problem.split())), code=code)
 
     @property
     def target(self) -> str:
@@ -67,7 +70,7 @@ class Doing:
             secret = "session token" if "Token" in code else secret
             return code, (
                 f"{self.where} refuses the {secret}{self.who} ({code}): check the AWS credentials "
-                "(`aws configure`, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or --profile)"
+                "(`aws configure`, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or [s3] profile)"
             )
         if code in WRONG_REGION or status == 301:
             header = about.get("HTTPHeaders", {}).get("x-amz-bucket-region")
@@ -101,17 +104,17 @@ class Doing:
             case "NoCredentialsError" | "PartialCredentialsError" | "CredentialRetrievalError":
                 return (
                     "no AWS credentials: run `aws configure`, set AWS_ACCESS_KEY_ID and "
-                    "AWS_SECRET_ACCESS_KEY, or name a --profile; for a bucket that anyone may "
+                    "AWS_SECRET_ACCESS_KEY, or set [s3] profile; for a bucket that anyone may "
                     "read set [s3] anonymous"
                 )
             case "ProfileNotFound":
                 return f"no AWS profile {self.profile}: see ~/.aws/config"
             case "EndpointConnectionError" | "ConnectTimeoutError" | "ConnectionClosedError":
-                return f"cannot reach {self.where}: check the network and --endpoint-url"
+                return f"cannot reach {self.where}: check the network and {ENDPOINT}"
             case "ReadTimeoutError" | "HTTPClientError":
                 return f"{self.where} did not answer in time: run the same command again"
             case "SSLError":
-                return f"{self.where} has no valid certificate: check --endpoint-url"
+                return f"{self.where} has no valid certificate: check {ENDPOINT}"
             case "ParamValidationError" if "bucket name" in str(error).lower():
                 return f"{self.bucket} is no bucket name: 3 to 63 small letters, digits, - and ."
             case "ValueError" if "endpoint" in str(error):

@@ -176,7 +176,7 @@ class Service:
         except ValueError:
             body = None
         headers = {name.lower(): value for name, value in response.headers.items()}
-        self._local.reply = Reply(response.status_code, body, headers)
+        self._local.reply = Reply(response.status_code, body, headers, key=self._key)
 
     def call(self, what: str, request: Callable[[Any], object], *, paid: bool = False) -> Any:
         """Make a request with patience and return the answer's JSON.

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vidrec.errors import EmbedderError
-from vidrec.urls import asked_wait
+from vidrec.origins import MASK
+from vidrec.urls import asked_wait, without_secrets
 
 _PERMANENT = (501, 505, 506, 508, 510, 511)  # whoever answers so will do it again
 _NUMBER = re.compile(r"\d+(\.\d+)?")
@@ -22,6 +23,7 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     lost: str = ""
     sent: bool = True
+    key: str = field(default="", repr=False)  # which some answers repeat
 
     @property
     def ok(self) -> bool:
@@ -42,6 +44,7 @@ class Reply:
     def message(self) -> str:
         """The service's words without the signatures of URLs."""
         words = str(self.error.get("message") or self.code or f"HTTP {self.status}")
+        words = words.replace(self.key, MASK) if self.key else words
         return clean(words)[:300]
 
     @property
@@ -78,7 +81,8 @@ class Reply:
 
 def clean(text: str) -> str:
     """One line, with the query (and so the signature) of every URL left out."""
-    return " ".join(re.sub(r"(https?://[^\s?\"']+)\?[^\s\"']*", r"\1?…", text).split())
+    cut = re.sub(r"(https?://[^\s?\"']+)\?[^\s\"']*", r"\1?…", text)
+    return without_secrets(" ".join(cut.split()))
 
 
 def checked_id(found: str, thing: str) -> str:

@@ -23,6 +23,7 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 from vidrec.errors import StoreError
 from vidrec.files import parsed_json
 from vidrec.stores.qdrant.engine import RefusedError, TooLargeError, UnindexedError
+from vidrec.urls import without_secrets
 
 T = TypeVar("T")
 
@@ -31,6 +32,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.25, 15.0
 LIBRARY_ERRORS = (
     UnexpectedResponse, ResponseHandlingException, QdrantException, grpc.RpcError,
     httpx.HTTPError, httpx.InvalidURL, ValidationError, ValueError, OSError, MemoryError,
+    AssertionError,  # of an answer without a result
 )  # fmt: skip
 
 
@@ -134,7 +136,8 @@ def as_store_error(exc: BaseException, where: str) -> StoreError:
     source = exc.source if isinstance(exc, ResponseHandlingException) else exc
     if isinstance(source, httpx.HTTPError):
         return _by_transport(source, where)
-    if isinstance(source, (ValidationError, json.JSONDecodeError, UnicodeDecodeError)):
+    strange = (ValidationError, json.JSONDecodeError, UnicodeDecodeError, AssertionError)
+    if isinstance(source, strange):
         return StoreError(
             f"what answers at {where} does not speak like Qdrant: check url and port "
             "(HTTP is 6333), and that the server is 1.16 or newer"
@@ -146,6 +149,7 @@ def as_store_error(exc: BaseException, where: str) -> StoreError:
 
 def _by_status(status: int, says: str, where: str) -> StoreError:
     lower = says.lower()
+    detail = f": {_line(says)}" if says else ""
     if status in (401, 403):
         return StoreError(
             f"Qdrant at {where} refused the API key ({status}): set [qdrant] api_key or "
@@ -169,8 +173,7 @@ def _by_status(status: int, says: str, where: str) -> StoreError:
             "again; what was written stays"
         )
     if 400 <= status < 500:
-        return RefusedError(f"Qdrant at {where} refused a request ({status}): {_line(says)}")
-    detail = f": {_line(says)}" if says else ""
+        return RefusedError(f"Qdrant at {where} refused a request ({status}){detail}")
     return StoreError(f"Qdrant at {where} failed ({status}){detail}: try it again later")
 
 
@@ -197,4 +200,4 @@ def _by_transport(source: httpx.HTTPError, where: str) -> StoreError:
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())[:300]
+    return without_secrets(" ".join(text.split()))[:300]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -55,6 +56,8 @@ def connect(
         options["url"] = url = url if "//" in url else f"http://{url}"
         where = _address(url, options["port"])
     else:
+        if re.search(r"[/@?#\s]", settings.host or ""):
+            raise ConfigError("[qdrant] host is a name or number alone: a URL belongs to url")
         local = settings.host in ("localhost", "127.0.0.1", "::1")
         options |= {"host": settings.host, "https": key is not None and not local}
         where = f"{'https' if options['https'] else 'http'}://{settings.host}:{options['port']}"
