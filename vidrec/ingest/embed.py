@@ -229,7 +229,6 @@ def embed(
             enter(library.lock(f"embed-{embedder.name}", wait=options.wait))
             for fingerprint in embedder.fingerprints:
                 library.register(fingerprint)
-            forget_failures_of_gone(library, embedder.name)
         enter(first_interrupt(cancel))
         run = _run(settings, library, embedder, options, progress, report, told, cancel)
         until_the_end.callback(embedder.close)
@@ -291,6 +290,7 @@ def _drain(
         )
     )  # fmt: skip
     if not options.dry_run:
+        forget_failures_of_gone(run.library, embedder.name)
         found = {source.name for source in sources}
         for prefix in filter(is_remote, paths or ()):  # what could not be listed before is now
             if prefix not in found:

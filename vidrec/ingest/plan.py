@@ -16,7 +16,8 @@ from typing import Literal, TypeAlias
 
 from vidrec.embedders.base import Embedder
 from vidrec.errors import MediaError, UsageError, VidrecError, failure_of
-from vidrec.ingest.remote import Remote
+from vidrec.ingest.remote import Remote, is_remote
+from vidrec.ingest.remove import is_gone
 from vidrec.ingest.scan import LabelFrom, Source, described, stamp_of
 from vidrec.library import Library
 from vidrec.types import Video
@@ -143,7 +144,12 @@ def sources_of(
     """
     below: dict[str, bool] = {}
     if paths is None and retry_failed:
-        below = {f.source: f.below for f in library.failures() if f.stage == embedder.name}
+        below = {
+            failure.source: failure.below
+            for failure in library.failures()
+            if failure.stage == embedder.name
+            and (is_remote(failure.source) or not is_gone(Path(failure.source)))
+        }
         paths = list(below)
     elif paths is None:
         raise UsageError("nothing to embed: name files or folders, or - for a list on stdin")

@@ -116,9 +116,13 @@ def forget_failures_of_gone(library: Library, stage: str | None = None) -> None:
         if stage not in (None, failure.stage) or "://" in failure.source:
             continue
         path = Path(failure.source)
-        gone = not os.path.lexists(path) and exists(path.parent)
-        if gone or (is_folder(path) and os.access(path, os.R_OK | os.X_OK)):
+        if is_gone(path) or (is_folder(path) and os.access(path, os.R_OK | os.X_OK)):
             library.clear_failure(failure.stage, failure.source)
+
+
+def is_gone(path: Path) -> bool:
+    """Whether a file is no longer in its folder, which is there."""
+    return not os.path.lexists(path) and exists(path.parent)
 
 
 def _meant(library: Library, name: str) -> list[str]:
