@@ -61,13 +61,12 @@ def test_transparency_is_laid_on_white(tmp_path: Path) -> None:
     assert (read_image(tmp_path / "p.png", (8, 8)) == 255).all()
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_grey_images_of_8_and_16_bits(tmp_path: Path, dtype: type) -> None:
-    top = np.iinfo(dtype).max
+@pytest.mark.parametrize(("dtype", "top"), [(np.uint8, 255), (np.uint16, 65535), (np.float32, 1)])
+def test_grey_images_of_any_depth(tmp_path: Path, dtype: type, top: int) -> None:
     ramp = np.linspace(0, top, 256).astype(dtype).reshape(16, 16)
-    Image.fromarray(ramp).save(tmp_path / "a.png")
+    Image.fromarray(ramp).save(tmp_path / "a.tif")
 
-    pixels = read_image(tmp_path / "a.png", (16, 16))
+    pixels = read_image(tmp_path / "a.tif", (16, 16))
 
     assert np.abs(pixels[..., 0].ravel().astype(int) - np.arange(256)).max() <= 1
     assert (pixels[..., 0] == pixels[..., 2]).all()

@@ -11,7 +11,7 @@ from tests import videos
 from tests.recordings import SLIDE, TEN_SECONDS, record
 from vidrec.media.cut import cut
 from vidrec.media.probe import probe
-from vidrec.media.sampling import frames_at
+from vidrec.media.sampling import frames_at, iter_clip_frames
 
 HOUR = 3600
 WRAP_SEC = 2**33 / 90_000  # when MPEG's clock counts from 0 again
@@ -170,3 +170,17 @@ def test_a_clock_that_counts_from_zero_again(tmp_path: Path, kind: str, sound: b
     slide = [second - 600 * (second > 900) for second in SLIDE]
     record(tmp_path / "b.bin", kind, slide, WRAP_SEC - 100, sound)
     assert shown(tmp_path / "b.bin", [2.1, 200, 309.9]) == pytest.approx([10, 24, 49], abs=2)
+
+
+def test_what_goes_on_in_another_stream_is_not_left_out_in_silence(tmp_path: Path) -> None:
+    """FFmpeg makes another stream of another codec; of sound that merely lasts longer, no word."""
+    part = videos.write_video(tmp_path / "a.flv", [videos.picture(k // 5) for k in range(250)])
+    mute = part.read_bytes()
+    (tmp_path / "joined.flv").write_bytes(
+        mute + record(tmp_path / "b.bin", "flv", TEN_SECONDS, sound=True)
+    )
+    for name, said in (("a.flv", False), ("b.bin", False), ("joined.flv", True)):
+        notes: list[str] = []
+        list(iter_clip_frames(tmp_path / name, 10, 2, (64, 96), warnings=notes))
+        assert [note for note in notes if "the picture ends after" in note] == notes
+        assert bool(notes) == said

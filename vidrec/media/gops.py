@@ -34,6 +34,8 @@ _STILL_SEC = 10.0
 _LEAD_SEC = 0.5
 # Where in the file a frame lies that does not tell it: within so much after the one before it.
 _NEAR_BYTES = 1 << 20
+# What follows on the picture is much: recordings of other streams were joined, or sound goes on.
+_REST_BYTES, _REST_SHARE = 1 << 16, 0.2
 # Containers that count frames instead of stamping them: where frames are reordered, what stamps
 # they seem to have are guesses, and only the order in which the decoder puts frames out is right.
 COUNTING_FORMATS = frozenset({"avi", "h264", "hevc", "m4v", "mpegvideo", "vc1", "obu", "ivf"})
@@ -102,6 +104,7 @@ class GopReader:
         kind = source.container.format.name
         self._restarts = kind in RESTARTING_FORMATS  # what was joined cannot be sought in
         self._origin: float | None = None  # the stamp at which the file begins to play
+        self._reached = 0  # where in the file the last packet lies, as far as that is told
         self._read_to = 0  # where in the file the last packet whose place is told lies
         self._shift_sec = 0.0  # what restarts of the clock have added so far
         self._stood_sec = 0.0  # how long stills have stood so far
@@ -199,12 +202,23 @@ class GopReader:
                     f"{self.source.path}: given up after {stall_sec:g} s without a frame"
                 )
             try:
-                yield next(packets)
+                packet = next(packets)
             except StopIteration:
+                self.error = self._left_out()
                 return
             except MediaError as exc:
                 self.error = str(exc).removeprefix(f"{self.source.path}: ")
                 return
+            self._reached = packet.pos or self._reached
+            yield packet
+
+    def _left_out(self) -> str:
+        """Say so where much of a file follows on its picture: it may go on in another stream."""
+        size = self.source.path.stat().st_size if self._restarts and self._reached else 0
+        rest = size - self._reached
+        if rest < max(_REST_BYTES, _REST_SHARE * size):
+            return ""
+        return f"the picture ends after {100 * self._reached / size:.0f} % of the file"
 
     def _stamp(self, gop: Gop) -> None:
         """Work out when the frames of a GOP are shown, and in what order."""

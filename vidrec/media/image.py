@@ -73,7 +73,8 @@ def _rgb(image: Image) -> Image:
 
     if image.mode.startswith(("I", "F")):  # 16 or 32 bits, one channel
         levels = np.asarray(image, np.float64)
-        top = 65535.0 if levels.max(initial=0) > 255 else 255.0
+        most = levels.max(initial=0)
+        top = 1.0 if image.mode == "F" and most <= 1 else 65535.0 if most > 255 else 255.0
         grey = (levels / top * 255).round().clip(0, 255).astype(np.uint8)
         return images.fromarray(grey).convert("RGB")
     if image.has_transparency_data:
