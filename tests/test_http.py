@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -282,3 +283,31 @@ def test_a_full_disk_is_not_the_servers_fault(serve: Serve) -> None:
     url, _ = serve(b"x" * 100_000, lambda handler: handler.send())
     with pytest.raises(OSError, match="No space"), Path("/dev/full").open("wb", 0) as full:
         read(url, full, lambda got: None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("name", "bits"), [("gzip", 31), ("x-gzip", 31), ("deflate", 15)])
+def test_what_is_packed_unasked_comes_as_it_was(
+    serve: Serve, tmp_path: Path, name: str, bits: int
+) -> None:
+    def answer(handler: Odd) -> None:
+        tries = len(handler.asked)
+        whole = handler.content
+        cut = 20_000 if tries == 2 else None  # the first download breaks off
+        packer = zlib.compressobj(wbits=bits)
+        packed = packer.compress(whole) + packer.flush()
+        handler.send(200, packed, cut, ETag='"1"', Content_Encoding=name)
+
+    content = os.urandom(100_000) + bytes(100_000)
+    url, kind = serve(content, answer)
+    assert look(url) == (-1, '"1"')  # HEAD and a look into it
+    kind.asked[:] = kind.asked[:1]
+    assert fetched(url, tmp_path) == content
+    assert kind.asked[1:] == [("GET", None)] * 2
+    plain, _ = serve(content, lambda handler: handler.send(ETag='"1"', Content_Encoding=name))
+    assert fetched(plain, tmp_path) == content  # only said to be packed
+
+
+@pytest.mark.parametrize("url", ["http://a b/c.mp4", "http://127.0.0.1:x/c.mp4"])
+def test_what_is_no_url_is_not_tried_again(url: str) -> None:
+    with pytest.raises(StorageError, match=r"is no URL|nonnumeric"):
+        look(url, Patience(lambda line: pytest.fail(line)))

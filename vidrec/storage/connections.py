@@ -11,11 +11,18 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import zlib
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import cache
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from functools import cache, partial
+from http.client import (
+    HTTPConnection,
+    HTTPException,
+    HTTPResponse,
+    HTTPSConnection,
+    InvalidURL,
+)
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
@@ -26,6 +33,7 @@ from vidrec.urls import asked_wait, stable_url
 REACH_SEC, SILENT_SEC, ANSWER_SEC = 8, 30, 60
 CHUNK = 1 << 16
 PAGES = ("text/html", "application/xhtml+xml")
+_PACKED = (b"\x1f\x8b", b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
 BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -58,6 +66,8 @@ def _answer(url: str, name: str, method: str, headers: Mapping[str, str]) -> Any
         raise StorageError(problem, code=str(exc.code)) from exc
     except urllib.error.URLError as exc:
         raise StorageError(f"{name} cannot be reached: {exc.reason}") from exc
+    except InvalidURL as exc:
+        raise StorageError(f"{name} is no URL: {exc}") from exc
     except (HTTPException, ConnectionError) as exc:
         raise Passing(f"{name} broke off: {exc or type(exc).__name__}") from exc
     except (OSError, ValueError) as exc:
@@ -67,15 +77,29 @@ def _answer(url: str, name: str, method: str, headers: Mapping[str, str]) -> Any
 def chunks(response: Any, url: str) -> Iterator[bytes]:
     """Yield an answer's bytes as they come, so that a server that drips is seen to.
 
+    What is packed on its way, though nobody asked for that, comes as it was before.
+
     Raises:
         Passing: the connection breaks.
     """
+    unpack: Any = None
+    if is_packed(response.headers):
+        unpack = zlib.decompressobj(zlib.MAX_WBITS | 32)  # gzip, or zlib's own
     try:
-        while chunk := response.read1(CHUNK):
-            yield chunk
-    except (HTTPException, OSError, ValueError) as exc:
+        for number, chunk in enumerate(iter(partial(response.read1, CHUNK), b"")):
+            if number == 0 and not chunk.startswith(_PACKED):
+                unpack = None  # so the server says, only
+            yield unpack.decompress(chunk) if unpack else chunk
+        if unpack and not unpack.eof:
+            raise ValueError("the end of what was packed is missing")
+    except (HTTPException, OSError, ValueError, zlib.error) as exc:
         problem = " ".join(str(exc).split()) or type(exc).__name__
         raise Passing(f"{stable_url(url)} broke off: {problem}") from exc
+
+
+def is_packed(headers: Any) -> bool:
+    """Whether an answer says that it is packed: its length is not the file's."""
+    return (headers.get("Content-Encoding") or "").strip().lower() in ("gzip", "x-gzip", "deflate")
 
 
 def _request(url: str, method: str, headers: Mapping[str, str]) -> urllib.request.Request:

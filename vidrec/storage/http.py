@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from vidrec.errors import StorageError
-from vidrec.storage.connections import chunks, opened
+from vidrec.storage.connections import chunks, is_packed, opened
 from vidrec.storage.resume import Passing, Patience, Stream, download
 from vidrec.urls import stable_url
 
@@ -67,7 +67,8 @@ def _sample(response: Any, url: str) -> bytes:
 def _facts(headers: Any) -> tuple[int, str]:
     size = headers.get("Content-Length") or ""
     mark = headers.get("ETag") or headers.get("Last-Modified") or ""
-    return (int(size) if re.fullmatch(r"[0-9]{1,18}", size) else -1), mark
+    told = re.fullmatch(r"[0-9]{1,18}", size) and not is_packed(headers)
+    return (int(size) if told else -1), mark
 
 
 def read(
@@ -92,7 +93,7 @@ def read(
             goes_on = re.match(rf"bytes {start}-", response.headers.get("Content-Range") or "")
             first = start if ranged and response.status == 206 and goes_on else 0
             if not first:
-                same = _validator(response.headers)
+                same = "" if is_packed(response.headers) else _validator(response.headers)
             yield Stream(first, size + first if size >= 0 else -1, chunks(response, url))
 
     download(stable_url(url), open_at, file, guard, patience or Patience())
