@@ -14,6 +14,8 @@ import pytest
 from tests import word_embedder
 from tests.clips import plain, write_clip
 from tests.test_pipeline import vidrec
+from tests.word_library import FINGERPRINT, put, word_settings
+from vidrec.library import Library
 
 PLUG_IN = """
 import sys
@@ -119,3 +121,52 @@ def test_the_bar_shows_on_a_terminal_that_does_not_know_its_width(site: Path, co
     os.close(ours)
     assert process.returncode == 0
     assert b"embedding:   0%" in said
+
+
+STORE = """
+import sys
+from tests.plain_store import PlainStore
+from vidrec.stores.base import Found
+
+SHELF = {}
+
+class Shelf(PlainStore):
+    name = "shelf"
+
+    def __init__(self, settings):
+        super().__init__(SHELF, "shelf")
+        with self.rebuild(FINGERPRINT, 5):
+            pass
+
+    def candidates(self, vectors, n, where, **more):
+        BODY
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (
+            "raise ValueError('in two\\nlines')",
+            "the plug-in shelf_plug_in: ValueError: in two lines",
+        ),
+        ("sys.exit(3)", "the plug-in shelf_plug_in: SystemExit: 3"),
+        ("return []", "the store shelf gave 0 of 1 answers"),
+        ("return [Found((), 1.0)]", "the store shelf has better points and does not give them"),
+    ],
+)
+def test_a_store_that_fails_is_one_line(
+    body: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = word_settings(tmp_path, monkeypatch)
+    with Library(settings.library) as library:
+        put(library, "cat.mp4", ["cat"])
+    text = STORE.replace("FINGERPRINT", repr(str(FINGERPRINT))).replace("BODY", body)
+    (tmp_path / "shelf_plug_in.py").write_text(text)
+    word_embedder.install(tmp_path, monkeypatch, "shelf", "shelf_plug_in:Shelf", "store")
+    path = os.pathsep.join([str(tmp_path), str(tmp_path / "site"), str(Path(__file__).parents[1])])
+    monkeypatch.setenv("PYTHONPATH", path)
+    asked = ("--store", "shelf", "--embedder", "words", "--library", settings.library)
+    done = run("recommend", "cat", *asked)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.strip() == f"error: {said}"

@@ -38,6 +38,11 @@ DIM = 8
         ("import no_such_package", "no_such_package"),
         ("make = None", "cannot be opened"),
         ("make = lambda settings: 5", "made a int, which stores nothing"),
+        (
+            "from tests.plain_store import PlainStore\n"
+            "make = lambda settings: PlainStore({}, 'here')",
+            "calls itself plain: both must be the same",
+        ),
     ],
 )
 def test_a_plug_in_that_cannot_be_opened_is_one_line(

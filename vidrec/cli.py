@@ -26,7 +26,7 @@ from vidrec import __version__, display, interrupts
 from vidrec.commands.help import COMMANDS, WIDEST, PlainCommand, PlainGroup
 from vidrec.commands.options import use_config
 from vidrec.errors import UsageError, VidrecError
-from vidrec.plugins import Results
+from vidrec.plugins import Results, at_fault
 from vidrec.wording import did_you_mean
 
 # Typer's own copy of Click's UsageError has no public name.
@@ -81,15 +81,15 @@ class _Commands(PlainGroup):
         except _WrongUsage as exc:
             _show_wrong_usage(exc, words)
             code = UsageError.exit_code
-        except (VidrecError, OSError, ModuleNotFoundError, UnicodeEncodeError) as exc:
-            code = _shown(exc)
         except KeyboardInterrupt:
             display.note("interrupted")
             code = interrupts.EXIT_CODE
+        except (Exception, SystemExit) as exc:
+            code = _shown(exc)
         raise typer.Exit(code)
 
 
-def _shown(exc: Exception) -> int:
+def _shown(exc: BaseException) -> int:
     """Tell of an exception; return the exit code. What is nobody's but ours is raised again."""
     if (error := _error_of(exc)) is None:
         raise exc
@@ -98,7 +98,7 @@ def _shown(exc: Exception) -> int:
     return error.exit_code
 
 
-def _error_of(exc: Exception) -> VidrecError | None:
+def _error_of(exc: BaseException) -> VidrecError | None:
     """Return what is told of an exception; None: it is nobody's but ours."""
     if isinstance(exc, VidrecError):
         return exc
@@ -108,9 +108,11 @@ def _error_of(exc: Exception) -> VidrecError | None:
         return missing_package(exc)
     if isinstance(exc, UnicodeEncodeError):  # a name in another encoding, where text is needed
         return UsageError(f"{exc.object!s} is not UTF-8: check the terminal's encoding")
-    assert isinstance(exc, OSError)
-    where = f"{exc.filename}: " if exc.filename else ""
-    return VidrecError(f"{where}{exc.strerror or exc}")
+    if isinstance(exc, OSError):
+        where = f"{exc.filename}: " if exc.filename else ""
+        return VidrecError(f"{where}{exc.strerror or exc}")
+    name = at_fault(exc)
+    return VidrecError(f"the plug-in {name}: {type(exc).__name__}: {exc}") if name else None
 
 
 def _show_wrong_usage(exc: Any, words: list[str]) -> None:

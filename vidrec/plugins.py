@@ -73,6 +73,18 @@ def opening(kind: str, entry: EntryPoint, error: type[VidrecError]) -> Iterator[
         raise error(f"the {kind} {entry.name} ({entry.value}) cannot be opened: {reason}") from exc
 
 
+def at_fault(exc: BaseException) -> str:
+    """Return the module of the plug-in in whose code an exception arose, or nothing."""
+    modules, frame = set[str](), exc.__traceback__
+    while frame is not None:
+        modules.add(str(frame.tb_frame.f_globals.get("__name__")).partition(".")[0])
+        frame = frame.tb_next
+    if not modules - {"vidrec", "typer", "contextlib"}:
+        return ""
+    owners = {entry.module.partition(".")[0] for entry in installed().values()}
+    return next(iter(owners & modules), "")
+
+
 def owner_of(variable: str) -> str:
     """Return the plug-in that an environment variable sets something for.
 

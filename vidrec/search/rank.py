@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vidrec.conditions import Filter, check_filter
-from vidrec.errors import UsageError
+from vidrec.errors import StoreError, UsageError
 from vidrec.records import dataclass
 from vidrec.stores.base import Found, VectorStore
 from vidrec.types import Candidate
@@ -82,12 +82,16 @@ def nearest_of_each(
 
     def ask(vectors: NDArray[np.float32], n: int, where: Filter) -> list[Found]:
         n = min(n, MOST)
-        return store.candidates(vectors, n, where, by_video=by_video, fingerprint=fingerprint)
+        found = store.candidates(vectors, n, where, by_video=by_video, fingerprint=fingerprint)
+        if len(found) != len(vectors):
+            raise StoreError(f"the store {store.name} gave {len(found)} of {len(vectors)} answers")
+        return found
 
     def settled(vector: NDArray[np.float32], found: Found) -> list[Candidate]:
         """Ask for more candidates until the first ``k`` are certain."""
         n, excluded = k + SPARE, chosen.exclude_videos
         seen: dict[str, Candidate] = {}
+        before: object = None
         while True:
             new = scored(found.candidates, lambda rows: exact_scores(rows, vector))
             seen.update((candidate.id, candidate) for candidate in new)
@@ -100,6 +104,9 @@ def nearest_of_each(
                 excluded = excluded.union(certain)
             else:
                 n = max(64, 4 * n)
+            if (now := (len(seen), len(excluded), min(n, MOST))) == before:
+                raise StoreError(f"the store {store.name} has better points and does not give them")
+            before = now
             (found,) = ask(vector[None], n, replace(chosen, exclude_videos=excluded))
 
     return list(map(settled, asked, ask(asked, k + SPARE, chosen)))

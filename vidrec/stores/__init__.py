@@ -65,7 +65,12 @@ def _third_party(name: str, settings: Settings) -> VectorStore:
         raise unknown("store", name, [*BUILT_IN, *sorted(found)])
     with opening("store", found[name], StoreError):
         store = found[name].load()(settings)
+        named = getattr(store, "name", name)
     if not isinstance(store, VectorStore):
         kind = type(store).__name__
         raise StoreError(f"{found[name].value} made a {kind}, which stores nothing")
+    if named != name:
+        raise StoreError(
+            f"the store {name} ({found[name].value}) calls itself {named}: both must be the same"
+        )
     return store
