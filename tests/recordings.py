@@ -18,15 +18,22 @@ SLIDE = [*[k / 25 for k in range(125)], *[905 + k / 25 for k in range(125)]]
 
 
 def record(
-    path: Path, kind: str, seconds: Sequence[float], first_sec: float = 0.0, sound: bool = False
+    path: Path,
+    kind: str,
+    seconds: Sequence[float],
+    first_sec: float = 0.0,
+    sound: bool = False,
+    options: dict[str, str] | None = None,
 ) -> bytes:
     """Write frames at seconds of a clock that begins at ``first_sec``; return the file.
+
+    ``options`` are the container's.
 
     Five frames in a row show one picture (but of a few, each its own).
     """
     each = 5 if len(seconds) > 64 else 1
     rate = RATES.get(kind, 90_000)
-    with av.open(str(path), "w", format=kind) as container:
+    with av.open(str(path), "w", format=kind, options=options or {}) as container:
         stream = container.add_stream(PICTURES.get(kind, "mpeg2video"), rate=25)
         stream.width, stream.height, stream.pix_fmt, stream.gop_size = 96, 64, "yuv420p", 12
         stream.codec_context.max_b_frames = 0

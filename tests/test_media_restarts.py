@@ -184,3 +184,25 @@ def test_what_goes_on_in_another_stream_is_not_left_out_in_silence(tmp_path: Pat
         list(iter_clip_frames(tmp_path / name, 10, 2, (64, 96), warnings=notes))
         assert [note for note in notes if "the picture ends after" in note] == notes
         assert bool(notes) == said
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"mpegts_start_pid": "300"}, {"mpegts_start_pid": "300", "mpegts_service_id": "7"}],
+    ids=["streams", "programme"],
+)
+@pytest.mark.parametrize("clocks", [(0, 0), (0, 3 * HOUR)])
+@beside
+def test_recordings_of_two_devices_are_joined(
+    tmp_path: Path, options: dict[str, str], clocks: tuple[int, int], sound: bool
+) -> None:
+    """The second has other numbers for its streams: FFmpeg takes them for others."""
+    path = tmp_path / "a.ts"
+    one = record(path, "mpegts", TEN_SECONDS, clocks[0], sound=sound)
+    path.write_bytes(one + record(path, "mpegts", TEN_SECONDS, clocks[1], sound, options))
+    is_joined(path)
+    notes: list[str] = []
+    clips = list(iter_clip_frames(path, 10, 2, (64, 96), warnings=notes))
+    assert len(clips) == 2 and not [note for note in notes if "clock" not in note]
+    made = cut(path, 14, 17, tmp_path / "cut", exact=True)
+    assert shown(made, [0.1, 2.9]) == pytest.approx([20, 34], abs=1)

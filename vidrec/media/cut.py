@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 from vidrec.errors import MediaError
 from vidrec.files import writing
 from vidrec.media.encoding import Shape, encode, fitted
-from vidrec.media.passage import check_copy, passage
+from vidrec.media.passage import check_copy, open_passage, passage
 from vidrec.media.picking import pick_frames
 from vidrec.media.picture import Painter
-from vidrec.media.source import Source, open_video, origin_of
+from vidrec.media.source import Source, origin_of
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -63,7 +63,7 @@ def _copy(path: Path, start_sec: float, end_sec: float, draft: Path) -> None:
     from av.error import FFmpegError
 
     try:
-        with open_video(path) as source, av.open(str(draft), "w") as out:
+        with open_passage(path, start_sec) as source, av.open(str(draft), "w") as out:
             _copy_packets(source, start_sec, end_sec, out)
     except (FFmpegError, ValueError) as exc:
         raise MediaError(f"{path}: cannot be copied: {exc}") from exc

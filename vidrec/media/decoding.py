@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
 from vidrec.errors import MediaError
@@ -57,6 +57,7 @@ class Decoder:
             MediaError: its header is damaged.
         """
         self._source = source
+        self._threads = threads
         self._context = open_codec(source, threads)
         self._check_keys = check_keys
         self._queue: deque[Wanted] = deque()  # still to come, ascending
@@ -83,7 +84,7 @@ class Decoder:
             KeyFlagsLieError: the GOP does not begin with a keyframe.
         """
         if gop.starts:
-            self._reset()
+            self._reset(gop.packets[0].stream)
         if gop.counted:
             for item in wanted:
                 item.name += self._counted_before
@@ -120,8 +121,11 @@ class Decoder:
             return None
         return key.pts
 
-    def _reset(self) -> None:
-        if self._used:
+    def _reset(self, stream: VideoStream) -> None:
+        if stream is not self._source.stream:  # a recording that was joined
+            self._source = replace(self._source, stream=stream)
+            self._context, self._skipping = open_codec(self._source, self._threads), False
+        elif self._used:
             self._context.flush_buffers()
         self._used = False
         self._queue.clear()

@@ -18,11 +18,11 @@ from vidrec.errors import MediaError
 from vidrec.media.decoding import decode, open_codec
 from vidrec.media.gops import counts_frames
 from vidrec.media.hdr import is_hdr
-from vidrec.media.passage import MOST_EARLY_SEC, check_copy, passage
+from vidrec.media.passage import MOST_EARLY_SEC, check_copy, open_passage, passage
 from vidrec.media.picking import pick_frames
 from vidrec.media.picture import Painter, orientation
 from vidrec.media.sound import Sound
-from vidrec.media.source import Source, frame_rate, open_video, origin_of, sample_aspect
+from vidrec.media.source import Source, frame_rate, origin_of, sample_aspect
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -72,7 +72,7 @@ def encode(
         MediaError: the video cannot be read, or has no picture there.
     """
     tool = partial(_Pen, start_sec=start_sec, end_sec=end_sec, shape=shape)
-    _convert(path, target, report, tool)
+    _convert(path, start_sec, target, report, tool)
 
 
 def copy(
@@ -87,18 +87,21 @@ def copy(
         MediaError: the video cannot be read, or has no picture there.
     """
     tool = partial(_Press, start_sec=start_sec, end_sec=end_sec, keep_sound=keep_sound)
-    _convert(path, target, report, tool)
+    _convert(path, start_sec, target, report, tool)
 
 
 def _convert(
-    path: Path, target: Path, report: Callable[[float], None],
+    path: Path, start_sec: float, target: Path, report: Callable[[float], None],
     tool_for: Callable[[Source, OutputContainer], _Pen | _Press],
 ) -> None:  # fmt: skip
     import av
     from av.error import FFmpegError
 
     try:
-        with open_video(path) as source, av.open(str(target), "w", "mp4", options=_OUT) as out:
+        with (
+            open_passage(path, start_sec) as source,
+            av.open(str(target), "w", "mp4", options=_OUT) as out,
+        ):
             tool = tool_for(source, out)
             start, length = tool.start_sec, max(0.1, tool.end_sec - tool.start_sec)
             for packet in passage(source, start, source.container.streams.audio[:1]):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from vidrec.errors import MediaError, TransientError
 from vidrec.media import limits
 from vidrec.media.restarts import jumped_sec
-from vidrec.media.source import Source, frame_rate, read_packets
+from vidrec.media.source import Source, frame_rate, open_rest, read_packets
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -34,6 +34,8 @@ _STILL_SEC = 10.0
 _LEAD_SEC = 0.5
 # Where in the file a frame lies that does not tell it: within so much after the one before it.
 _NEAR_BYTES = 1 << 20
+# In these any place can be begun at.
+PLACING_FORMATS = frozenset({"mpegts", "mpeg"})
 # What follows on the picture is much: recordings of other streams were joined, or sound goes on.
 _REST_BYTES, _REST_SHARE = 1 << 16, 0.2
 # Containers that count frames instead of stamping them: where frames are reordered, what stamps
@@ -94,6 +96,7 @@ class GopReader:
         each GOP is counted by itself, and may be a few frames off.
         """
         self.source = source
+        self.parts = [(0, source)]  # where recordings that were joined begin, with other streams
         self._counts = counts_frames(source)
         self._split = split and not (self._counts and exact)
         self._tick = float(source.stream.time_base or 1)
@@ -205,12 +208,26 @@ class GopReader:
                 packet = next(packets)
             except StopIteration:
                 self.error = self._left_out()
-                return
+                if not self._begin_rest():
+                    return
+                packets = read_packets(self.parts[-1][1])
+                continue
             except MediaError as exc:
                 self.error = str(exc).removeprefix(f"{self.source.path}: ")
                 return
             self._reached = packet.pos or self._reached
             yield packet
+
+    def _begin_rest(self) -> bool:
+        """Begin with what comes after the picture, where that goes on in another stream."""
+        kind, place = self.source.container.format.name, self._reached + 1
+        if not self.error or kind not in PLACING_FORMATS or place <= self.parts[-1][0]:
+            return False
+        rest = open_rest(self.source.path, place, self.source.cancelled)
+        if rest is None or rest.stream.time_base != self.source.stream.time_base:
+            return False
+        self.parts.append((place, rest))
+        return True
 
     def _left_out(self) -> str:
         """Say so where much of a file follows on its picture: it may go on in another stream."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from functools import lru_cache
 from itertools import chain
@@ -11,8 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vidrec.errors import MediaError
-from vidrec.media.gops import COUNTING_FORMATS, MAX_PART_BYTES, RESTARTING_FORMATS, GopReader
-from vidrec.media.source import Source, demux, frame_rate, open_video, origin_of
+from vidrec.media.gops import (
+    COUNTING_FORMATS,
+    MAX_PART_BYTES,
+    PLACING_FORMATS,
+    RESTARTING_FORMATS,
+    GopReader,
+)
+from vidrec.media.source import Source, demux, frame_rate, open_rest, open_video, origin_of
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -20,16 +27,32 @@ if TYPE_CHECKING:
 MOST_EARLY_SEC = 15.0  # by which a copy may begin before the moment
 _MOST_WAITING = 500  # packets until one of the picture tells when it is decoded
 _BACK_SEC = 10.0  # where a jump leads beyond a moment: to so much before it, then to ever more
-_PLACING_FORMATS = frozenset({"mpegts", "mpeg"})  # in which any place can be sought
 _LEAD_BYTES = 1 << 18  # sound lies at most so much before the picture that it belongs to
 
 
 class _Group(NamedTuple):
-    """A group of pictures: where it lies, when it is shown, and what its stamps lack for that."""
+    """A group of pictures: where it and the recording that holds it lie, when it is shown, and what
+    its stamps lack for that.
+    """
 
     place: int
+    part: int
     start_sec: float
     shift_sec: float
+
+
+@contextmanager
+def open_passage(path: Path, start_sec: float) -> Iterator[Source]:
+    """Open a video to read a passage of it; of joined recordings the one that holds its start.
+
+    Raises:
+        MediaError: it cannot be read.
+        TransientError: it cannot be read now.
+    """
+    with open_video(path) as source:
+        groups = _groups_of(source)
+        part = groups[_group_at(groups, start_sec)].part if groups else 0
+        yield (open_rest(path, part) if part else None) or source
 
 
 def passage(source: Source, start_sec: float, sounds: Iterable[Any]) -> Iterator[Packet[Any]]:
@@ -40,9 +63,7 @@ def passage(source: Source, start_sec: float, sounds: Iterable[Any]) -> Iterator
         TransientError: it cannot be read now.
     """
     streams = [source.stream, *sounds]
-    groups: list[_Group] = []
-    if source.container.format.name in RESTARTING_FORMATS:
-        groups = _groups(source.path, source.path.stat().st_mtime_ns)
+    groups = _groups_of(source)
     if groups:
         packets = _placed(source, start_sec, streams, groups)
     else:
@@ -112,11 +133,11 @@ def _placed(
 ) -> Iterator[Packet[Any]]:
     """Find the packets by their place in the file, as stamps may come twice, and date them anew."""
     places = [group.place for group in groups]
-    number = bisect_right([group.start_sec for group in groups], start_sec) - 1
+    number = _group_at(groups, start_sec)
     if source.container.format.name == "mpeg":  # where not every packet tells its place
         number -= 1
     first = groups[max(0, number)]
-    if source.container.format.name in _PLACING_FORMATS:
+    if source.container.format.name in PLACING_FORMATS:
         source.container.seek(max(0, first.place - _LEAD_BYTES), unsupported_byte_offset=True)
     place = 0
     decoded: dict[int, int] = {}  # when the last packet of each stream was
@@ -135,6 +156,16 @@ def _placed(
         yield packet
 
 
+def _group_at(groups: list[_Group], sec: float) -> int:
+    return max(0, bisect_right([group.start_sec for group in groups], sec) - 1)
+
+
+def _groups_of(source: Source) -> list[_Group]:
+    if source.container.format.name not in RESTARTING_FORMATS:
+        return []
+    return _groups(source.path, source.path.stat().st_mtime_ns)
+
+
 @lru_cache(maxsize=64)
 def _groups(path: Path, _changed: int) -> list[_Group]:
     """Return the groups of pictures of a file whose clock may start anew."""
@@ -144,9 +175,11 @@ def _groups(path: Path, _changed: int) -> list[_Group]:
         while (gop := reader.next()) is not None:
             place = next((packet.pos for packet in gop.packets if packet.pos), None)
             if gop.stamps and place:
-                stamped_sec = gop.stamps[0] * float(source.stream.time_base or 1)
-                shift_sec = gop.times[0] + origin_of(source) - stamped_sec
-                groups.append(_Group(place, gop.times[0], shift_sec))
+                stream = gop.packets[0].stream
+                begun, part = next(one for one in reader.parts if one[1].stream is stream)
+                stamped_sec = gop.stamps[0] * float(stream.time_base or 1)
+                shift_sec = gop.times[0] + origin_of(part) - stamped_sec
+                groups.append(_Group(place, begun, gop.times[0], shift_sec))
     return groups
 
 

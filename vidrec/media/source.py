@@ -115,6 +115,24 @@ def open_video(path: Path, cancelled: Callable[[], bool] = never) -> Iterator[So
         container.close()
 
 
+def open_rest(path: Path, place: int, cancelled: Callable[[], bool] = never) -> Source | None:
+    """Open what comes after a place in a file: a recording that was joined, with other streams.
+
+    None where no picture begins there. It is closed when it is not used any more.
+
+    Raises:
+        TransientError: the file cannot be read now.
+    """
+    after = {"skip_initial_bytes": str(place)}
+    try:
+        container = _open(path, after)
+        stream, alpha = choose_stream(path, container, lambda: _open(path, after))
+        _bound(path, stream)
+    except MediaError:
+        return None
+    return Source(path, container, stream, alpha, cancelled=cancelled)
+
+
 def _open(path: Path, more: Mapping[str, str] | None = None) -> InputContainer:
     import av
     from av.error import FFmpegError
@@ -234,7 +252,7 @@ def demux(source: Source, streams: Sequence[Any]) -> Iterator[Packet[Any]]:
     header changes on the way, and only one packet tells: it may be one that is not decoded.
     """
     _leave_out(source.container, {stream.index for stream in streams})
-    for packet in source.container.demux(streams):
+    for packet in _known(source.container.demux(streams)):
         if packet.is_keyframe and packet.stream_index == source.stream.index:
             told = next((kind for kind in _HEADERS if packet.has_sidedata(kind)), None)
             if told is not None:
@@ -242,6 +260,11 @@ def demux(source: Source, streams: Sequence[Any]) -> Iterator[Packet[Any]]:
             elif source.header is not None:
                 packet.set_sidedata(source.header)
         yield packet
+
+
+def _known(packets: Iterator[Packet[Any]]) -> Iterator[Packet[Any]]:
+    with suppress(IndexError):  # PyAV, at the end of a file in which streams turned up on the way
+        yield from packets
 
 
 def _leave_out(container: InputContainer, wanted: set[int]) -> None:
@@ -271,8 +294,6 @@ def read_packets(source: Source) -> Iterator[Packet[VideoStream]]:
                 yield packet
     except (FFmpegError, OSError) as exc:
         _refuse(source.path, exc, _short(exc))
-    except IndexError:  # PyAV, at the end of a file in which another stream turned up on the way
-        return
 
 
 def check_readable(path: Path) -> None:
