@@ -35,12 +35,25 @@ def test_bins_and_caches_of_storage_systems_are_left_out(tmp_path: Path) -> None
         ("x/*", ["b.mp4", "old/a.mp4"]),
         ("*.mp4", []),
         ("x/old", ["b.mp4", "old/a.mp4", "x/c.mp4"]),
+        ("./x/", ["b.mp4", "old/a.mp4"]),
+        ("**/old", ["b.mp4", "x/c.mp4"]),
+        ("**/old/d.mp4", ["b.mp4", "old/a.mp4", "x/c.mp4"]),
+        ("{}/x/", ["b.mp4", "old/a.mp4"]),
         ("nothing", ["b.mp4", "old/a.mp4", "x/c.mp4", "x/old/d.mp4"]),
     ],
 )
 def test_what_fits_a_pattern_is_left_out(tmp_path: Path, pattern: str, left: list[str]) -> None:
     touch(tmp_path, "old/a.mp4", "b.mp4", "x/c.mp4", "x/old/d.mp4")
-    assert sorted(found(tmp_path, pattern)) == left
+    assert sorted(found(tmp_path, pattern.format(tmp_path))) == left
+
+
+def test_a_pattern_may_be_a_path_as_the_folder_was_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path, "v/old/a.mp4", "v/b.mp4")
+    monkeypatch.chdir(tmp_path)
+    (source,) = find_sources(["v"], ["v/old"])
+    assert source.path == tmp_path / "v" / "b.mp4"
 
 
 def test_folders_that_are_links_are_followed_once(tmp_path: Path) -> None:

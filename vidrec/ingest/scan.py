@@ -66,8 +66,9 @@ def find_sources(paths: Iterable[str | Path], exclude: Sequence[str] = ()) -> It
 
     A file named by the user is taken whatever its extension; in folders only files with a video
     extension count. Left out there are hidden ones, the caches and bins of storage systems, and
-    what ``exclude`` says (patterns of names, or of paths below the folder). Folders that are
-    links are followed, each folder once. What cannot be read is yielded with its problem.
+    what ``exclude`` says (patterns of names, or of paths: below the folder, as named, or absolute).
+    Folders that are links are followed, each folder once. What cannot be read is yielded with its
+    problem.
 
     Raises:
         UsageError: a name is empty.
@@ -105,10 +106,10 @@ def _walk(root: Path, exclude: Sequence[str]) -> Iterator[Source]:
             names.clear()  # a link to a folder that was walked through before, or is in this one
             continue
         inside = here.relative_to(root)
-        names[:] = sorted(name for name in names if not left_out(inside / name, exclude))
+        names[:] = sorted(n for n in names if not left_out(inside / n, exclude, here / n))
         for name in sorted(files):
             path = here / name
-            if not left_out(inside / name, exclude) and is_video_file(path):
+            if not left_out(inside / name, exclude, path) and is_video_file(path):
                 yield Source(path, below=here != root)
         while problems:
             yield _unreadable(problems.pop())
@@ -116,12 +117,23 @@ def _walk(root: Path, exclude: Sequence[str]) -> Iterator[Source]:
         yield _unreadable(problems.pop())
 
 
-def left_out(inside: PurePath, exclude: Sequence[str]) -> bool:
-    """Whether a file or folder, by its path inside the folder named, is not to be looked at."""
+def left_out(inside: PurePath, exclude: Sequence[str], path: Path | None = None) -> bool:
+    """Whether a file or folder, by its path inside the folder named, is not to be looked at.
+
+    ``path`` is the whole path, where it is one of this machine.
+    """
     name = inside.name
     if name.startswith(".") or name.casefold() in _NOT_THE_USERS:
         return True
-    return any(fnmatch(name, pattern) or fnmatch(str(inside), pattern) for pattern in exclude)
+    if not exclude:
+        return False
+    names = [name, str(inside), f"/{inside}", *([str(path), str(path.absolute())] if path else ())]
+    return any(fnmatch(one, glob) for glob in map(_glob, exclude) for one in names)
+
+
+def _glob(pattern: str) -> str:
+    """Return a pattern without what people put around it, as in ``./sub/``."""
+    return os.path.expanduser(pattern.removeprefix("./").rstrip("/"))  # noqa: PTH111
 
 
 def _is_first(folder: Path, seen: set[tuple[int, int]]) -> bool:
