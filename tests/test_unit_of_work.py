@@ -78,6 +78,21 @@ def test_what_a_decoder_calls_an_io_error_is_looked_into(
     assert outcome is not None and type(outcome.error) is kind
 
 
+@pytest.mark.parametrize(("away", "kind"), [(False, MediaError), (True, TransientError)])
+def test_what_looks_damaged_as_its_share_goes_away_is_not(
+    tmp_path: Path, away: bool, kind: type
+) -> None:
+    path = write_clip(tmp_path / "a.mp4", plain("red"), seconds=0.3)
+
+    def embed_one(video: Video) -> Embedded:
+        if away:
+            path.rename(tmp_path / "elsewhere.mp4")
+        return Embedded(video, error=MediaError("not a video, or damaged beyond reading"))
+
+    outcome = Worker(NoRemote(), FirstComes(lambda video_id: False), embed_one)(task_of(path))
+    assert outcome is not None and type(outcome.error) is kind
+
+
 @pytest.mark.parametrize("cause", [MemoryError(), OSError(errno.EMFILE, "Too many open files")])
 def test_want_is_never_damage(cause: BaseException) -> None:
     error = MediaError("not a video, or damaged beyond reading")

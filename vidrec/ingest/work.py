@@ -6,9 +6,11 @@ A task goes in, an outcome comes out, both picklable; nothing is written down he
 from __future__ import annotations
 
 import errno
+import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Protocol
 
 from vidrec.embedders.base import EmbedOne
@@ -29,6 +31,8 @@ from vidrec.types import Embedding, Video
 
 # What a decoder says of a damaged file as of a disk that does not answer.
 _UNCLEAR = frozenset({errno.EIO, errno.EACCES, errno.EPERM, errno.EINTR, errno.ETIMEDOUT})
+
+_PIECE = 1 << 16  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +147,13 @@ class Worker:
         if self.cancelled():
             return None
         error = failure_of(exc)
-        if isinstance(error, MediaError) and _is_unclear(error):
+        if not isinstance(error, MediaError):
+            return error
+        if _is_unclear(error):
             return self._read_again(task, video, error)
-        return error
+        # Its bytes were read a moment ago, for the hash: where none come now, that is the reason.
+        away = video is not None and not _is_readable(task.source.path)
+        return TransientError("cannot be read any more: is its share away?") if away else error
 
     def _read_again(self, task: Task, video: Video | None, error: MediaError) -> VidrecError:
         """Tell a damaged file from one that could not be read: is every byte there?"""
@@ -159,6 +167,18 @@ class Worker:
 def _is_unclear(error: MediaError) -> bool:
     cause = error.__cause__
     return isinstance(cause, OSError) and cause.errno in _UNCLEAR
+
+
+def _is_readable(path: Path) -> bool:
+    """Whether the beginning and the end of a file can be read."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            file.read(_PIECE)
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _PIECE))
+            file.read(_PIECE)
+    except OSError:
+        return False
+    return True
 
 
 def _changed(task: Task, stamp: FileStamp) -> bool:
