@@ -6,8 +6,9 @@ A library of videos with nine clips and a whole vector each is indexed, and a se
 the ten best videos that meet one condition, with a new vector each time. The bare script maps the
 same matrix, holds each field as a numpy column (a value a video, and the video of each row), makes
 the mask, multiplies the rows that match (or all of them, where that is quicker) and takes the ten
-best videos. Both run in one process, in turn; medians, and the first query of each condition,
-which may read columns, apart. ``--folder`` keeps the library, for the next time.
+best videos. Both run in one process, in turn; medians, of the ratios of each turn, too, and the
+first query of each condition, which may read columns, apart. ``--folder`` keeps the library, for
+the next time.
 
 The embedder is one of this program's own: it tells tone as ``conse`` does.
 """
@@ -205,9 +206,11 @@ def compare(settings: Settings, bare: Bare, dim: int, rounds: int) -> None:
                 assert found == expected, (words, found, expected)
             of = bare.columns | {"start_sec": bare.start_sec[bare.clip]}
             mine, theirs = (statistics.median(some[1:]) for some in taken.values())
+            pairs = list(zip(*taken.values(), strict=True))[1:]
+            ratio = statistics.median(one / other for one, other in pairs)
             print(
                 f"{words or '(no condition)':20} {make(of).mean():6.1%} {mine:10.1f} {theirs:9.1f} "
-                f"{mine / theirs:6.2f} {taken['vidrec'][0]:9.1f}", flush=True,
+                f"{ratio:6.2f} {taken['vidrec'][0]:9.1f}", flush=True,
             )  # fmt: skip
 
 

@@ -6,7 +6,8 @@ Every side searches the same matrix exactly, in fresh processes, in turn, round 
 table gives medians. ``open+first`` is from before its import to the first ten matches, numpy
 being imported already; ``warm`` is a later query, ``batch`` fifty queries (in one call where the
 library has one), ``anon`` the memory that the kernel cannot
-drop, ``peak`` that and the mapped files. Only the store returns payloads and groups by video.
+drop, ``peak`` that and the mapped files. Only the store returns payloads and groups by video. At
+the end 100 points are added to the index, time and again.
 faiss and usearch come with ``pip install 'vidrec[bench]'``; without them their rows are missing.
 """
 
@@ -36,6 +37,7 @@ K = 10
 WARM = 15
 BATCH = 50
 CLIPS = 10  # a video
+ADDED, TIMES = 100, 20
 
 Search = Callable[[np.ndarray], Any]
 
@@ -188,6 +190,23 @@ def measure(side: str, folder: Path, n: int, dim: int, turn: int) -> dict[str, f
     }
 
 
+def add(folder: Path, n: int, dim: int) -> None:
+    """Add points to the index, a hundred at a time; now and then small segments are merged."""
+    from vidrec.stores.knn.store import KnnStore
+
+    store = KnnStore(folder / "knn", "bench")
+    taken = []
+    for start in range(n, n + ADDED * TIMES, ADDED):
+        made = list(points(vectors(dim, start, ADDED), start))
+        started = time.perf_counter()
+        assert store.upsert(made) == ADDED
+        taken.append(time.perf_counter() - started)
+    print(
+        f"{n} x {dim}: adding {ADDED} points takes {statistics.median(taken) * 1e3:.0f} ms, "
+        f"{max(taken) * 1e3:.0f} at most of {TIMES} times"
+    )
+
+
 def compare(folder: Path, n: int, dim: int, rounds: int) -> None:
     """Run all sides in turn and print their table."""
     sides = [s for s in SIDES if s not in NEEDS or importlib.util.find_spec(NEEDS[s])]
@@ -234,13 +253,15 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="Where to build (default: a temporary one).")
-    parser.add_argument("--role", choices=["build", "measure"], help=argparse.SUPPRESS)
+    parser.add_argument("--role", choices=["build", "measure", "add"], help=argparse.SUPPRESS)
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--turn", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     n, dim = options.points[0], options.dim
     if options.role == "build":
         build(options.folder, n, dim)
+    elif options.role == "add":
+        add(options.folder, n, dim)
     elif options.role == "measure":
         print(json.dumps(measure(options.side, options.folder, n, dim, options.turn)))
     else:
@@ -248,6 +269,7 @@ def main() -> None:
             with tempfile.TemporaryDirectory(dir=options.folder) as name:
                 print(run("build", Path(name), n, dim), end="")
                 compare(Path(name), n, dim, options.rounds)
+                print(run("add", Path(name), n, dim), end="")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def allowed_rows(segment: Segment, where: Filter) -> Mask | None:
     """Return which rows of a segment may match; None if there is no condition."""
     masks = [_holding(segment, condition) for condition in where.conditions]
     if where.scope is not None:
-        masks.append(_holding(segment, Condition("scope", "=", where.scope)))
+        masks.append(segment.of_scope[where.scope])
     if where.exclude_videos:
         masks.append(~segment.rows_of_videos(_hashes(where.exclude_videos)))
     if not masks:

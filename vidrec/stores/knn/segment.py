@@ -185,6 +185,11 @@ class Segment:
         return np.take(found, places)
 
     @cached_property
+    def of_scope(self) -> Mapping[str, NDArray[np.bool_]]:
+        """Which rows are of each scope: nearly every query asks for one."""
+        return {scope: self.rows["scope"] == at for at, scope in enumerate(SCOPES)}
+
+    @cached_property
     def _is_whole(self) -> bool:
         return zlib.crc32(self._raw) == self._sum
 
