@@ -78,7 +78,8 @@ def plain_epoch(model: Any, paths: Sequence[Path], labels: Sequence[int]) -> Non
         tf.TensorSpec((N_FRAMES, SIZE, SIZE, 3), tf.float32),
         tf.TensorSpec((), tf.int16),
     )
-    data = tf.data.Dataset.from_generator(generate, output_signature=signature).batch(BATCH)
+    data = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    data = data.apply(tf.data.experimental.assert_cardinality(len(paths))).batch(BATCH)
     model.fit(data, epochs=1, verbose=0)
 
 
