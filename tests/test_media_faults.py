@@ -169,3 +169,16 @@ def test_a_lack_of_memory_is_told_from_an_absurd_claim() -> None:
         "sys.exit(not is_starved(MemoryError()))"
     )
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
+def test_what_is_encrypted_is_refused_as_such(tmp_path: Path) -> None:
+    """Decoded without its key it would be noise."""
+    key = {
+        "encryption_scheme": "cenc-aes-ctr",
+        "encryption_key": "7" * 32,
+        "encryption_kid": "1" * 32,
+    }
+    path = videos.write_video(tmp_path / "a.mp4", 50, container_options=key)
+    for look in (probe, lambda path: list(iter_clip_frames(path, 10, 4, (64, 96)))):
+        with pytest.raises(MediaError, match="it is encrypted"):
+            look(path)

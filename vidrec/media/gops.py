@@ -213,7 +213,8 @@ class GopReader:
                 packets = read_packets(self.parts[-1][1])
                 continue
             except MediaError as exc:
-                self.error = str(exc).removeprefix(f"{self.source.path}: ")
+                reason = str(exc).removeprefix(f"{self.source.path}: ")
+                self.error = f"cannot be read to its end ({reason})"
                 return
             self._reached = packet.pos or self._reached
             yield packet

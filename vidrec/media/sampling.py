@@ -325,8 +325,7 @@ def _remark(reports: list[Report], end_sec: float, notes: list[str]) -> None:
     finished = any(report.finished for report in reports)
     if finished and real_sec < end_sec - max(1.0, 0.05 * end_sec):
         notes.append(f"the picture ends at {real_sec:.1f} s of {end_sec:.1f} s")
-    for error in dict.fromkeys(report.error for report in reports if report.error):
-        notes.append(f"cannot be read to its end ({error})")
+    notes.extend(dict.fromkeys(report.error for report in reports if report.error))
     if skipped_sec := max(report.skipped_sec for report in reports):
         notes.append(f"its clock jumps by {skipped_sec / 3600:.1f} h, which is left out")
     if damaged := sum(report.damaged for report in reports):

@@ -77,6 +77,7 @@ class Source:
     Attributes:
         alpha: the stream that holds the picture's transparency, where that is one of its own.
         header: what decoders are to know from here on, where that changes on the way.
+        encrypted: whether it turned out to be so, from some place on.
         cancelled: true once whoever reads is to give up.
     """
 
@@ -85,6 +86,7 @@ class Source:
     stream: VideoStream
     alpha: VideoStream | None = None
     header: PacketSideData | None = None
+    encrypted: bool = False
     cancelled: Callable[[], bool] = never
 
     def go_on(self) -> None:
@@ -205,7 +207,9 @@ def _bound(path: Path, stream: VideoStream) -> None:
 def undecodable(source: Source) -> MediaError:
     """Return what is to be raised where no frame of a file can be decoded."""
     reason = "not a single frame can be decoded"
-    if not source.stream.width:  # what the decoder says of too many pixels
+    if source.encrypted:
+        reason += ": it is encrypted"
+    elif not source.stream.width:  # what the decoder says of too many pixels
         allowed = limits.in_force().frame_megapixels
         reason += (
             f": damaged, or of more than {allowed:g} million pixels ([media] frame_megapixels)"
@@ -250,10 +254,16 @@ def demux(source: Source, streams: Sequence[Any]) -> Iterator[Packet[Any]]:
 
     Where recordings of unlike sizes were joined (FLV, MP4) or colours are numbered, the decoder's
     header changes on the way, and only one packet tells: it may be one that is not decoded.
+
+    Raises:
+        MediaError: what comes is encrypted.
     """
     _leave_out(source.container, {stream.index for stream in streams})
     for packet in _known(source.container.demux(streams)):
         if packet.is_keyframe and packet.stream_index == source.stream.index:
+            if packet.has_sidedata("encryption_info"):
+                source.encrypted = True
+                raise MediaError(f"{source.path}: what comes is encrypted")
             told = next((kind for kind in _HEADERS if packet.has_sidedata(kind)), None)
             if told is not None:
                 source.header = packet.get_sidedata(told)
