@@ -117,6 +117,53 @@ def test_messages_name_what_was_used(
     assert "PASS" not in error and "hid" not in error
 
 
+def files(folder: Path, config: str) -> dict[str, str]:
+    """What has AWS's tools read these settings, and no keys of the environment."""
+    (folder / "config").write_text(config)
+    return {
+        "AWS_CONFIG_FILE": str(folder / "config"), "AWS_ACCESS_KEY_ID": "",
+        "AWS_SECRET_ACCESS_KEY": "",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("config", "line"),
+    [
+        ("[default]\ns3 = here\n", "AWS's own settings cannot be read"),
+        (
+            '[default]\ncredential_process = echo \'{"Version": 1, "AccessKeyId": "a", '
+            '"SecretAccessKey": "b", "Expiration": "2020-01-01T00:00:00Z"}\'\n',
+            "the AWS credentials have ended: sign in again",
+        ),
+        ("[default]\ncredential_process = sh -c 'echo hidden >&2; false'\n", "get-caller-identity"),
+        (
+            "[default]\nsso_session = s\nsso_account_id = 1\nsso_role_name = r\n[sso-session s]\n"
+            "sso_region = eu-west-1\nsso_start_url = https://x.invalid/start\n",
+            "sign in again (`aws sso login`)",
+        ),
+    ],
+)
+def test_what_is_wrong_with_awss_own_files_is_one_line(
+    old: Old, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: str, line: str
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", old.url)
+    for name, value in files(tmp_path, config).items():
+        monkeypatch.setenv(name, value)
+    error = vidrec("upload", write_video(tmp_path / "a.mp4", seconds=1), code=1).stderr
+    assert line in error and error.count("\n") == 1 and "hidden" not in error
+
+
+def test_keys_of_the_environment_count_beside_a_named_profile(
+    old: Old, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with AWS's own tools: the profile names the server, the variables hold the keys."""
+    (tmp_path / "config").write_text(f"[profile p]\nendpoint_url = {old.url}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_PROFILE", " p\n")
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
+    vidrec("upload", write_video(tmp_path / "a.mp4", seconds=1))
+
+
 def test_white_space_around_what_aws_is_told_is_no_part_of_it(
     old: Old, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -123,14 +123,22 @@ class Clients:
     @property
     def _default(self) -> str:
         self._open()
-        return (self._session.region_name or "").strip() or DEFAULT_REGION
+        with self.doing("open", None):
+            return (self._session.region_name or "").strip() or DEFAULT_REGION
 
     def _open(self) -> None:
-        if self._session is None:
-            import boto3
+        if self._session is not None:
+            return
+        import boto3
+        from botocore.configprovider import ConstantProvider
+        from botocore.session import Session
 
-            with self.doing("open", None):
-                self._session = boto3.Session(profile_name=self.profile)
+        with self.doing("open", None):
+            core, named = Session(), self.settings.profile
+            if self.profile and not named:  # beside AWS's variables with keys, those count
+                store = core.get_component("config_store")
+                store.set_config_provider("profile", ConstantProvider(self.profile))
+            self._session = boto3.Session(profile_name=named, botocore_session=core)
 
     def _client(self, region: str, bucket: str) -> Any:
         # A name with dots fits no certificate as part of the host's. botocore's own choice would

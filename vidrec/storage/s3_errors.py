@@ -50,6 +50,11 @@ class Doing:
             code, problem = type(error).__name__, self._unanswered(error)
         elif isinstance(error, OSError):
             code, problem = "OSError", f"cannot {self.action} {self.target}: {error}"
+        elif isinstance(error, RuntimeError) and "expired" in str(error):  # botocore's own words
+            code, problem = "ExpiredToken", self._ended
+        elif self.action == "open":  # botocore believes what its files hold
+            code = type(error).__name__
+            problem = f"AWS's own settings{self.who} cannot be read ({error}): check ~/.aws/config"
         else:
             return None
         return StorageError(without_secrets(" ".join(problem.split())), code=code)
@@ -61,6 +66,13 @@ class Doing:
     @property
     def who(self) -> str:
         return f" of profile {self.profile}" if self.profile else ""
+
+    @property
+    def _ended(self) -> str:
+        return (
+            f"the AWS credentials{self.who} have ended: sign in again (`aws sso login`), or renew "
+            "them where they come from"
+        )
 
     def _answered(self, error: Any) -> tuple[str, str]:
         detail, about = (error.response.get(name, {}) for name in ("Error", "ResponseMetadata"))
@@ -101,7 +113,14 @@ class Doing:
 
     def _unanswered(self, error: BaseException) -> str:
         match type(error).__name__:
-            case "NoCredentialsError" | "PartialCredentialsError" | "CredentialRetrievalError":
+            case "SSOTokenLoadError" | "UnauthorizedSSOTokenError" | "SSOError":
+                return self._ended
+            case "CredentialRetrievalError":  # its own words may hold what a program printed
+                return (
+                    f"what gives the AWS credentials{self.who} fails: see what `aws sts "
+                    "get-caller-identity` says"
+                )
+            case "NoCredentialsError" | "PartialCredentialsError":
                 return (
                     "no AWS credentials: run `aws configure`, set AWS_ACCESS_KEY_ID and "
                     "AWS_SECRET_ACCESS_KEY, or set [s3] profile; for a bucket that anyone may "
@@ -114,7 +133,7 @@ class Doing:
             case "ReadTimeoutError" | "HTTPClientError":
                 return f"{self.where} did not answer in time: run the same command again"
             case "SSLError":
-                return f"{self.where} has no valid certificate: check {ENDPOINT}"
+                return f"{self.where} has no valid certificate, or no TLS: check {ENDPOINT}"
             case "ParamValidationError" if "bucket name" in str(error).lower():
                 return f"{self.bucket} is no bucket name: 3 to 63 small letters, digits, - and ."
             case "ValueError" if "endpoint" in str(error):
