@@ -26,7 +26,7 @@ from vidrec.ingest.engines.cluster import Order, on_ray
 
 ray = pytest.importorskip("ray", reason="needs vidrec[ray]")
 ROOT = Path(__file__).resolve().parent.parent
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("ray")]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("ray")]
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def run(folder: Path, library: Path, engine: str, cluster: Any, name: str = "mar
 
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes] | None = None) -> None:
     """Wait, however slow the machine is; only what can never come is given up."""
-    until = time.monotonic() + 240
+    until = time.monotonic() + 480
     while not condition():
         assert time.monotonic() < until and (process is None or process.poll() is None)
         time.sleep(0.05)
