@@ -43,6 +43,17 @@ def test_every_setting_with_its_source(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "SECRETKEY" not in every
 
 
+def test_paths_are_shown_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIDREC_LIBRARY", "/home/jo@example.org/why?/films")
+    monkeypatch.setenv("VIDREC_CACHE", "jo@here/kept")
+    monkeypatch.setenv("VIDREC_QDRANT_PATH", "https://me:SECRETKEY@there.example.org")
+    monkeypatch.setenv("VIDREC_QDRANT_HOST", "me:SECRETKEY@there.example.org")
+    found = shown()
+    assert found["library"][0] == "/home/jo@example.org/why?/films"
+    assert str(found["cache"][0]).endswith("/folder/jo@here/kept")
+    assert "SECRETKEY" not in str(found) and "there.example.org" in str(found["qdrant.path"])
+
+
 def test_every_format() -> None:
     named = Path("named.toml")
     named.write_text("[store]\nname = 'qdrant'\n")

@@ -25,6 +25,9 @@ IN_FOLDER = Path("vidrec.toml")
 LARGEST_FILE = 1 << 20  # bytes
 MASK = "**********"
 _SECRET = re.compile(r"(?i)(key|token|secret|password|passphrase|credential)s?$")
+_PATH = re.compile(r"/(?!/)|[~.]|[A-Za-z]:[\\/]")  # a path may have any sign in its names
+_LIKE_URL = re.compile(r"(?:^|.*/)[A-Za-z][A-Za-z0-9+.-]+:/")
+
 # What other tools call it; looked at where vidrec's own name is not set.
 OTHER_NAMES = {
     ("marengo", "api_key"): ("TWELVE_LABS_API_KEY", "TWELVELABS_API_KEY"),
@@ -169,9 +172,9 @@ def shown(name: str, value: Any) -> Any:
         return {key: shown(str(key), inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [shown(name, inner) for inner in value]
-    if isinstance(value, (str, os.PathLike)):
-        return shown_url(str(value))
-    return value
+    if isinstance(value, os.PathLike) or (isinstance(value, str) and _PATH.match(value)):
+        return shown_url(str(value)) if _LIKE_URL.match(str(value)) else str(value)
+    return shown_url(value) if isinstance(value, str) else value
 
 
 def problem_of(given: Given, error: Mapping[str, Any], known: Sequence[str] = ()) -> str:
