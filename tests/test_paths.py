@@ -1,12 +1,17 @@
 """Names that no file has, or that cannot be written down, end in one line and never in a crash."""
 
 import os
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.clips import write_clips
 from tests.test_pipeline import vidrec
+from vidrec.cli import app
 from vidrec.files import exists, expanded, is_file, is_folder, is_text, writing
 
 TOO_LONG = "x" * 400
@@ -47,6 +52,14 @@ def test_a_text_may_look_odd(tmp_path: Path, text: str) -> None:
     assert "rocket.mp4" in vidrec("recommend", text, "--min-confidence", 0).stdout
 
 
+def test_a_table_may_come_on_stdin(tmp_path: Path) -> None:
+    clip = write_clips(tmp_path, ["red"])["red"]
+    vidrec("embed", clip)
+    rows = f"file;year\n{clip};2001\n"
+    done = CliRunner().invoke(app, ["tag", "--from", "-"], input=rows)
+    assert done.exit_code == 0 and "set 1 value of 1 video" in done.stderr
+
+
 @pytest.mark.skipif(os.name == "nt", reason="names are text there")
 def test_a_name_that_is_not_utf8_is_skipped(tmp_path: Path) -> None:
     clips = write_clips(tmp_path / "clips")
@@ -59,6 +72,28 @@ def test_a_name_that_is_not_utf8_is_skipped(tmp_path: Path) -> None:
     vidrec("embed", "--retry-failed")  # it was not noted as one to try again
     vidrec("index")
     assert "not UTF-8" in vidrec("recommend", "caf\udce9", code=2).stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="nobody asks there whether a process lives")
+def test_what_a_killed_process_of_this_machine_began_is_dropped_at_once(tmp_path: Path) -> None:
+    target = tmp_path / "v.jsonl"
+    script = "import os, sys; from pathlib import Path; from vidrec.files import writing\n"
+    script += "with writing(Path(sys.argv[1])) as draft: draft.touch(); os._exit(1)"
+    subprocess.run([sys.executable, "-c", script, str(target)], check=False)
+    assert len([*tmp_path.iterdir()]) == 1
+    with writing(target) as draft:
+        draft.touch()
+        beside = draft.with_name(draft.name.replace(str(threading.get_ident()), "1"))
+        beside.touch()  # another thread's
+    assert sorted(tmp_path.iterdir()) == sorted([target, beside])
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "漢"])
+def test_a_draft_of_the_longest_name_has_none_too_long(tmp_path: Path, letter: str) -> None:
+    target = tmp_path / f"{letter * (249 // len(letter.encode()))}.jsonl"
+    with writing(target) as draft:
+        draft.touch()
+    assert [*tmp_path.iterdir()] == [target]
 
 
 def test_what_a_killed_process_began_is_dropped_after_a_day(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import re
+import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,13 +31,13 @@ class Row:
 
 
 def read_text(path: Path) -> str:
-    """Return a file's text: UTF-8, or UTF-16 where it begins with its mark.
+    """Return a file's text, or that on stdin (``-``): UTF-8, or UTF-16 if it begins with its mark.
 
     Raises:
         UsageError: it cannot be read, or is neither.
     """
     try:
-        raw = path.read_bytes()
+        raw = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
         text = raw.decode("utf-16" if raw.startswith(_UTF16) else "utf-8-sig")
     except OSError as exc:
         raise UsageError(f"cannot read {path}: {exc.strerror or exc}") from exc

@@ -11,12 +11,14 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import stat
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +96,8 @@ def writing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     target = Path(os.path.realpath(path)) if path.is_symlink() else path
     if target.is_symlink():
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
-    mark = f"{os.getpid()}.{threading.get_ident()}.partial"
-    draft = target.with_name(f".{target.stem[:200]}.{mark}{target.suffix}")
+    begins, ends = _around(target)
+    draft = target.with_name(f"{begins}{_host()}.{os.getpid()}.{threading.get_ident()}{ends}")
     _drafts.add(draft)
     try:
         yield draft
@@ -110,14 +112,40 @@ def writing(path: Path, *, durable: bool = True) -> Iterator[Path]:
         _drafts.discard(draft)
 
 
+def _around(target: Path) -> tuple[str, str]:
+    """Return how the names of a file's drafts begin and end; none is too long."""
+    stem = target.stem.encode(errors="surrogateescape")[:150].decode(errors="ignore")
+    return f".{stem}.", f".partial{target.suffix}"
+
+
+@cache
+def _host() -> str:
+    import platform
+
+    return re.sub(r"\W", "-", platform.node())[:32]
+
+
 def _drop_old(target: Path) -> None:
-    """Delete what killed processes began to write in a file's place, a day ago or more."""
-    begins, ends = f".{target.stem[:200]}.", f".partial{target.suffix}"
+    """Delete what killed processes of this machine, or of any a day ago, began in its place."""
+    begins, ends = _around(target)
     with suppress(OSError), os.scandir(target.parent) as entries:
         for entry in entries:
-            ours = entry.name.startswith(begins) and entry.name.endswith(ends)
-            if ours and time.time() - entry.stat().st_mtime > OLD_SECONDS:
-                os.unlink(entry)  # noqa: PTH108
+            if entry.name.startswith(begins) and entry.name.endswith(ends):
+                host, _, rest = entry.name[len(begins) : -len(ends)].partition(".")
+                old = time.time() - entry.stat().st_mtime > OLD_SECONDS
+                if old or (host == _host() and _is_over(rest.partition(".")[0])):
+                    os.unlink(entry)  # noqa: PTH108
+
+
+def _is_over(process: str) -> bool:
+    """Whether a process of this machine, by its number, has ended."""
+    if os.name == "nt" or not process.isdigit():  # there, asking would end it
+        return False
+    try:
+        os.kill(int(process), 0)
+    except OSError as exc:
+        return isinstance(exc, ProcessLookupError)
+    return False
 
 
 def drop_drafts() -> None:

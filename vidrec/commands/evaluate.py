@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @command("embedder", "checkpoint", "library")
 def evaluate(
     settings: Settings,
-    captions: Path | None = option("CSV file with the columns file and caption."),
+    captions: Path | None = option("CSV file with the columns file and caption; - is stdin."),
     queries: Path | None = option(
         "CSV file with the columns file and query: one row for each video that fits."
     ),

@@ -29,7 +29,7 @@ def label(
         "Label to set; '' removes it.", "--label", "-l", autocompletion=completion.labels
     ),
     source: Path | None = option(
-        "CSV or JSON lines file with the columns file and label.", "--from"
+        "CSV or JSON lines file with the columns file and label; - is stdin.", "--from"
     ),
     format: ReportFormat = "auto",
 ) -> None:

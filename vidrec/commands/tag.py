@@ -26,7 +26,8 @@ def tag(
         autocompletion=completion.videos,
     ),
     source: Path | None = option(
-        "CSV or JSON lines file: a column file, and one column for each field.", "--from"
+        "CSV or JSON lines file: a column file, and one column for each field; - is stdin.",
+        "--from",
     ),
     format: ReportFormat = "auto",
 ) -> None:
