@@ -66,6 +66,25 @@ def test_hdr_looks_as_on_an_ordinary_screen(
     assert frames[0].mean(axis=(0, 1)).tolist() == pytest.approx([grey] * 3, abs=3)
 
 
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov"])
+def test_hdr_of_which_only_the_container_tells(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    silent = write_grey_hdr(tmp_path / "silent.mp4", 0.5, 2)
+    with av.open(str(silent)) as container, av.open(str(path), "w") as out:
+        stream = container.streams.video[0]
+        into = out.add_stream_from_template(stream)
+        into.codec_context.color_trc, into.codec_context.color_primaries = HLG, 9
+        for packet in container.demux(stream):
+            if packet.dts is not None:
+                packet.stream = into
+                out.mux(packet)
+
+    grey = 255 * (1000 / 203 * (1 / 12) ** 1.2) ** (1 / 2.4)
+    assert frames_at(path, [0.1], (16, 16))[0].mean() == pytest.approx(grey, abs=3)
+    made = cut(path, 0, 0.3, tmp_path / "cut", exact=True)
+    assert frames_at(made, [0.1], (16, 16))[0].mean() == pytest.approx(grey, abs=4)
+
+
 def test_hdr_has_its_colours_at_any_size(tmp_path: Path) -> None:
     path = write_grey_hdr(tmp_path / "a.mp4", 0.5, PQ, chroma=(400, 600))
 

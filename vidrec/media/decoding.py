@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from vidrec.errors import MediaError
 from vidrec.media.gops import Gop
+from vidrec.media.hdr import colour
 from vidrec.media.source import Source, is_starved
 
 if TYPE_CHECKING:
@@ -162,6 +163,7 @@ class Decoder:
             self.damaged += 1
             return
         for frame in frames:
+            colour(frame, self._source.colours)
             self.damaged += frame.is_corrupt
             yield frame
 

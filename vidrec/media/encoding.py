@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from vidrec.errors import MediaError
 from vidrec.media.decoding import decode, open_codec
 from vidrec.media.gops import counts_frames
-from vidrec.media.hdr import is_hdr
+from vidrec.media.hdr import colour, is_hdr
 from vidrec.media.passage import MOST_EARLY_SEC, check_copy, open_passage, passage
 from vidrec.media.picking import pick_frames
 from vidrec.media.picture import Painter, orientation
@@ -170,6 +170,7 @@ class _Pen:
             self._sound.take(packet, self.end_sec)
 
     def _see(self, frame: VideoFrame) -> bool:
+        colour(frame, self.source.colours)
         tick = frame.time_base or self.source.stream.time_base  # the last ones come without
         due = self._due.popleft() if self._due else None
         stamp = due if self._counts or frame.pts is None else frame.pts

@@ -13,6 +13,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
     from numpy.typing import NDArray
 
 PQ = 16  # AVCOL_TRC_SMPTE2084
@@ -21,7 +22,7 @@ HLG = 18  # AVCOL_TRC_ARIB_STD_B67
 _WHITE_NITS = 203.0
 _HLG_PEAK_NITS = 1000.0
 _BT2020 = 9  # AVCOL_PRI_BT2020
-_UNSPECIFIED = 2  # AVCOL_PRI_UNSPECIFIED
+_UNSPECIFIED = 2  # AVCOL_PRI_UNSPECIFIED, AVCOL_TRC_UNSPECIFIED
 # Linear light from BT.2020 to BT.709 primaries (BT.2087).
 _TO_BT709 = np.array(
     [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]],
@@ -29,6 +30,25 @@ _TO_BT709 = np.array(
 )
 _LUMA = np.array([0.2627, 0.6780, 0.0593], np.float32)
 _KNEE = 0.8  # of white; what is brighter is compressed
+
+
+def told_by_box(stream: VideoStream) -> tuple[int, int, int] | None:
+    """Return transfer, primaries and matrix of an HDR stream whose container tells them.
+
+    To be asked before anything is decoded: afterwards the stream has what is coded in it.
+    """
+    context, name = stream.codec_context, stream.container.format.name
+    if context.color_trc not in (PQ, HLG) or not ("mp4" in name or "matroska" in name):
+        return None
+    return context.color_trc, context.color_primaries, context.colorspace
+
+
+def colour(frame: VideoFrame, told: tuple[int, int, int] | None) -> None:
+    """Let a frame without a word of its transfer be HDR where the container tells so."""
+    if told and frame.color_trc == _UNSPECIFIED:
+        frame.color_trc = told[0]
+        if frame.color_primaries == _UNSPECIFIED:
+            frame.color_primaries, frame.colorspace = told[1:]
 
 
 def is_hdr(frame: VideoFrame) -> bool:

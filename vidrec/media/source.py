@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from vidrec.errors import Cancelled, MediaError, TransientError, may_pass
 from vidrec.media import limits
 from vidrec.media.flv import joined_flv
+from vidrec.media.hdr import told_by_box
 from vidrec.media.streams import choose_stream
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Source:
     Attributes:
         alpha: the stream that holds the picture's transparency, where that is one of its own.
         header: what decoders are to know from here on, where that changes on the way.
+        colours: transfer, primaries and matrix where only the container may tell that it is HDR.
         encrypted: whether it turned out to be so, from some place on.
         cancelled: true once whoever reads is to give up.
     """
@@ -86,6 +88,7 @@ class Source:
     stream: VideoStream
     alpha: VideoStream | None = None
     header: PacketSideData | None = None
+    colours: tuple[int, int, int] | None = None
     encrypted: bool = False
     cancelled: Callable[[], bool] = never
 
@@ -112,7 +115,8 @@ def open_video(path: Path, cancelled: Callable[[], bool] = never) -> Iterator[So
         for bounded in (stream, alpha):
             if bounded is not None:
                 _bound(path, bounded)
-        yield Source(path, container, stream, alpha, cancelled=cancelled)
+        told = told_by_box(stream)
+        yield Source(path, container, stream, alpha, cancelled=cancelled, colours=told)
     finally:
         container.close()
 
