@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tests.clips import write_clips
+from tests.clips import plain, write_clip, write_clips
 from tests.test_pipeline import vidrec
 from vidrec.cli import app
+from vidrec.config import load_settings
+from vidrec.errors import ConfigError
 from vidrec.files import exists, expanded, is_file, is_folder, is_text, writing
+from vidrec.library import Library
 
 TOO_LONG = "x" * 400
 
@@ -107,3 +110,36 @@ def test_what_a_killed_process_began_is_dropped_after_a_day(tmp_path: Path) -> N
         draft.write_text("new")
     assert target.read_text() == "new"
     assert sorted(tmp_path.iterdir()) == sorted([target, young, other])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["remove", ""], ["remove", "a.mp4", ""], ["embed", ""], ["upload", "", "--bucket", "b"],
+        ["list", "--library", ""], ["status", "--library="], ["train", ""], ["export", ""],
+        ["recommend", "red", "--save-clips", ""], ["embed", ".", "--log-file", ""],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_an_empty_name_is_not_the_working_folder(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a variable of the shell that is not set: `vidrec remove "$OLD"` forgot all of it."""
+    write_clip(tmp_path / "v" / "a.mp4", plain("red"), seconds=0.4)
+    vidrec("embed", tmp_path / "v")
+    monkeypatch.chdir(tmp_path / "v")
+    said = vidrec(*words, code=2).stderr
+    assert "is a variable of the shell not set?" in said
+    with Library(tmp_path / "library", create=False) as library:
+        assert [video.filename for video in library.videos()] == ["a.mp4"]
+    assert [path.name for path in Path().iterdir()] == ["a.mp4"]
+
+
+def test_an_empty_setting_is_not_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VIDREC_LIBRARY")
+    (tmp_path / "c.toml").write_text("library = ''\n")
+    for arguments in ({"explicit": tmp_path / "c.toml"}, {"overrides": {"library": ""}}):
+        with pytest.raises(ConfigError, match=r"library.*an empty path is no folder"):
+            load_settings(**arguments)

@@ -23,7 +23,7 @@ from typer.main import get_command_from_info
 from typer.models import CommandInfo
 
 from vidrec import __version__, display, interrupts
-from vidrec.commands.help import COMMANDS, WIDEST, PlainCommand, PlainGroup
+from vidrec.commands.help import COMMANDS, WIDEST, PlainCommand, PlainGroup, narrow
 from vidrec.commands.options import use_config
 from vidrec.errors import UsageError, VidrecError
 from vidrec.plugins import Results, at_fault
@@ -137,7 +137,11 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": WIDEST,
+        "terminal_width": narrow(),
+    },
 )
 
 

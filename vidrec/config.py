@@ -86,6 +86,13 @@ class Settings(BaseSettings):
         chosen.store = self.store.model_copy(update={"name": store} if store else {})
         return chosen
 
+    @field_validator("library", "cache", mode="before")
+    @classmethod
+    def _named(cls, path: Any) -> Any:
+        if path == "":  # the working folder would become one
+            raise ValueError("an empty path is no folder")
+        return path
+
     @field_validator("library", "cache")
     @classmethod
     def _expand(cls, path: Path) -> Path:

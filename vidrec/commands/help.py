@@ -6,13 +6,16 @@ half of a narrow terminal on types.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer.core
 
 from vidrec.display import bold
+from vidrec.errors import UsageError
 
 WIDEST = 100  # columns: longer lines are hard to read
 # Options by what they are about, under every command; the rest are the command's own.
@@ -69,6 +72,12 @@ JOURNEYS = {
 COMMANDS = {name: line for commands in JOURNEYS.values() for name, line in commands.items()}
 GROUP_OF = {name: group for group, names in GROUPS.items() for name in names}
 METAVARS = {int: "N", float: "X", str: "TEXT"}
+
+
+def narrow() -> int | None:
+    """Return how wide help is on a terminal narrower than Click would have it, else None."""
+    columns = shutil.get_terminal_size().columns
+    return max(20, columns - 2) if columns < 52 else None
 
 
 def value_of(option: Any) -> str:
@@ -157,6 +166,18 @@ def _section(formatter: Any, name: str) -> Iterator[None]:
 
 class PlainCommand(_Plain, typer.core.TyperCommand):
     """A command whose help is plain."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse an empty path, which would be the working folder.
+
+        Raises:
+            UsageError: one is given, as of a variable of the shell that is not set.
+        """
+        empty = any(not word or (word[:2] == "--" and word[-1] == "=") for word in args)
+        rest = super().parse_args(ctx, args)
+        if empty and Path() in (value for value in ctx.params.values() if value is not None):
+            raise UsageError("a path is empty: is a variable of the shell not set?")
+        return rest
 
 
 class PlainGroup(_Plain, typer.core.TyperGroup):

@@ -18,7 +18,12 @@ def with_stdin(paths: list[str], *, nul: bool = False) -> list[str]:
     """Put the names on stdin where a dash stands: one a line, or each before a NUL.
 
     No file name holds a NUL, so where one is found the names are apart by it, asked or not.
+
+    Raises:
+        UsageError: a name is empty.
     """
+    if "" in paths:
+        raise UsageError("an empty name: is a variable of the shell not set?")
     if "-" not in paths:
         return paths
     if isinstance(sys.stdin, TextIOWrapper):

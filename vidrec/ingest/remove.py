@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vidrec.config import Settings
-from vidrec.errors import VidrecError
+from vidrec.errors import UsageError, VidrecError
 from vidrec.files import exists, expanded, is_folder, is_text
 from vidrec.ingest.index import leave_store
 from vidrec.ingest.metadata import ids_named
@@ -129,8 +129,10 @@ def _meant(library: Library, name: str) -> list[str]:
     """Return the ids of the videos that a name means: one, those of a folder, or none.
 
     Raises:
-        UsageError: it is the name of several.
+        UsageError: it is empty, or the name of several.
     """
+    if not name:  # of the working folder all would be forgotten
+        raise UsageError("an empty name is no video or folder")
     if name.startswith("id:"):
         prefix = name.removeprefix("id:").lower()
         hexadecimal = prefix and all(c in "0123456789abcdef" for c in prefix)
