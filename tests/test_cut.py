@@ -159,6 +159,15 @@ def test_moments_of_joined_recordings(tmp_path: Path, kind: str, clocks: tuple[i
         assert seen_then == pytest.approx([45, 9], abs=1 if exact else 8)
 
 
+@pytest.mark.parametrize("exact", [True, False], ids=["exact", "copy"])
+def test_a_moment_beyond_the_first_of_joined_matroska_files(tmp_path: Path, exact: bool) -> None:
+    path = tmp_path / "a.mkv"
+    path.write_bytes(2 * record(path, "matroska", TEN_SECONDS))
+    made = cut(path, 14, 17, tmp_path / "cut", exact=exact)
+    assert probe(made).duration_sec == pytest.approx(3, abs=0.1 if exact else 0.6)
+    assert number_at(made, 2.5) == pytest.approx(32, abs=1 if exact else 3)
+
+
 @pytest.mark.parametrize("frames", [0, 2], ids=["in-order", "reordered"])
 def test_moments_of_a_bare_stream(tmp_path: Path, frames: int) -> None:
     """It has no stamps, so its pictures are counted."""

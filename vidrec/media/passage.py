@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -50,7 +51,7 @@ def open_passage(path: Path, start_sec: float) -> Iterator[Source]:
         TransientError: it cannot be read now.
     """
     with open_video(path) as source:
-        groups = _groups_of(source)
+        groups = _groups_of(source, start_sec)
         part = groups[_group_at(groups, start_sec)].part if groups else 0
         yield (open_rest(path, part) if part else None) or source
 
@@ -63,7 +64,7 @@ def passage(source: Source, start_sec: float, sounds: Iterable[Any]) -> Iterator
         TransientError: it cannot be read now.
     """
     streams = [source.stream, *sounds]
-    groups = _groups_of(source)
+    groups = _groups_of(source, start_sec)
     if groups:
         packets = _placed(source, start_sec, streams, groups)
     else:
@@ -160,8 +161,10 @@ def _group_at(groups: list[_Group], sec: float) -> int:
     return max(0, bisect_right([group.start_sec for group in groups], sec) - 1)
 
 
-def _groups_of(source: Source) -> list[_Group]:
-    if source.container.format.name not in RESTARTING_FORMATS:
+def _groups_of(source: Source, start_sec: float) -> list[_Group]:
+    name = source.container.format.name
+    beyond = "matroska" in name and start_sec > (source.container.duration or math.inf) / 1_000_000
+    if name not in RESTARTING_FORMATS and not beyond:  # beyond the first of several, joined
         return []
     return _groups(source.path, source.path.stat().st_mtime_ns)
 
