@@ -104,6 +104,9 @@ def wrong(kind: str) -> Iterator[tuple[Any, Any]]:
             yield Clip(0, 1), good * 1e200
         case "backwards":
             yield Clip(2, 1), good
+        case "twice":
+            yield Clip(0, 1), good
+            yield Clip(0, 1.0001), good
         case "endless":
             yield Clip(0, float("inf")), good
         case "no clip":

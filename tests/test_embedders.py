@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from vidrec.ingest.scan import hash_file
 from vidrec.library import Library
 from vidrec.library.jobs import CatalogJobs
 from vidrec.media.probe import probe
-from vidrec.types import Video
+from vidrec.types import Clip, Video
 
 Opened = tuple[Embedder, EmbedContext]
 
@@ -158,7 +159,7 @@ def test_how_far_a_video_is_reaches_the_run(opened: Opened, paths: dict[str, Pat
 
 
 WRONG = (
-    "size", "sizes", "nan", "inf", "zero", "none", "words", "complex", "huge", "backwards",
+    "size", "sizes", "nan", "inf", "zero", "none", "words", "complex", "huge", "backwards", "twice",
     "endless", "no clip", "no pair", "raises", "leaves", "stops",
 )  # fmt: skip
 
@@ -201,6 +202,24 @@ def test_a_run_of_the_command_goes_on(
     with Library(tmp_path / "library", create=False) as library:
         found = [library.video_embeddings(v.id, fingerprint, "clip") for v in library.videos()]
     assert [len(clips) for clips in found] == [3, 3]
+
+
+class Windows(BytesEmbedder):
+    """Whole windows of ten seconds, in numpy's numbers."""
+
+    def _clips(self, video: Video, context: EmbedContext, warnings: list[str]) -> Any:
+        for start in np.arange(0, 20, 10, np.float32):
+            yield Clip(start, start + np.float32(10)), np.ones(16, np.float16)
+
+
+def test_moments_are_stored_as_pythons_numbers_and_make_no_video_longer(tmp_path: Path) -> None:
+    video = as_video(write_clip(tmp_path / "a.mp4", plain("red"), seconds=12))
+    (outcome,) = Windows(load_settings()).embed_videos([video], EmbedContext())
+    clips = [e for e in outcome.embeddings if e.scope == "clip"]
+    assert [(type(e.start_sec), e.start_sec, e.end_sec) for e in clips] == [
+        (float, 0.0, 10.0), (float, 10.0, 20.0)
+    ]  # fmt: skip
+    assert outcome.video.duration_sec == video.duration_sec
 
 
 def test_what_every_video_lacks_is_said_once(

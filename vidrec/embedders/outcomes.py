@@ -58,16 +58,16 @@ def outcome_of_clips(embedder: Embedder, video: Video, context: EmbedContext) ->
         for clip, vector in embedder._clips(video, noting, warnings):
             if context.cancelled():
                 return None
-            span = (clip.start_sec, clip.end_sec)
+            span = (float(clip.start_sec), float(clip.end_sec))  # numpy's would be stored as bytes
             clips.append(Embedding(video.id, fingerprint, "clip", *span, vector))
             if found and found[0].duration_sec:
-                context.progress(video, min(1.0, clip.end_sec / found[0].duration_sec))
+                context.progress(video, min(1.0, span[1] / found[0].duration_sec))
     except Cancelled:
         return None
     except Exception as exc:
         return Embedded(video, warnings=warnings, error=failure_of(exc))
-    # Where a header lies about the length, the frames know better.
-    if found and clips:
+    # Where a header lies about the length, the frames know better, if they were looked at.
+    if found and clips and embedder.probes:
         video = replace(video, info=replace(found[0], duration_sec=clips[-1].end_sec))
     return Embedded(video, clips, warnings)
 
@@ -97,10 +97,17 @@ def checked(outcome: Embedded, fingerprints: Sequence[Fingerprint]) -> Embedded:
         return outcome
     dims = {str(fingerprint): fingerprint.dim for fingerprint in fingerprints}
     of: dict[str, list[Embedding]] = {}
+    places = set[str]()
     for embedding in outcome.embeddings:
-        span = (embedding.start_sec, embedding.end_sec)
+        span = (float(embedding.start_sec), float(embedding.end_sec))
         if not (0 <= span[0] < span[1] < math.inf) or embedding.fingerprint not in dims:
             raise TransientError(f"a vector of {embedding.fingerprint} at {span} s has no place")
+        embedding = replace(embedding, start_sec=span[0], end_sec=span[1])
+        if embedding.point_id in places:
+            raise TransientError(
+                f"two vectors of {embedding.fingerprint} at {span} s are one place"
+            )
+        places.add(embedding.point_id)
         of.setdefault(embedding.fingerprint, []).append(embedding)
     if not of:
         raise TransientError("the embedder returned no vector")
