@@ -80,7 +80,7 @@ def plain_epoch(model: Any, paths: Sequence[Path], labels: Sequence[int]) -> Non
     )
     data = tf.data.Dataset.from_generator(generate, output_signature=signature)
     data = data.apply(tf.data.experimental.assert_cardinality(len(paths))).batch(BATCH)
-    model.fit(data, epochs=1, verbose=0)
+    model.fit(data, epochs=1, shuffle=False, verbose=0)
 
 
 def product_epochs(recipe: str, clips: Sequence[Any], cache: Path) -> dict[str, Any]:
