@@ -22,7 +22,7 @@ from tests.word_embedder import install
 from vidrec.config import load_settings
 from vidrec.errors import EmbedderError
 from vidrec.ingest.embed import EmbedOptions, EmbedReport, embed
-from vidrec.ingest.engines.cluster import Order, on_ray
+from vidrec.ingest.engines.cluster import Order, meant, on_ray
 
 ray = pytest.importorskip("ray", reason="needs vidrec[ray]")
 ROOT = Path(__file__).resolve().parent.parent
@@ -135,6 +135,24 @@ def test_a_worker_that_does_not_fit_is_refused(
         run(films, tmp_path / "a", "ray", cluster)
     with pytest.raises(EmbedderError, match="no Ray cluster"):
         list(on_ray(iter(()), order, frozenset(), address="127.0.0.1:1"))
+
+
+def test_a_cluster_that_was_killed_is_not_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = tmp_path / "ray" / "ray_current_cluster"  # where Ray keeps what was started last
+    note.parent.mkdir()
+    note.write_text("127.0.0.1:1\n")
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert (meant(None), meant("auto"), meant("head:6379")) == ("local", "127.0.0.1:1", "head:6379")
+    order = Order(load_settings(), "marked:one:4:x")
+    with pytest.raises(EmbedderError, match=r"no Ray cluster 127\.0\.0\.1:1"):
+        list(on_ray(iter(()), order, frozenset(), address="auto"))
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:2")
+    assert (meant(None), meant("head:6379")) == ("127.0.0.1:2", "head:6379")
+    with pytest.raises(EmbedderError, match=r"no Ray cluster 127\.0\.0\.1:2"):
+        list(on_ray(iter(()), order, frozenset()))
 
 
 def test_a_worker_that_lacks_a_package_says_which() -> None:

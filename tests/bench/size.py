@@ -8,6 +8,7 @@ Makes an environment of its own for each, installs vidrec from this checkout and
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import tempfile
@@ -36,9 +37,12 @@ def installed(extra: str, work: Path) -> tuple[dict[str, int], int]:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("extras", nargs="*", metavar="EXTRA")
+    extras = parser.parse_args().extras
     print(f"{'install':10} {'MB':>7} {'packages':>9}   the largest, MB")
     with tempfile.TemporaryDirectory() as work:
-        for extra in ["", *sys.argv[1:]]:
+        for extra in ["", *extras]:
             sizes, pip = installed(extra, Path(work))
             largest = sorted(sizes.items(), key=lambda row: -row[1])[:6]
             shown = ", ".join(f"{name} {size / MB:.0f}" for name, size in largest)

@@ -8,12 +8,15 @@ task whose worker dies is given to another; one that kills several is a failure 
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
@@ -21,6 +24,7 @@ from pydantic import BaseModel, SecretStr
 from vidrec import __version__
 from vidrec.config import Settings
 from vidrec.errors import EmbedderError, TransientError, VidrecError
+from vidrec.files import is_file
 from vidrec.ingest.plan import Task
 from vidrec.ingest.work import FirstComes, Outcome, Worker
 
@@ -137,9 +141,21 @@ def on_ray(
             crew.dismiss()
 
 
-def _knock(address: str | None) -> None:
+def meant(address: str | None) -> str:
+    """Return the cluster that is meant: where none is named, a new one on this machine.
+
+    Left alone, Ray would look for one that was started here last, for minutes if it was killed.
+    """
+    named = address or os.environ.get("RAY_ADDRESS") or "local"
+    note = Path(os.environ.get("RAY_TMPDIR") or gettempdir(), "ray", "ray_current_cluster")
+    if named == "auto" and is_file(note):
+        named = note.read_text("utf-8").strip()
+    return named
+
+
+def _knock(address: str) -> None:
     """Raise ``OSError`` where nobody listens; Ray would ask for a minute."""
-    host, _, port = (address or "").rpartition(":")
+    host, _, port = address.rpartition(":")
     if host and port.isdecimal() and "/" not in host:
         socket.create_connection((host, int(port)), timeout=5).close()
 
@@ -157,11 +173,12 @@ def _connected(address: str | None) -> Iterator[Any]:
         yield ray
         return
     handler = signal.getsignal(signal.SIGTERM)
+    where = meant(address)
     try:
-        _knock(address)
-        ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        _knock(where)
+        ray.init(where, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as exc:
-        where = address or "on this machine"
+        where = "on this machine" if where == "local" else where
         reason = str(exc).strip().splitlines()[0] if str(exc).strip() else type(exc).__name__
         raise EmbedderError(f"no Ray cluster {where}: {reason}") from exc
     with suppress(ValueError):  # Ray takes the signal for itself
