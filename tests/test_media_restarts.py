@@ -10,6 +10,7 @@ import pytest
 from tests import videos
 from tests.recordings import SLIDE, TEN_SECONDS, record
 from vidrec.media.cut import cut
+from vidrec.media.playback import make_playable, playable
 from vidrec.media.probe import probe
 from vidrec.media.sampling import frames_at, iter_clip_frames
 
@@ -206,3 +207,5 @@ def test_recordings_of_two_devices_are_joined(
     assert len(clips) == 2 and not [note for note in notes if "clock" not in note]
     made = cut(path, 14, 17, tmp_path / "cut", exact=True)
     assert shown(made, [0.1, 2.9]) == pytest.approx([20, 34], abs=1)
+    make_playable(path, playable(path, 20), 0, tmp_path / "film.mp4", lambda _: None)
+    is_joined(tmp_path / "film.mp4")

@@ -65,8 +65,13 @@ def passage(source: Source, start_sec: float, sounds: Iterable[Any]) -> Iterator
     """
     streams = [source.stream, *sounds]
     groups = _groups_of(source, start_sec)
+    packets: Iterable[Packet[Any]]
     if groups:
-        packets = _placed(source, start_sec, streams, groups)
+        here = groups[_group_at(groups, start_sec)].part
+        packets = chain(
+            _placed(source, start_sec, streams, groups),
+            *(_of_part(source, part, streams, groups) for part in _later(groups, here)),
+        )
     else:
         first = next(demux(source, streams), None)  # it alone may tell of the colours
         packets = chain([first] if first else [], demux(source, streams))
@@ -167,6 +172,28 @@ def _groups_of(source: Source, start_sec: float) -> list[_Group]:
     if name not in RESTARTING_FORMATS and not beyond:  # beyond the first of several, joined
         return []
     return _groups(source.path, source.path.stat().st_mtime_ns)
+
+
+def _later(groups: list[_Group], here: int) -> list[int]:
+    return sorted({group.part for group in groups if group.part > here})
+
+
+def _of_part(
+    source: Source, part: int, streams: list[Any], groups: list[_Group]
+) -> Iterator[Packet[Any]]:
+    """Yield what follows in a recording of other streams as if it were in those of the source."""
+    rest = open_rest(source.path, part)
+    if rest is None or rest.stream.codec_context.name != source.stream.codec_context.name:
+        return
+    theirs = [rest.stream, *rest.container.streams.audio][: len(streams)]
+    ours = {their.index: stream for their, stream in zip(theirs, streams, strict=False)}
+    first = next(group for group in groups if group.part == part)
+    for packet in _placed(rest, first.start_sec, theirs, groups):
+        shift = round((origin_of(source) - origin_of(rest)) / float(packet.time_base))
+        packet.pts = (packet.pts or 0) + shift
+        packet.dts = None if packet.dts is None else packet.dts + shift
+        packet.stream = ours[packet.stream_index]
+        yield packet
 
 
 @lru_cache(maxsize=64)
