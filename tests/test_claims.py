@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -113,3 +114,16 @@ def test_whoever_waits_takes_over_from_one_that_was_killed(cloud: Cloud, tmp_pat
     output = second.communicate(timeout=60)[0]
     assert second.returncode == 0, output
     assert len(cloud.labs.tasks) == 2
+
+
+def test_a_run_that_waits_for_another_says_so(tmp_path: Path) -> None:
+    with Library(tmp_path / "library") as library, library.lock("embed-conse"):
+        words = [sys.executable, "-m", "vidrec", "embed", "--wait", str(tmp_path)]
+        waiting = subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        assert waiting.stderr is not None
+        said = waiting.stderr.readline().decode()
+        assert waiting.poll() is None
+    assert said.startswith("waiting for another `vidrec embed` on")
+    assert f"(process {os.getpid()})" in said
+    assert waiting.wait(60) == 0
+    waiting.stderr.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -17,8 +17,10 @@ class LockFileError(Exception):
 
 
 @contextmanager
-def held(path: Path, seconds: float) -> Iterator[None]:
+def held(path: Path, seconds: float, waits: Callable[[str], None] | None = None) -> Iterator[None]:
     """Hold a lock file, waiting so long for it; below 0 for ever.
+
+    ``waits`` is told who holds it, once that takes longer than a second.
 
     Raises:
         AlreadyHeldError, LockFileError: it was not to be had.
@@ -28,7 +30,13 @@ def held(path: Path, seconds: float) -> Iterator[None]:
     holder = path.with_name(f"{path.name}.holder")
     lock = FileLock(path)
     try:
-        lock.acquire(timeout=seconds)
+        try:
+            lock.acquire(timeout=1 if waits else seconds)
+        except Timeout:
+            if waits is None:
+                raise
+            waits(_read(holder))
+            lock.acquire(timeout=seconds)
     except Timeout as exc:
         raise AlreadyHeldError(_read(holder)) from exc
     except (OSError, NotImplementedError) as exc:

@@ -222,11 +222,12 @@ def embed(
     embedder = load_embedder(settings)
     report = EmbedReport(embedder.name, str(embedder.fingerprint))
     cancel = threading.Event()
+    say = (progress or Silent()).warn
     with ExitStack() as until_the_end:
         enter = until_the_end.enter_context
         library = enter(opened(settings.library, dry_run=options.dry_run))
         if not options.dry_run:
-            enter(library.lock(f"embed-{embedder.name}", wait=options.wait))
+            enter(library.lock(f"embed-{embedder.name}", wait=options.wait, say=say))
             for fingerprint in embedder.fingerprints:
                 library.register(fingerprint)
         enter(first_interrupt(cancel))

@@ -245,18 +245,25 @@ class Catalog:
             self._db.set_progress_handler(None, 0)
 
     @contextmanager
-    def lock(self, task: str, *, wait: bool = False) -> Iterator[None]:
+    def lock(
+        self, task: str, *, wait: bool = False, say: Callable[[str], None] = lambda words: None
+    ) -> Iterator[None]:
         """Hold the library's lock for a task ("embed", "index"); a killed holder frees it.
 
-        With ``wait``, wait until another process has done its task.
+        With ``wait``, wait until another process has done its task, and ``say`` so.
 
         Raises:
             LockedError: another process holds it; the message names that process.
             LibraryError: the folder cannot be written.
         """
         command = task.partition("-")[0]  # embedders may work side by side: "embed-conse"
+
+        def waits(holder: str) -> None:
+            say(f"waiting for another `vidrec {command}` on {self.folder} (process {holder})")
+
+        path = self.folder / f"{task}.lock"
         try:
-            with held(self.folder / f"{task}.lock", seconds=-1 if wait else 0):
+            with held(path, -1 if wait else 0, waits if wait else None):
                 yield
         except AlreadyHeldError as exc:
             hint = "--wait waits for it" if command == "embed" else "wait until it is done"
