@@ -21,7 +21,7 @@ from vidrec.types import PAYLOAD_FIELDS, Scope
 if TYPE_CHECKING:
     Values: TypeAlias = "Mapping[str, Sequence[Any]]"  # of each field, one a video
 
-FEW = 10_000  # videos that a filter names; of more it names the others where these are fewer
+FEW = 10_000  # videos that a filter names; of more it names the others
 KEPT = 4  # conditions
 
 
@@ -31,7 +31,7 @@ class Told:
     def __init__(self, library: Library, embedder: Embedder) -> None:
         self._library, self._embedder = library, embedder
         self._read: tuple[object, Sequence[str], Values] | None = None
-        self._kept: tuple[object, dict[str, Condition]] = None, {}
+        self._kept: tuple[object, dict[str, tuple[list[Condition], frozenset[str]]]] = None, {}
 
     def filter_of(self, query: Query, excluded: frozenset[str]) -> Filter:
         """Return which points may match a query, decided before anything is ranked.
@@ -54,13 +54,18 @@ class Told:
             else:
                 native.append(condition)
         if of_library:
-            native.append(self._by_ids(tuple(of_library)))
+            met, others = self._by_ids(tuple(of_library))
+            native += met
+            excluded = excluded | others if excluded else others
         return Filter(scope, tuple(native), excluded)
 
-    def _by_ids(self, conditions: tuple[Condition, ...]) -> Condition:
-        """Return conditions on the library as one on the videos' ids, which any store knows.
+    def _by_ids(self, conditions: tuple[Condition, ...]) -> tuple[list[Condition], frozenset[str]]:
+        """Return conditions on the library as ids of videos, which any store knows.
 
-        It is kept until the library changes: a session is asked with the same ones again.
+        They are kept until the library changes: a session is asked with the same ones again.
+
+        Returns:
+            A condition that names who meets them, or none, but the others: those are left out.
         """
         state = self._library.state
         if self._kept[0] != state:
@@ -68,14 +73,12 @@ class Told:
         kept, asked = self._kept[1], repr(conditions)
         if asked not in kept:
             met = self.videos_where(conditions) or set()
-            others = self._library.other_ids(met) if len(met) > FEW else None
             if len(kept) >= KEPT:
                 kept.clear()
-            kept[asked] = (
-                Condition("video_id", "in", tuple(sorted(met)))
-                if others is None or len(met) < len(others)
-                else Condition("video_id", "!=", tuple(sorted(others)))
-            )
+            if len(met) > FEW:
+                kept[asked] = [], self._library.other_ids(met)
+            else:
+                kept[asked] = [Condition("video_id", "in", tuple(sorted(met)))], frozenset()
         return kept[asked]
 
     def videos_where(self, conditions: Sequence[Condition]) -> set[str] | None:

@@ -179,9 +179,12 @@ class Segment:
     def rows_of_videos(self, numbers: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Return which rows are of some videos, by their numbers in order."""
         videos, places = self._numbered
-        at, after = (np.searchsorted(videos, numbers, side) for side in ("left", "right"))
-        found = np.zeros(len(videos), bool)
-        found[at[at < after]] = True
+        sought, among = (numbers, videos) if len(numbers) < len(videos) else (videos, numbers)
+        at, after = (np.searchsorted(among, sought, side) for side in ("left", "right"))
+        found = at < after
+        if sought is numbers:
+            there, found = at[found], np.zeros(len(videos), bool)
+            found[there] = True
         return np.take(found, places)
 
     @cached_property
