@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -162,6 +163,45 @@ def test_keys_of_the_environment_count_beside_a_named_profile(
     monkeypatch.setenv("AWS_PROFILE", " p\n")
     monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
     vidrec("upload", write_video(tmp_path / "a.mp4", seconds=1))
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "body"),
+    [
+        (200, "text/html", b"<html></html>"),
+        (200, "application/json", b'{"a": 1}'),
+        (200, "text/plain", b""),
+        (302, "text/html", b""),
+    ],
+)
+def test_what_is_no_object_storage_takes_no_upload(
+    old: Old, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, kind: str, body: bytes
+) -> None:
+    """The web console of a server, say, beside its port."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(code)
+            for name, value in (
+                ("Content-Type", kind), ("Content-Length", str(len(body))), ("Location", "/login"),
+            ):  # fmt: skip
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_PUT = do_POST = do_GET
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
+        error = vidrec("upload", write_video(tmp_path / "a.mp4", seconds=1), code=1).stderr
+        server.shutdown()
+    assert f"what answers at {url} is no object storage" in error and "Traceback" not in error
 
 
 def test_white_space_around_what_aws_is_told_is_no_part_of_it(

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from vidrec.errors import StorageError, UsageError
 from vidrec.files import writing
 from vidrec.reach import REACH_SECONDS, reach
-from vidrec.storage.s3_errors import ENDPOINT, Doing, wrong_region
+from vidrec.storage.s3_errors import ENDPOINT, Doing, no_storage, wrong_region
 from vidrec.urls import shown_url
 
 if TYPE_CHECKING:
@@ -108,7 +108,8 @@ class Clients:
         client.meta.events.register("before-send.s3.ListObjectsV2", note_region)
         try:
             with self.doing("list", bucket):
-                client.list_objects_v2(Bucket=bucket, MaxKeys=1, Prefix=prefix, **self.payer)
+                said = client.list_objects_v2(Bucket=bucket, MaxKeys=1, Prefix=prefix, **self.payer)
+            self._check_listing(said["ResponseMetadata"].get("HTTPHeaders", {}))
         except StorageError as exc:
             if exc.code != "AccessDenied":
                 raise
@@ -119,6 +120,15 @@ class Clients:
             raise wrong_region(bucket, found)
         self._remember(bucket, found)
         return found
+
+    def _check_listing(self, headers: dict[str, str]) -> None:
+        """Tell a web page, which answers everything well: what it is sent would be lost.
+
+        Raises:
+            StorageError: it is one.
+        """
+        if "html" in headers.get("content-type", "") or headers.get("content-length") == "0":
+            raise no_storage(self.where)
 
     @property
     def _default(self) -> str:

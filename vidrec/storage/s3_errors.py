@@ -30,6 +30,13 @@ def wrong_region(bucket: str | None, region: str | None) -> StorageError:
     )
 
 
+def no_storage(where: str) -> StorageError:
+    """The error for an address where something else answers."""
+    return StorageError(
+        f"what answers at {where} is no object storage: check {ENDPOINT}", code="NoStorage"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Doing:
     """What was being done when an error of botocore's came."""
@@ -50,6 +57,8 @@ class Doing:
             code, problem = type(error).__name__, self._unanswered(error)
         elif isinstance(error, OSError):
             code, problem = "OSError", f"cannot {self.action} {self.target}: {error}"
+        elif isinstance(error, RecursionError):  # botocore follows a redirect to itself
+            return no_storage(self.where)
         elif isinstance(error, RuntimeError) and "expired" in str(error):  # botocore's own words
             code, problem = "ExpiredToken", self._ended
         elif self.action == "open":  # botocore believes what its files hold
@@ -104,6 +113,10 @@ class Doing:
                 "s3:PutObject, s3:GetObject and, to see what is there, s3:ListBucket"
                 f"{'' if self.settings.requester_pays else payer}"
             )
+        kind = about.get("HTTPHeaders", {}).get("content-type", "xml")
+        # For botocore a good answer that it cannot read is a failure, too.
+        if code in ("500", "302", "303") and "xml" not in kind:
+            return code, str(no_storage(self.where))
         if code in BUSY:
             return code, f"{self.where} is busy ({code}): run the same command again later"
         if code in ("NoSuchKey", "404"):
