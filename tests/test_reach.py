@@ -1,11 +1,12 @@
 """An address at which nothing answers is told before a client has tried for minutes."""
 
 import socket
+import threading
 
 import pytest
 
 from vidrec import reach as module
-from vidrec.reach import reach
+from vidrec.reach import reach, waiting
 
 
 def test_what_answers_is_reached() -> None:
@@ -41,3 +42,15 @@ def test_behind_a_proxy_nobody_else_is_asked(monkeypatch: pytest.MonkeyPatch) ->
     reach("http://nowhere.invalid")
     with pytest.raises(OSError):
         reach("http://127.0.0.1:1")
+
+
+def test_what_takes_long_is_said_while_it_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SLOW_SECONDS", 0.05)
+    said = threading.Event()
+    with waiting(lambda line: said.set(), "a service"):
+        assert said.wait(30)
+    said.clear()
+    monkeypatch.setattr(module, "SLOW_SECONDS", 0.5)
+    with waiting(lambda line: said.set(), "a service"):
+        pass
+    assert not said.wait(1)  # it had answered

@@ -1,11 +1,27 @@
-"""Whether anything answers at an address: told in seconds, before a client tries for minutes."""
+"""Whether anything answers: told in seconds, before a client tries or waits for minutes."""
 
 from __future__ import annotations
 
 import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 REACH_SECONDS = 8.0
+SLOW_SECONDS = 3.0
+
+
+@contextmanager
+def waiting(say: Callable[[str], None], where: str) -> Iterator[None]:
+    """A block that asks a service once: where that takes long, it is said what is waited for."""
+    timer = threading.Timer(SLOW_SECONDS, say, (f"waiting for {where} to answer",))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def reach(url: str) -> None:

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from vidrec.errors import StorageError, UsageError
 from vidrec.files import writing
-from vidrec.reach import REACH_SECONDS, reach
+from vidrec.reach import REACH_SECONDS, reach, waiting
 from vidrec.storage.s3_errors import ENDPOINT, Doing, no_storage, wrong_region
 from vidrec.urls import shown_url
 
@@ -107,7 +107,7 @@ class Clients:
         # boto3 follows a bucket to its region by itself, but presigned URLs would not.
         client.meta.events.register("before-send.s3.ListObjectsV2", note_region)
         try:
-            with self.doing("list", bucket):
+            with self.doing("list", bucket), waiting(self._say, self.where):
                 said = client.list_objects_v2(Bucket=bucket, MaxKeys=1, Prefix=prefix, **self.payer)
             self._check_listing(said["ResponseMetadata"].get("HTTPHeaders", {}))
         except StorageError as exc:

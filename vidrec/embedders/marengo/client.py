@@ -12,6 +12,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from vidrec.errors import (
     QuotaError,
     TransientError,
 )
+from vidrec.reach import waiting
 from vidrec.sections import clean_key
 from vidrec.urls import checked_endpoint, shown_url
 
@@ -274,7 +276,8 @@ class Service:
         sdk = self.sdk
         self._local.reply = None
         try:
-            request(sdk)
+            with waiting(partial(self.tell, "answer"), f"Twelve Labs ({self.where})"):
+                request(sdk)
         except (ApiError, pydantic.ValidationError, ValueError):
             # The response itself was kept; a body that the SDK cannot parse is judged there.
             if self._local.reply is None:
