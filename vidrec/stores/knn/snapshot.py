@@ -118,9 +118,13 @@ class Snapshot:
                 rows = np.flatnonzero(mask)
                 part[:] = -np.inf
                 step = max(1, GATHERED // segment.vectors.shape[1])
+                gathered = np.empty((step, segment.vectors.shape[1]), np.float32)
                 for start in range(0, len(rows), step):
                     some = rows[start : start + step]
-                    part[:, some] = self._sane(segment, vectors @ segment.vectors[some].T)
+                    # Into the same memory again; ``clip``, as ``raise`` would make a copy first.
+                    there = gathered[: len(some)]
+                    np.take(segment.vectors, some, axis=0, out=there, mode="clip")
+                    part[:, some] = self._sane(segment, vectors @ there.T)
             else:
                 if len(vectors) == 1:
                     np.dot(segment.vectors, vectors[0], out=part[0])
