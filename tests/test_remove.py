@@ -36,6 +36,11 @@ def test_a_folder_is_removed_once_and_again(films: Path) -> None:
     again = vidrec("remove", films / "old", f"id:{'f' * 64}").stderr
     assert "old is not in the library" in again and "removed 0 videos" in again
     assert "nothing to remove" in vidrec("remove", code=2).output
+    bare = "abcdef12 is not in the library (an id is written id:abcdef12)"
+    assert bare in vidrec("remove", "abcdef12").stderr
+    assert bare in vidrec("tag", "abcdef12", "mood=dark", code=2).stderr
+    assert "nothing else is indexed" in vidrec("recommend", *map(str, films.glob("*.mp4")),
+                                               code=3).stderr  # fmt: skip
     assert (films / "old" / "c.mp4").exists()
 
 

@@ -45,6 +45,12 @@ def size(count: float) -> str:
     return f"{count:.1f} TB"
 
 
+def not_held(name: str) -> str:
+    """Return that a name is of no video in the library; one that looks like an id is told how."""
+    like_id = re.fullmatch(r"[0-9a-f]{6,64}", name)
+    return f"{name} is not in the library" + (f" (an id is written id:{name})" if like_id else "")
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return a hint to append to a message: ``; did you mean dog?``, or nothing."""
     from difflib import get_close_matches

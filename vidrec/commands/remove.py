@@ -11,6 +11,7 @@ from vidrec.commands.options import NulSeparated, ReportFormat, command, flag
 from vidrec.commands.stdin import agrees, may_ask, with_stdin
 from vidrec.display import Format, count, note, show_data
 from vidrec.errors import UsageError
+from vidrec.wording import not_held
 
 if TYPE_CHECKING:
     from vidrec.config import Settings
@@ -63,7 +64,7 @@ def _show_removed(report: RemoveReport, wished: Format) -> None:
     for video in report.videos:
         note(f"{verb} {video.path or video.url or video.filename} ({video.video_id[:12]})")
     for name in report.unknown:
-        note(f"{name} is not in the library")
+        note(not_held(name))
     for video in report.kept:
         note(f"kept {video.path} ({video.video_id[:12]}): {video.reason}; --yes forgets it")
     for reason in report.behind:

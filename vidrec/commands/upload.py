@@ -67,6 +67,6 @@ def _show_upload(report: UploadReport, dry_run: bool, wished: Format) -> None:
         some(report.present, "there before"),
         some(report.opened, "of them opened to everyone"),
         some(report.verified, "verified"),
-        some(report.failed, "failed (run again to retry)"),
+        some(report.failed, "failed, as said above"),
     ]
     note("; ".join(part for part in parts if part))

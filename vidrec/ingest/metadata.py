@@ -13,7 +13,7 @@ from vidrec.errors import UsageError
 from vidrec.files import expanded, is_text, parsed_json
 from vidrec.library import Library
 from vidrec.types import Scalar, Video
-from vidrec.wording import did_you_mean
+from vidrec.wording import did_you_mean, not_held
 
 NAMES = ("file", "filename", "path", "url", "video_id", "id")
 # Turns a word into what it reads as.
@@ -79,7 +79,7 @@ def find_video(library: Library, name: str) -> Video:
     if not ids:
         names = (row[0] for row in library.read("SELECT filename FROM videos LIMIT 20000"))
         hint = did_you_mean(PurePosixPath(name).name, names)
-        raise UsageError(f"{name} is not in the library{hint} (`vidrec list` shows what is)")
+        raise UsageError(f"{not_held(name)}{hint} (`vidrec list` shows what is)")
     found = library.video(ids[0])
     assert found is not None
     return found

@@ -117,7 +117,8 @@ def judged(
     ``least`` is the confidence that the best must have; ``embedder`` is the name of who was asked.
     """
     if not answer.results:
-        reason = "no match: nothing that is indexed fits the conditions"
+        fits = "that is indexed fits the conditions" if query.conditions else "else is indexed"
+        reason = f"no match: nothing {fits}"
         return replace(answer, confident=False, reason=reason)
     best = answer.results[0]
     wanted = query.min_score
