@@ -81,6 +81,23 @@ main()
         assert done.stdout.endswith("registered\n")
 
 
+def test_what_others_print_is_not_lost() -> None:
+    """Before it began, and by whoever held the stream from then."""
+    program = """
+import atexit, sys
+from vidrec.__main__ import main
+print("before")
+atexit.register(sys.stdout.write, "at the end")
+main()
+"""
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        [sys.executable, "-c", program, "--version"], capture_output=True, text=True, env=buffered
+    )
+    assert done.stdout.startswith("before\n") and "vidrec" in done.stdout
+    assert "at the end" in done.stdout
+
+
 def test_an_interrupt_while_importing_is_no_traceback(tmp_path: Path) -> None:
     """A module that interrupts stands in the way of the first import."""
     (tmp_path / "typer.py").write_text("raise KeyboardInterrupt\n")

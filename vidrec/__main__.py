@@ -41,9 +41,10 @@ def _leave(code: object) -> NoReturn:
     waited_for = [t for t in threading.enumerate() if not t.daemon]
     if isinstance(code, int) and waited_for == [threading.main_thread()]:
         atexit._run_exitfuncs()
-        for stream in (sys.stdout, sys.stderr):
+        for stream in (sys.__stdout__, sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):  # closed, or nobody reads on
-                stream.flush()
+                if stream is not None:
+                    stream.flush()
         os._exit(code)
     sys.exit(code)  # type: ignore[arg-type]
 

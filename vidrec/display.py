@@ -112,6 +112,8 @@ def accept_any_text() -> None:
     for name, kind in (("stdout", _Stdout), ("stderr", _Stderr)):
         stream = getattr(sys, name)
         if isinstance(stream, TextIOWrapper):
+            with suppress(OSError):
+                stream.flush()
             unicode = stream.encoding.lower().replace("-", "") == "utf8"
             made = kind(
                 stream.buffer, stream.encoding, "surrogateescape" if unicode else "replace",
