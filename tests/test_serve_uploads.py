@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +66,7 @@ def test_what_is_no_clip_or_picture_is_refused(colours: Settings, tmp_path: Path
     with serving(colours) as client:
         for name, data in {
             "x.mp4": b"#EXTM3U\nfile:///etc/passwd\n", "x.png": b"<svg/>", "x.jpg": b"",
-            "x.gif": b"GIF89a", "x.pdf": b"%PDF-1.7", "x.mov": os.urandom(5000),
+            "x.gif": b"GIF89a", "x.pdf": b"%PDF-1.7", "x.mov": bytes(range(256)) * 20,
             "concat.mp4": b"ffconcat version 1.0\nfile /etc/passwd\n", "sound.mp4": sound,
         }.items():  # fmt: skip
             answer = asked(client, (name, data))
